@@ -1,0 +1,851 @@
+"""Read evaluations: one table in, one validated and collapsed dataset out."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+import xarray as xr
+from numpy.typing import NDArray
+
+from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.evals.schema import (
+    ALWAYS,
+    COLUMN,
+    COLUMNS,
+    KEY,
+    NEEDS,
+    ONE_SAMPLE,
+    SYNONYMS,
+    Column,
+    misspelt,
+    strategy_names,
+)
+
+FAULTS_SHOWN = 20
+#: How far tokens_mean and completion_tokens / attempts may differ, relative to the larger.
+TOKENS_TOLERANCE = 0.005
+
+_BLANKS = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>"})
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
+_SHARES = re.compile(r"[1-9]\d{0,14}(\|[1-9]\d{0,14})*", re.ASCII)
+
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+# --- the public verbs ---------------------------------------------------------------------------------------
+
+
+def read_evals(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
+    """Read a table of evaluations, check all of it, and collapse per-attempt rows to counts.
+
+    Parameters
+    ----------
+    source : path or pandas.DataFrame
+        A ``.csv`` file (UTF-8, comma-separated, with a header), a ``.parquet`` file or a frame, with one row
+        per model, benchmark, task, strategy and its parameters; `describe_columns` lists the columns. Rows of
+        one attempt each may repeat their cell: they are added up. In text columns only an empty cell is blank
+        (``NA`` is a name); in number columns ``NaN``, ``NA``, ``null`` and ``None`` are blank too.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimension ``row``, sorted by the columns that name a cell, so that the order of the input's rows and
+        columns does not matter. ``attempts`` and ``successes`` are int64, other numbers float64 with NaN for
+        "not given", text is ``str`` objects with ``""`` for "not given". There are the columns that the input
+        has, and always ``task``, ``effort``, ``n_samples``, ``budget_tokens``, ``branching``, ``kept_states``
+        and ``verifier``. ``votes`` becomes ``n_samples`` and ``completion_tokens`` becomes ``tokens_mean``.
+        Where rows were added up and hold tokens, every cell of single attempts gets the log-token moments by
+        outcome. Attributes: ``source`` (file name), ``data_sha256`` (of the content, whatever the order),
+        ``rows_read``, ``ignored_columns`` (headers left out, joined by ``", "``).
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read or any cell, row or cell of rows is at fault. All faults are found at
+        once.
+
+    Warns
+    -----
+    UserWarning
+        Once for headers that are no column of the table, and once where some of the attempts that were added
+        up lack a number that others have.
+
+    Examples
+    --------
+    >>> table = {"model": ["a"], "benchmark": ["b"], "task": ["007"], "strategy": ["cot"]}
+    >>> evals = read_evals(pd.DataFrame({**table, "attempts": [8], "successes": [5]}))
+    >>> int(evals["successes"][0]), evals["task"].item()
+    (5, '007')
+    """
+    table = _load(source)
+    faults = _Faults(table)
+    columns, ignored = _match_headers(table, faults)
+    typed = _type_columns(table, columns, faults)
+    if any(column.required and not typed.has(column.name) for column in COLUMNS):
+        faults.stop()
+    _check_rows(typed, faults)
+    group, first = _cells(typed, faults)
+    faults.stop()
+    cells, thinned = _collapse(typed, group, first)
+    if ignored:
+        hints = [f"{name!r}{did_you_mean(name, columns.absent)}" for name in ignored]
+        warnings.warn(
+            f"{table.where}: left out, not columns of an evaluation table: {'; '.join(hints)}",
+            UserWarning,
+            stacklevel=2,
+        )
+    if thinned:
+        warnings.warn(
+            f"{table.where}: {', '.join(thinned)}: given for some attempts of a cell and not for others. "
+            "Means and log-token moments are over the attempts that have it; totals of such cells are left "
+            "blank.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return _dataset(cells, source=table.name, rows_read=typed.rows, ignored=", ".join(ignored))
+
+
+def data_sha256(evals: xr.Dataset) -> str:
+    """Return the SHA-256 of the content of evaluations, whatever the order of rows and columns.
+
+    Parameters
+    ----------
+    evals : xarray.Dataset
+        What `read_evals` returned; dimension ``row``. Columns without any value do not count; numbers count
+        to twelve significant digits.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    arrays = {
+        column.name: evals[column.name].to_numpy() for column in COLUMNS if column.name in evals.data_vars
+    }
+    order = _canonical_order(arrays)
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        values = arrays[name][order]
+        if values.dtype.kind == "f":
+            if np.isnan(values).all():
+                continue
+            words = ["" if value != value else f"{value:.12g}" for value in values.tolist()]
+        else:
+            words = [str(value) for value in values.tolist()]
+            if not any(words):
+                continue
+        # Text may hold anything but NUL.
+        digest.update("\0".join([name, *words, "\0"]).encode())
+    return digest.hexdigest()
+
+
+# --- loading ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """A table as it was found: headers, untyped columns, and how to name a row to its owner."""
+
+    frame: pd.DataFrame
+    headers: tuple[str, ...]
+    where: str
+    name: str
+    is_csv: bool = False
+
+    def place(self, row: int) -> str:
+        return f"row {row + 1} (line {row + 2})" if self.is_csv else f"row {row + 1}"
+
+
+def _load(source: str | os.PathLike[str] | pd.DataFrame) -> _Table:
+    if isinstance(source, pd.DataFrame):
+        headers = tuple(str(label) for label in source.columns)
+        return _Table(frame=source, headers=headers, where="the DataFrame", name="DataFrame")
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"evaluations: got {type(source).__name__}; allowed: a path to a .csv or .parquet file, or a "
+            "DataFrame"
+        )
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r}: a path must not hold a NUL character")
+    if suffix not in (".csv", ".parquet"):
+        raise InputError(f"{path}: unknown file type {suffix or '(no suffix)'!r}; allowed: .csv, .parquet")
+    if not os.path.isfile(path):
+        problem = "is a directory" if os.path.isdir(path) else "no such file"
+        try:
+            near = did_you_mean(path.name, os.listdir(path.parent))
+        except OSError:
+            near = ""
+        raise InputError(f"{path}: {problem}; a .csv or .parquet file of evaluations is needed.{near}")
+    try:
+        frame, headers = _load_csv(path) if suffix == ".csv" else _load_parquet(path)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 text: {error.reason} at byte {error.start}. Save it as UTF-8."
+        ) from error
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, csv.Error, pa.ArrowException, pd.errors.ParserWarning) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{path}: cannot be read as {suffix[1:]}: {reason[0]}") from error
+    return _Table(frame=frame, headers=headers, where=str(path), name=path.name, is_csv=suffix == ".csv")
+
+
+def _load_csv(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        headers = next(csv.reader(lines), [])
+    if not any(header.strip() for header in headers):
+        raise InputError(f"{path}: the first line is empty; it must name the columns")
+    with warnings.catch_warnings():
+        # pandas only warns when every row is longer than the header; that loses data.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        frame = pd.read_csv(
+            path,
+            header=0,
+            # Numbered: pandas would rename headers that repeat, and take the first column for an index.
+            names=list(range(len(headers))),
+            index_col=False,
+            dtype=str,
+            na_filter=False,
+            skip_blank_lines=False,
+            encoding="utf-8-sig",
+        )
+    # Blank lines at the end of a file are not rows.
+    rows = len(frame)
+    while rows and not any(str(cell).strip() for cell in frame.iloc[rows - 1] if cell == cell):
+        rows -= 1
+    return frame.iloc[:rows], tuple(headers)
+
+
+def _load_parquet(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    frame = pd.read_parquet(path)
+    return frame, tuple(str(label) for label in frame.columns)
+
+
+# --- faults -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Faults:
+    """Faults of one table, as rows and how to describe them: a million bad rows cost twenty sentences."""
+
+    table: _Table
+    groups: list[tuple[Ints, Callable[[int], str]]] = field(default_factory=list)
+    about_table: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        self.about_table.append(text)
+
+    def add_rows(self, bad: Mask, say: Callable[[int], str]) -> None:
+        rows = np.flatnonzero(bad)
+        if rows.size:
+            self.groups.append((rows, say))
+
+    def got(self, row: int, name: str) -> str:
+        """Return a row's place, a column and the value found there."""
+        position = self.table.headers.index(name)
+        return f"{self.table.place(row)}, column {name!r}: got {_shown(self.table.frame.iloc[row, position])}"
+
+    def stop(self) -> None:
+        """Raise what was found, if anything was: some of every kind, in the order of rows."""
+        total = len(self.about_table) + sum(rows.size for rows, _ in self.groups)
+        if not total:
+            return
+        lines = self.about_table[:FAULTS_SHOWN]
+        room = FAULTS_SHOWN - len(lines)
+        taken = [0] * len(self.groups)
+        # One of each kind in turn, so that a column of bad cells does not hide the other columns.
+        while room > 0 and any(taken[i] < rows.size for i, (rows, _) in enumerate(self.groups)):
+            for i, (rows, _) in enumerate(self.groups):
+                if room > 0 and taken[i] < rows.size:
+                    taken[i] += 1
+                    room -= 1
+        shown = [
+            (int(row), i, say(int(row)))
+            for i, (rows, say) in enumerate(self.groups)
+            for row in rows[: taken[i]]
+        ]
+        lines += [text for _, _, text in sorted(shown)]
+        if total == len(lines):
+            raise InputError.of_faults(self.table.where, lines)
+        listed = "\n".join(f"  - {line}" for line in lines)
+        raise InputError(f"{self.table.where}: {total} faults\n{listed}\n  ... and {total - len(lines)} more")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        if not value.strip():
+            return "nothing (blank)"
+        text = value if _NUMBER.fullmatch(value.strip()) else repr(value)
+    else:
+        text = str(value) if isinstance(value, int | float | np.number) else repr(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# --- headers and cells --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Headers:
+    position: dict[str, int]
+    absent: tuple[str, ...]
+
+
+def _match_headers(table: _Table, faults: _Faults) -> tuple[_Headers, list[str]]:
+    position: dict[str, int] = {}
+    unknown: list[str] = []
+    for index, header in enumerate(table.headers):
+        if header in position:
+            faults.add(f"column {header!r} appears more than once")
+        elif header in COLUMN:
+            position[header] = index
+        elif header not in unknown:
+            unknown.append(header)
+    present = set(position) | {SYNONYMS[name] for name in position if name in SYNONYMS}
+    absent = tuple(name for name in COLUMN if name not in present)
+    spelt: set[str] = set()
+    ignored = []
+    for header in unknown:
+        name = misspelt(header, absent)
+        if name:
+            spelt.add(name)
+            faults.add(
+                f"column {header!r} is not a column. Did you mean {name!r}? Rename the column, or remove it."
+            )
+        else:
+            ignored.append(header)
+    for column in COLUMNS:
+        if column.required and column.name in absent and column.name not in spelt:
+            near = next(
+                (f" Did you mean to rename {h!r}?" for h in ignored if did_you_mean(h, [column.name])), ""
+            )
+            faults.add(f"column {column.name!r} ({column.meaning}) is missing and required.{near}")
+    if len(table.headers) == 1 and any(mark in table.headers[0] for mark in ";\t"):
+        faults.add(
+            f"the header is {_shown(table.headers[0])}: is the file cut by something else than commas?"
+        )
+    if not len(table.frame):
+        faults.add("the table has no rows")
+    return _Headers(position, absent), ignored
+
+
+@dataclass
+class _Typed:
+    """Columns as arrays: numbers as float64, text as codes into words."""
+
+    rows: int
+    numbers: dict[str, Floats] = field(default_factory=dict)
+    texts: dict[str, tuple[Ints, list[str]]] = field(default_factory=dict)
+    #: Rows that cannot be compared with others, as what names their cell or their attempts are at fault.
+    lost: Mask = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lost = np.zeros(self.rows, dtype=bool)
+
+    def note(self, column: Column, wrong: Mask) -> None:
+        if column.merge == "key" or column.name == "attempts":
+            self.lost |= wrong
+
+    def has(self, name: str) -> bool:
+        return name in self.numbers or name in self.texts
+
+    def number(self, name: str) -> Floats:
+        return self.numbers.get(name, np.full(self.rows, np.nan))
+
+    def given(self, name: str) -> Mask:
+        if name in self.numbers:
+            return ~np.isnan(self.numbers[name])
+        if name not in self.texts:
+            return np.zeros(self.rows, dtype=bool)
+        codes, words = self.texts[name]
+        return np.array([word != "" for word in words], dtype=bool)[codes]
+
+    def text(self, name: str, rows: Ints) -> NDArray[np.object_]:
+        codes, words = self.texts[name]
+        return _objects(words)[codes[rows]]
+
+
+def _objects(words: Sequence[str]) -> NDArray[np.object_]:
+    array = np.empty(len(words), dtype=object)
+    array[:] = words
+    return array
+
+
+def _type_columns(table: _Table, headers: _Headers, faults: _Faults) -> _Typed:
+    typed = _Typed(rows=len(table.frame))
+    for name, position in headers.position.items():
+        series = table.frame.iloc[:, position]
+        column = COLUMN[name]
+        (_type_text if column.is_text else _type_number)(column, series, typed, faults)
+    return typed
+
+
+def _type_text(column: Column, series: pd.Series, typed: _Typed, faults: _Faults) -> None:
+    name = column.name
+    codes, words = _text_codes(series)
+    problems = [_text_problem(column, word) for word in words]
+    wrong = np.array([bool(problem) for problem in problems], dtype=bool)[codes]
+    faults.add_rows(wrong, lambda row: f"{faults.got(row, name)}; allowed: {problems[codes[row]]}")
+    typed.note(column, wrong)
+    clean = ["" if word is None else word for word in words]
+    typed.texts[name] = (codes, clean)
+
+
+def _text_problem(column: Column, word: str | None) -> str:
+    """Return what is allowed where a word is not, or an empty string."""
+    if word is None:
+        return column.allowed
+    if not word:
+        return column.allowed if column.required else ""
+    if _UNWRITABLE.search(word):
+        return f"{column.allowed}, without NUL characters or lone surrogates"
+    if column.kind == "shares" and not _SHARES.fullmatch(word):
+        return column.allowed
+    if column.kind == "parts" and not all(part.strip() for part in word.split("|")):
+        return column.allowed
+    if column.name == "strategy":
+        names = strategy_names()
+        return "" if word in names else f"{', '.join(names)}.{did_you_mean(word, names)}"
+    return ""
+
+
+def _text_codes(series: pd.Series) -> tuple[Ints, list[str | None]]:
+    """Return a column as codes into distinct words; None stands for what is no text."""
+    if series.dtype == object:
+        raw: list[str | None] = [_as_text(value) for value in series]
+        codes, uniques = pd.factorize(_objects(["" if word is None else "t" + word for word in raw]))
+        found: list[str | None] = [word[1:] if word else None for word in uniques]
+    else:
+        codes, distinct = pd.factorize(series)
+        found = [_as_text(value) for value in distinct] + [""]
+        codes = np.where(codes < 0, len(found) - 1, codes)
+    # Distinct values may be one word, as NaN and "" are.
+    words = list(dict.fromkeys(found))
+    return np.array([words.index(word) for word in found] if len(words) != len(found) else range(len(found)))[
+        codes
+    ].astype(np.int64), words
+
+
+def _as_text(value: object) -> str | None:
+    if isinstance(value, str):
+        return str(value) if value.strip() else ""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return str(value)
+    if isinstance(value, int | np.integer):
+        # Python refuses to print integers of more than some thousand digits.
+        return str(int(value)) if abs(int(value)) < 10**300 else None
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        if math.isnan(number):
+            return ""
+        # A column of integers with a blank arrives as floats: 7.0 was 7.
+        return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+    return None
+
+
+def _type_number(column: Column, series: pd.Series, typed: _Typed, faults: _Faults) -> None:
+    name = column.name
+    values, readable = _number_values(series)
+    blank = np.isnan(values) & readable
+    with np.errstate(invalid="ignore"):
+        fine = np.isfinite(values) & (values >= column.low) & (values <= column.high)
+        if column.kind == "count":
+            fine &= np.floor(values) == values
+    wrong = ~fine & ~blank if not column.required else ~fine
+    high = column.high
+
+    def say(row: int) -> str:
+        large = readable[row] and high < values[row] < np.inf and high > 1
+        return f"{faults.got(row, name)}; allowed: " + (f"at most {high:.16g}" if large else column.allowed)
+
+    faults.add_rows(wrong, say)
+    typed.note(column, wrong)
+    # Cells at fault become blank, so that one bad cell is one fault.
+    typed.numbers[name] = np.where(fine, values, np.nan)
+
+
+def _number_values(series: pd.Series) -> tuple[Floats, Mask]:
+    """Return a column as float64 (NaN for blank), and which of its cells are numbers or blank."""
+    dtype = series.dtype
+    everything = np.ones(len(series), dtype=bool)
+    plain = not isinstance(dtype, pd.CategoricalDtype | pd.SparseDtype)
+    real = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
+    if plain and (real or pd.api.types.is_bool_dtype(dtype)):
+        return series.to_numpy(dtype=np.float64, na_value=np.nan), everything
+    if isinstance(dtype, pd.StringDtype):
+        codes, distinct = pd.factorize(series)
+        parsed = [_as_number(text) for text in distinct] + [np.nan]
+    else:
+        parsed = [_as_number(value) for value in series.astype(object)]
+        codes = np.arange(len(parsed))
+    readable = np.array([number is not None for number in parsed], dtype=bool)
+    values = np.array([np.nan if number is None else number for number in parsed], dtype=np.float64)
+    return values[codes], readable[codes]
+
+
+def _as_number(value: object) -> float | None:
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lower() in _BLANKS:
+            return math.nan
+        # Not float(): it also takes 1_000 and digits of other scripts.
+        if _NUMBER.fullmatch(text):
+            return float(text)
+        return math.copysign(math.inf, -1 if text[0] == "-" else 1) if _INFINITE.fullmatch(text) else None
+    if value is None or value is pd.NA or value is pd.NaT:
+        return math.nan
+    if isinstance(value, bool | np.bool_ | int | np.integer | float | np.floating):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    return None
+
+
+# --- checks between cells -----------------------------------------------------------------------------------
+
+
+def _check_rows(typed: _Typed, faults: _Faults) -> None:
+    attempts, successes = typed.number("attempts"), typed.number("successes")
+
+    def at_most(name: str, values: Floats, limit: Floats, what: str) -> None:
+        faults.add_rows(
+            values > limit, lambda row: f"{faults.got(row, name)}; allowed: at most {what} = {limit[row]:g}"
+        )
+
+    at_most("successes", successes, attempts, "attempts")
+    for name in ("no_answer", "truncated"):
+        at_most(name, typed.number(name), attempts, "attempts")
+    if typed.has("wrong_answer_counts"):
+        codes, words = typed.texts["wrong_answer_counts"]
+        sums = np.array(
+            [sum(map(int, word.split("|"))) if word else np.nan for word in words], dtype=np.float64
+        )
+        failures = np.maximum(attempts - successes, 0)
+        faults.add_rows(
+            sums[codes] > failures,
+            lambda row: (
+                f"{faults.got(row, 'wrong_answer_counts')}, {sums[codes[row]]:g} in all; allowed: at most "
+                f"attempts - successes = {failures[row]:g}"
+            ),
+        )
+    _check_synonyms(typed, faults)
+    _check_aggregates(typed, faults)
+    _check_parameters(typed, faults)
+    for column in COLUMNS:
+        if column.about != "row" and typed.has(column.name):
+            _check_constant(column, typed, faults)
+
+
+def _check_synonyms(typed: _Typed, faults: _Faults) -> None:
+    """Bring two headers for one quantity together."""
+    if typed.has("votes"):
+        votes, samples = typed.numbers.pop("votes"), typed.number("n_samples")
+        both = ~np.isnan(votes) & ~np.isnan(samples) & (votes != samples)
+        faults.add_rows(
+            both,
+            lambda row: f"{faults.got(row, 'votes')}, but n_samples = {samples[row]:g}; they mean the same",
+        )
+        typed.numbers["n_samples"] = np.where(np.isnan(samples), votes, samples)
+    if typed.has("completion_tokens"):
+        total, mean = typed.numbers.pop("completion_tokens"), typed.number("tokens_mean")
+        implied = total / typed.number("attempts")
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(implied - mean) > TOKENS_TOLERANCE * np.maximum(implied, mean)
+        faults.add_rows(
+            apart,
+            lambda row: (
+                f"{faults.got(row, 'completion_tokens')}, which is {implied[row]:g} per attempt, but "
+                f"tokens_mean = {mean[row]:g}; allowed: the same to {TOKENS_TOLERANCE:.1%}. "
+                "completion_tokens is the row's total"
+            ),
+        )
+        typed.numbers["tokens_mean"] = np.where(np.isnan(mean), implied, mean)
+
+
+def _check_aggregates(typed: _Typed, faults: _Faults) -> None:
+    if not typed.has("tasks"):
+        return
+    tasks, attempts, named = typed.number("tasks"), typed.number("attempts"), typed.given("task")
+    faults.add_rows(
+        named & (tasks > 1),
+        lambda row: f"{faults.got(row, 'tasks')} in a row about one task; allowed: 1 or blank",
+    )
+    faults.add_rows(
+        ~named & ~np.isnan(tasks) & (tasks != attempts),
+        lambda row: (
+            f"{faults.got(row, 'tasks')}, but attempts = {attempts[row]:g}; allowed: tasks = attempts, as a "
+            "row without a task holds one attempt of each task. Give a row per task if they had several "
+            "attempts"
+        ),
+    )
+
+
+def _check_parameters(typed: _Typed, faults: _Faults) -> None:
+    codes, words = typed.texts["strategy"]
+    samples = typed.number("n_samples")
+
+    def lacking(row: int) -> str:
+        strategy = words[codes[row]]
+        names = ["n_samples (or votes)" if name == "n_samples" else name for name in NEEDS[strategy]]
+        return f"{faults.table.place(row)}: strategy {strategy!r} needs {' or '.join(names)}; got nothing"
+
+    def needless(row: int) -> str:
+        return (
+            f"{faults.table.place(row)}, column 'n_samples': got {samples[row]:g} for strategy "
+            f"{words[codes[row]]!r}; allowed: 1 or blank. best_of_n and majority choose among samples"
+        )
+
+    for code, strategy in enumerate(words):
+        rows = codes == code
+        if strategy in NEEDS:
+            faults.add_rows(rows & ~np.any([typed.given(name) for name in NEEDS[strategy]], axis=0), lacking)
+        if strategy in ONE_SAMPLE:
+            faults.add_rows(rows & (samples > 1), needless)
+
+
+def _check_constant(column: Column, typed: _Typed, faults: _Faults) -> None:
+    """Check that what is known of a task or a model is the same in all its rows."""
+    given = typed.given(column.name)
+    if column.about == "task":
+        owner = _joined([typed.texts["benchmark"][0], typed.texts["task"][0]]) if typed.has("task") else None
+        given &= typed.given("task")
+    else:
+        owner = typed.texts["model"][0]
+    rows = np.flatnonzero(given)
+    if owner is None or not rows.size:
+        return
+    values = typed.numbers[column.name] if column.name in typed.numbers else typed.texts[column.name][0]
+    codes, owners = pd.factorize(owner[rows])
+    first = np.full(len(owners), typed.rows, dtype=np.int64)
+    np.minimum.at(first, codes, rows)
+    reference = np.full(typed.rows, -1, dtype=np.int64)
+    reference[rows] = first[codes]
+    differs = given & (values != values[reference])
+    faults.add_rows(
+        differs,
+        lambda row: (
+            f"{faults.got(row, column.name)}, but {faults.got(int(reference[row]), column.name)} for the "
+            f"same {column.about}; allowed: one value per {column.about}"
+        ),
+    )
+
+
+def _joined(codes: Iterable[Ints]) -> Ints:
+    """Return one code per distinct combination of codes."""
+    result: Ints | None = None
+    for code in codes:
+        if result is None:
+            result = code.astype(np.int64)
+        else:
+            result = pd.factorize(result * (int(code.max(initial=0)) + 1) + code)[0].astype(np.int64)
+    assert result is not None
+    return result
+
+
+# --- cells --------------------------------------------------------------------------------------------------
+
+
+def _cells(typed: _Typed, faults: _Faults) -> tuple[Ints, Ints]:
+    """Return the cell of each row and each cell's first row; cells that repeat wrongly are faults."""
+    parts = []
+    for name in KEY:
+        if name in typed.texts:
+            parts.append(typed.texts[name][0])
+        elif name in typed.numbers:
+            values = typed.numbers[name]
+            if name == "n_samples":
+                codes, words = typed.texts["strategy"]
+                single = np.array([word in ONE_SAMPLE for word in words])[codes]
+                # One sample, said or not, is the same setting where an attempt is one sample.
+                values = np.where(single, np.nan, values)
+            parts.append(pd.factorize(values)[0].astype(np.int64) + 1)
+    group, distinct = pd.factorize(_joined(parts))
+    group = group.astype(np.int64)
+    first = np.full(len(distinct), typed.rows, dtype=np.int64)
+    known = np.flatnonzero(~typed.lost)
+    np.minimum.at(first, group[known], known)
+    sizes = np.bincount(group, minlength=len(distinct))
+    attempts = typed.number("attempts")
+    mixed = np.bincount(group, weights=(attempts != 1) & ~typed.lost, minlength=len(distinct)) > 0
+    later = (np.arange(typed.rows) != first[group]) & ~typed.lost
+
+    def say(row: int) -> str:
+        other = int(first[group[row]])
+        apart = [
+            header
+            for header, cell, twin in zip(
+                faults.table.headers,
+                faults.table.frame.iloc[row],
+                faults.table.frame.iloc[other],
+                strict=True,
+            )
+            if header in COLUMN and str(cell) != str(twin)
+        ]
+        values = f"but other {', '.join(apart)}" if apart else "and the same values"
+        return (
+            f"{faults.table.place(row)}: the same model, benchmark, task, strategy and parameters as "
+            f"{faults.table.place(other)} {values}; rows must be distinct, except per-attempt rows (attempts "
+            "= 1)"
+        )
+
+    faults.add_rows(later & mixed[group], say)
+    repeats = (sizes > 1)[group] & ~mixed[group]
+    for column in COLUMNS:
+        if column.merge == "never":
+            _check_alone(column.name, repeats, typed, faults)
+    return group, first
+
+
+def _check_alone(name: str, repeats: Mask, typed: _Typed, faults: _Faults) -> None:
+    faults.add_rows(
+        repeats & typed.given(name),
+        lambda row: (
+            f"{faults.got(row, name)} in a row of one attempt among several of its cell; allowed: blank, as "
+            "it cannot be added up. Give the cell as one row of counts"
+        ),
+    )
+
+
+def _collapse(typed: _Typed, group: Ints, first: Ints) -> tuple[dict[str, Any], list[str]]:
+    """Return one value per cell and column, and the columns that only some attempts of a cell have."""
+    cells: dict[str, Any] = {}
+    if len(first) == typed.rows:
+        # Nothing repeats: cell i is row i.
+        cells |= typed.numbers
+        cells |= {name: typed.text(name, first) for name in typed.texts}
+        return cells, []
+    number = len(first)
+    sizes = np.bincount(group, minlength=number)
+    thinned = []
+    for column in COLUMNS:
+        name = column.name
+        if name in typed.texts:
+            # A key is the same all over its cell, and so is what was checked to be; take the last word given.
+            rows = first.copy()
+            given = np.flatnonzero(typed.given(name))
+            rows[group[given]] = given
+            cells[name] = typed.text(name, rows)
+            continue
+        if name not in typed.numbers or column.merge == "moment":
+            continue
+        values = typed.numbers[name]
+        given = np.flatnonzero(~np.isnan(values))
+        counts = np.bincount(group[given], minlength=number)
+        if column.merge in ("sum", "mean"):
+            if np.any((counts > 0) & (counts < sizes)):
+                thinned.append(name)
+            total = _total(values[given], group[given], number)
+            if column.merge == "sum":
+                cells[name] = np.where(counts == sizes, total, np.nan)
+            else:
+                cells[name] = _ratio(total, counts)
+        else:
+            top = np.full(number, -np.inf)
+            np.maximum.at(top, group[given], values[given])
+            cells[name] = np.where(counts > 0, top, np.nan)
+    cells |= _moments(typed, group, number)
+    return cells, thinned
+
+
+def _moments(typed: _Typed, group: Ints, number: int) -> dict[str, Floats]:
+    """Return log-token moments by outcome: from single attempts where there are, else as given."""
+    names = [column.name for column in COLUMNS if column.merge == "moment"]
+    if not typed.has("tokens_mean") and not any(typed.has(name) for name in names):
+        return {}
+    tokens = typed.number("tokens_mean")
+    right = typed.numbers["successes"] == 1
+    single = typed.numbers["attempts"] == 1
+    # Attempts without a token have no logarithm; they count in the other columns.
+    logs = np.log(np.where(tokens > 0, tokens, np.nan))
+    said = np.where(right, typed.number("log_tokens_mean_correct"), typed.number("log_tokens_mean_wrong"))
+    logs = np.where(single, np.where(np.isnan(logs), said, logs), np.nan)
+    moments = {}
+    for outcome, chosen in (("correct", right), ("wrong", ~right)):
+        rows = np.flatnonzero(chosen & ~np.isnan(logs))
+        counts = np.bincount(group[rows], minlength=number)
+        mean = _ratio(_total(logs[rows], group[rows], number), counts)
+        spread = np.sqrt(_ratio(_total((logs[rows] - mean[group[rows]]) ** 2, group[rows], number), counts))
+        # Equal tokens have no spread; rounding of their mean must not invent one.
+        spread = np.where(spread < 1e-12, 0.0, spread)
+        for moment, values in (("mean", mean), ("sd", spread)):
+            name = f"log_tokens_{moment}_{outcome}"
+            result = values.copy()
+            whole = np.flatnonzero(~single)
+            result[group[whole]] = typed.number(name)[whole]
+            moments[name] = result
+    return moments
+
+
+def _total(values: Floats, group: Ints, number: int) -> Floats:
+    # In order of value: a sum of floats depends on its order, and the order of rows must not matter.
+    order = np.argsort(values, kind="stable")
+    return np.bincount(group[order], weights=values[order], minlength=number).astype(np.float64)
+
+
+def _ratio(total: Floats, counts: Ints) -> Floats:
+    return np.divide(total, counts, out=np.full(len(total), np.nan), where=counts > 0)
+
+
+# --- the dataset --------------------------------------------------------------------------------------------
+
+
+def _dataset(cells: dict[str, Any], *, source: str, rows_read: int, ignored: str) -> xr.Dataset:
+    number = len(cells["attempts"])
+    arrays: dict[str, NDArray[Any]] = {}
+    for column in COLUMNS:
+        name = column.name
+        if name not in cells and name not in ALWAYS:
+            continue
+        if column.is_text:
+            arrays[name] = cells[name] if name in cells else _objects([""] * number)
+        else:
+            values = cells[name] if name in cells else np.full(number, np.nan)
+            arrays[name] = values.astype(np.int64) if column.required else values
+    order = _canonical_order(arrays)
+    variables = {}
+    for name, array in arrays.items():
+        attrs = {"long_name": COLUMN[name].meaning}
+        if COLUMN[name].unit:
+            attrs["units"] = COLUMN[name].unit
+        variables[name] = ("row", array[order], attrs)
+    evals = xr.Dataset(variables)
+    return evals.assign_attrs(
+        source=source, data_sha256=data_sha256(evals), rows_read=rows_read, ignored_columns=ignored
+    )
+
+
+def _canonical_order(arrays: dict[str, NDArray[Any]]) -> Ints:
+    ranks = []
+    for name in KEY:
+        values = arrays[name]
+        if values.dtype == object:
+            codes, words = pd.factorize(values)
+            rank = np.empty(len(words), dtype=np.int64)
+            rank[sorted(range(len(words)), key=lambda index: words[index])] = np.arange(len(words))
+            ranks.append(rank[codes])
+        else:
+            # Blank after every number.
+            ranks.append(np.where(np.isnan(values), np.inf, values))
+    return np.lexsort(ranks[::-1]).astype(np.int64)

@@ -1,0 +1,478 @@
+"""What a table of evaluations may hold: one declaration that validation, messages and documentation share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from types import MappingProxyType
+from typing import Literal
+
+import pandas as pd
+
+Kind = Literal["text", "parts", "shares", "count", "number"]
+Merge = Literal["key", "sum", "mean", "max", "same", "moment", "never"]
+
+#: The largest count that a float64 holds exactly.
+LARGEST_COUNT = 2.0**53
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of an evaluation table.
+
+    Parameters
+    ----------
+    name : str
+        Its header.
+    kind : {"text", "parts", "shares", "count", "number"}
+        ``parts`` is text cut by ``|`` into non-empty parts, ``shares`` positive integers cut by ``|``.
+    unit : str
+        Unit of its numbers, empty for text.
+    meaning : str
+        One line for people.
+    low, high : float
+        Closed range of its numbers.
+    required : bool
+        Whether every row must hold a value.
+    merge : str
+        What becomes of it when per-attempt rows of one cell are collapsed. ``key`` columns name the cell.
+    about : {"row", "task", "model"}
+        What it describes. A column about a task or a model must not contradict itself between rows.
+    read_as : str
+        The column of the read dataset that takes its values, where that is another one.
+    """
+
+    name: str
+    kind: Kind
+    unit: str = ""
+    meaning: str
+    low: float = -math.inf
+    high: float = math.inf
+    required: bool = False
+    merge: Merge = "same"
+    about: Literal["row", "task", "model"] = "row"
+    read_as: str = ""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are text in the read dataset."""
+        return self.kind in ("text", "parts", "shares")
+
+    @property
+    def allowed(self) -> str:
+        """What a cell may hold, in words."""
+        if self.kind == "text":
+            return "text" if not self.required else "text that is not blank"
+        if self.kind == "parts":
+            return "names cut by '|', such as 'algebra|counting'"
+        if self.kind == "shares":
+            return "positive integers cut by '|', such as '3|1|1'"
+        noun = "an integer" if self.kind == "count" else "a finite number"
+        if self.low > -math.inf and self.high <= 1:
+            return f"{noun} in [{self.low:g}, {self.high:g}]"
+        return noun if self.low == -math.inf else f"{noun} >= {self.low:g}"
+
+
+#: An upper end that no real evaluation reaches; it keeps sums over many rows finite.
+LARGEST = 1e18
+
+COLUMNS: tuple[Column, ...] = (
+    Column(name="model", kind="text", required=True, merge="key", meaning="name of the LLM"),
+    Column(name="benchmark", kind="text", required=True, merge="key", meaning="name of the set of tasks"),
+    Column(
+        name="task",
+        kind="text",
+        merge="key",
+        meaning="name of the task in its benchmark; blank = aggregated over `tasks` tasks, one attempt each",
+    ),
+    Column(
+        name="strategy",
+        kind="text",
+        required=True,
+        merge="key",
+        meaning="inference strategy, one of `strategy_names()`",
+    ),
+    Column(
+        name="n_samples",
+        kind="count",
+        unit="samples",
+        low=1,
+        high=LARGEST_COUNT,
+        merge="key",
+        meaning="samples that one attempt (one decision) selects from",
+    ),
+    Column(
+        name="votes",
+        kind="count",
+        unit="samples",
+        low=1,
+        high=LARGEST_COUNT,
+        merge="key",
+        read_as="n_samples",
+        meaning="another name of n_samples",
+    ),
+    Column(
+        name="branching",
+        kind="count",
+        unit="candidates",
+        low=1,
+        high=LARGEST_COUNT,
+        merge="key",
+        meaning="candidates proposed at each step of a tree search",
+    ),
+    Column(
+        name="kept_states",
+        kind="count",
+        unit="states",
+        low=1,
+        high=LARGEST_COUNT,
+        merge="key",
+        meaning="partial solutions kept at each step of a tree search",
+    ),
+    Column(
+        name="budget_tokens",
+        kind="number",
+        unit="tokens",
+        low=1,
+        high=LARGEST,
+        merge="key",
+        meaning="limit on generated tokens of each sample (of a whole tree search); blank = no limit",
+    ),
+    Column(name="effort", kind="text", merge="key", meaning="reasoning effort asked of the LLM"),
+    Column(name="verifier", kind="text", merge="key", meaning="what scores or checks the samples"),
+    Column(
+        name="attempts",
+        kind="count",
+        unit="attempts",
+        low=1,
+        high=LARGEST_COUNT,
+        required=True,
+        merge="sum",
+        meaning="attempts of the row; one attempt is one final answer of the strategy",
+    ),
+    Column(
+        name="successes",
+        kind="count",
+        unit="attempts",
+        low=0,
+        high=LARGEST_COUNT,
+        required=True,
+        merge="sum",
+        meaning="attempts whose final answer was right",
+    ),
+    Column(
+        name="tasks",
+        kind="count",
+        unit="tasks",
+        low=1,
+        high=LARGEST_COUNT,
+        merge="sum",
+        meaning="tasks of an aggregated row, equal to its attempts",
+    ),
+    Column(
+        name="no_answer",
+        kind="count",
+        unit="attempts",
+        low=0,
+        high=LARGEST_COUNT,
+        merge="sum",
+        meaning="attempts that ended without an answer",
+    ),
+    Column(
+        name="truncated",
+        kind="count",
+        unit="attempts",
+        low=0,
+        high=LARGEST_COUNT,
+        merge="sum",
+        meaning="attempts cut off by their budget",
+    ),
+    Column(
+        name="wrong_answer_counts",
+        kind="shares",
+        unit="attempts",
+        merge="never",
+        meaning="how often each distinct wrong answer was given, such as '3|1|1'",
+    ),
+    Column(
+        name="tokens_mean",
+        kind="number",
+        unit="tokens",
+        low=0,
+        high=LARGEST,
+        merge="mean",
+        meaning="mean generated tokens of one attempt, hidden reasoning included",
+    ),
+    Column(
+        name="completion_tokens",
+        kind="number",
+        unit="tokens",
+        low=0,
+        high=LARGEST,
+        merge="mean",
+        read_as="tokens_mean",
+        meaning="generated tokens of the row, over all its attempts",
+    ),
+    Column(
+        name="tokens_max",
+        kind="number",
+        unit="tokens",
+        low=0,
+        high=LARGEST,
+        merge="max",
+        meaning="generated tokens of the longest attempt",
+    ),
+    Column(
+        name="log_tokens_mean_correct",
+        kind="number",
+        unit="log tokens",
+        low=0,
+        high=50,
+        merge="moment",
+        meaning="mean of the natural log of generated tokens over attempts that succeeded",
+    ),
+    Column(
+        name="log_tokens_sd_correct",
+        kind="number",
+        unit="log tokens",
+        low=0,
+        high=50,
+        merge="moment",
+        meaning="standard deviation (divisor n) of the same",
+    ),
+    Column(
+        name="log_tokens_mean_wrong",
+        kind="number",
+        unit="log tokens",
+        low=0,
+        high=50,
+        merge="moment",
+        meaning="mean of the natural log of generated tokens over attempts that failed",
+    ),
+    Column(
+        name="log_tokens_sd_wrong",
+        kind="number",
+        unit="log tokens",
+        low=0,
+        high=50,
+        merge="moment",
+        meaning="standard deviation (divisor n) of the same",
+    ),
+    Column(
+        name="prompt_tokens",
+        kind="number",
+        unit="tokens",
+        low=0,
+        high=LARGEST,
+        merge="sum",
+        meaning="prompt tokens of the row, over all its attempts",
+    ),
+    Column(
+        name="cost_usd",
+        kind="number",
+        unit="USD",
+        low=0,
+        high=LARGEST,
+        merge="sum",
+        meaning="cost of the row, over all its attempts",
+    ),
+    # "s", not "seconds": xarray would decode a variable in "seconds" as a time span when it reads a file.
+    Column(
+        name="seconds",
+        kind="number",
+        unit="s",
+        low=0,
+        high=LARGEST,
+        merge="sum",
+        meaning="time of the row, over all its attempts",
+    ),
+    Column(
+        name="states_evaluated",
+        kind="count",
+        unit="states",
+        low=0,
+        high=LARGEST_COUNT,
+        merge="sum",
+        meaning="partial solutions that a tree search scored, over all attempts of the row",
+    ),
+    Column(
+        name="accuracy",
+        kind="number",
+        unit="1",
+        low=0,
+        high=1,
+        merge="mean",
+        meaning="success rate as published, where the counts are a rounding of it",
+    ),
+    Column(
+        name="agreement",
+        kind="number",
+        unit="1",
+        low=0,
+        high=1,
+        merge="mean",
+        meaning="share of the votes that the chosen answer got",
+    ),
+    Column(
+        name="params",
+        kind="number",
+        unit="parameters",
+        low=1,
+        high=LARGEST,
+        about="model",
+        meaning="parameters of the LLM",
+    ),
+    Column(
+        name="train_tokens",
+        kind="number",
+        unit="tokens",
+        low=1,
+        high=1e24,
+        about="model",
+        meaning="tokens that the LLM was trained on",
+    ),
+    Column(
+        name="steps",
+        kind="count",
+        unit="steps",
+        low=1,
+        high=LARGEST_COUNT,
+        about="task",
+        meaning="known number of skills on the task's path",
+    ),
+    Column(
+        name="level",
+        kind="number",
+        unit="1",
+        low=0,
+        high=LARGEST_COUNT,
+        about="task",
+        meaning="difficulty level of the task as its benchmark states it",
+    ),
+    Column(
+        name="skills", kind="parts", about="task", meaning="skills the task needs, such as 'algebra|counting'"
+    ),
+)
+
+COLUMN: Mapping[str, Column] = MappingProxyType({column.name: column for column in COLUMNS})
+
+#: Columns of the read dataset that are there even if the input has none of them.
+ALWAYS: tuple[str, ...] = (
+    "task",
+    "n_samples",
+    "branching",
+    "kept_states",
+    "budget_tokens",
+    "effort",
+    "verifier",
+)
+
+#: Columns that name a cell, in the order in which rows of a read dataset are sorted.
+KEY: tuple[str, ...] = (
+    "model",
+    "benchmark",
+    "strategy",
+    "n_samples",
+    "branching",
+    "kept_states",
+    "budget_tokens",
+    "effort",
+    "verifier",
+    "task",
+)
+
+#: Strategies that evaluations record and that have no success law here.
+RECORDED_ONLY: tuple[str, ...] = ("beam", "weighted_best_of_n", "early_stopping_majority")
+
+#: Parameter columns of which a strategy needs at least one.
+NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "best_of_n": ("n_samples",),
+        "majority": ("n_samples",),
+        "pass_power": ("n_samples",),
+        "weighted_best_of_n": ("n_samples",),
+        "tot": ("branching",),
+        "beam": ("branching", "n_samples"),
+    }
+)
+
+#: Strategies whose attempt is one sample.
+ONE_SAMPLE: tuple[str, ...] = ("cot", "direct")
+
+#: Two headers for one quantity: giving either is enough.
+SYNONYMS: Mapping[str, str] = MappingProxyType(
+    {
+        "votes": "n_samples",
+        "n_samples": "votes",
+        "completion_tokens": "tokens_mean",
+        "tokens_mean": "completion_tokens",
+    }
+)
+
+
+def strategy_names() -> tuple[str, ...]:
+    """Return the names that the ``strategy`` column may hold.
+
+    Returns
+    -------
+    tuple of str
+        The registered strategies, then those that evaluations record without a success law.
+    """
+    # Here and not at the top: tables must be readable without loading PyTensor first, and strategies that a
+    # user registers later count too.
+    from ds3bayes.strategies.base import STRATEGIES
+
+    return (*STRATEGIES, *(name for name in RECORDED_ONLY if name not in STRATEGIES))
+
+
+def describe_columns() -> pd.DataFrame:
+    """Return the evaluation table's columns as a table for people.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per column: ``column``, ``required``, ``allowed``, ``unit``, ``meaning``.
+
+    Examples
+    --------
+    >>> describe_columns().set_index("column").loc["attempts", "allowed"]
+    'an integer >= 1'
+    """
+    return pd.DataFrame(
+        {
+            "column": [column.name for column in COLUMNS],
+            "required": [column.required for column in COLUMNS],
+            "allowed": [column.allowed for column in COLUMNS],
+            "unit": [column.unit for column in COLUMNS],
+            "meaning": [column.meaning for column in COLUMNS],
+        }
+    )
+
+
+def misspelt(header: str, absent: tuple[str, ...]) -> str:
+    """Return the absent column that a header almost spells, or an empty string.
+
+    Parameters
+    ----------
+    header : str
+        A header that is no column.
+    absent : tuple of str
+        The columns that the table lacks.
+
+    Notes
+    -----
+    Refusing a table is dearer than a warning, so this is stricter than a "did you mean": the same letters in
+    another order, case or punctuation, or a similarity above .82 (``notes`` is .8 from ``votes``).
+    """
+    plain = _letters(header)
+    scores = {name: SequenceMatcher(None, plain, _letters(name)).ratio() for name in absent}
+    near = max(scores, key=lambda name: scores[name], default="")
+    if near and scores[near] > 0.82:
+        return near
+    return next((name for name in absent if plain and sorted(plain) == sorted(_letters(name))), "")
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())

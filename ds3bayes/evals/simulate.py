@@ -1,0 +1,606 @@
+"""Evaluations with known truth, drawn by walking each task's path of skills one step at a time."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, log_expit, logit
+
+from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.evals.read import read_evals
+
+TRUNCATED, SOLVED, WRONG = 0, 1, 2
+
+#: A path that never ends, which is what an unreachable skill makes of it.
+ENDLESS = np.iinfo(np.int64).max
+
+_LONGEST_WALK = 100_000
+_MOST_WALKS = 20_000_000
+# Walks handled together: few enough for their arrays to stay in the processor's cache.
+_BLOCK = 1 << 15
+_STRATEGY = re.compile(r"\s*(\w+)\s*(?:\(\s*n\s*=\s*(\d{1,9})\s*\)|\(\s*\))?\s*", re.ASCII)
+_SINGLE = ("cot", "direct")
+_MANY = ("best_of_n", "majority", "pass_power")
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walks:
+    """How walks ended.
+
+    Parameters
+    ----------
+    outcome : numpy.ndarray of int8
+        `TRUNCATED` (0), `SOLVED` (1) or `WRONG` (2), one per walk.
+    steps : numpy.ndarray of int64
+        Steps taken, at most the budget.
+    """
+
+    outcome: NDArray[np.int8]
+    steps: Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """Simulated evaluations and what they were drawn from.
+
+    Parameters
+    ----------
+    evals : xarray.Dataset
+        What `read_evals` would return for them.
+    truth : xarray.Dataset
+        ``eventual_success``, ``pace`` and ``reachable`` with dims ``(model, task)``, ``path_length`` with dim
+        ``task``, ``location`` with dim ``model``, and the scalars ``spread``, ``skew``, ``interaction_sd``,
+        ``reachability``, ``typical_pace``, ``difficulty_effect``, ``tokens_per_step`` and
+        ``wrong_answer_concentration``. ``eventual_success`` is the chance that one attempt without a budget
+        succeeds if the task is reachable.
+    """
+
+    evals: xr.Dataset
+    truth: xr.Dataset
+
+
+def walk(
+    rho: ArrayLike,
+    pace: ArrayLike,
+    path_length: ArrayLike,
+    budget_steps: ArrayLike | None,
+    rng: np.random.Generator,
+) -> Walks:
+    """Walk paths of skills step by step, until solved, wrong or out of budget.
+
+    At each step the current unit of work finishes with probability ``pace``; what finished is the next skill
+    with probability ``rho`` and a wrong answer otherwise.
+
+    Parameters
+    ----------
+    rho : array_like
+        Probability in [0, 1] that a finished unit completes the skill, r / (r + h). All four broadcast
+        together.
+    pace : array_like
+        Probability in (0, 1] that a step finishes its unit, r + h.
+    path_length : array_like of int
+        Skills on the path, >= 1; `ENDLESS` for a path whose end cannot be reached.
+    budget_steps : array_like of int or None
+        Most steps of a walk, >= 0; None for no limit, which needs walks that end: no `ENDLESS` path with rho
+        = 1.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Walks
+        Arrays of the broadcast shape. A walk that ends at its very last step is not truncated.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range or a walk could never end.
+    """
+    unlimited = ENDLESS if budget_steps is None else budget_steps
+    rhos, paces, lengths, budgets = np.broadcast_arrays(
+        np.asarray(rho, dtype=np.float64),
+        np.asarray(pace, dtype=np.float64),
+        np.asarray(path_length, dtype=np.int64),
+        np.asarray(unlimited, dtype=np.int64),
+    )
+    faults = []
+    if not ((rhos >= 0) & (rhos <= 1)).all():
+        faults.append("rho: allowed: probabilities in [0, 1]")
+    if not ((paces > 0) & (paces <= 1)).all():
+        faults.append("pace: allowed: probabilities in (0, 1]")
+    if not (lengths >= 1).all():
+        faults.append("path_length: allowed: integers >= 1")
+    if not (budgets >= 0).all():
+        faults.append("budget_steps: allowed: integers >= 0")
+    if ((lengths == ENDLESS) & (rhos >= 1) & (budgets == ENDLESS)).any():
+        faults.append("a walk without budget, end and wrong answers never stops; give budget_steps")
+    if faults:
+        raise InputError.of_faults("walk", faults)
+
+    shape = rhos.shape
+    rhos, paces, lengths, budgets = (np.ravel(array) for array in (rhos, paces, lengths, budgets))
+    outcome = np.zeros(rhos.size, dtype=np.int8)
+    steps = np.zeros(rhos.size, dtype=np.int64)
+    for start in range(0, rhos.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        _walk_block(
+            rhos[block], paces[block], lengths[block], budgets[block], outcome[block], steps[block], rng
+        )
+    return Walks(outcome=outcome.reshape(shape), steps=steps.reshape(shape))
+
+
+def _walk_block(
+    rho: Floats,
+    pace: Floats,
+    path_length: Ints,
+    budget: Ints,
+    outcome: NDArray[np.int8],
+    steps: Ints,
+    rng: np.random.Generator,
+) -> None:
+    """Walk, writing to ``outcome`` and ``steps``; arrays of the walks still going shrink as walks end."""
+    going = np.flatnonzero(budget > 0)
+    advance, finish = (rho * pace)[going], pace[going]
+    left, budget = path_length[going], budget[going]
+    step = 0
+    while going.size:
+        step += 1
+        # One draw decides: below r the skill is completed, from r to r + h the answer is wrong.
+        draw = rng.random(going.size)
+        advanced = draw < advance
+        left = left - advanced
+        solved = left == 0
+        wrong = (draw < finish) & ~advanced
+        ended = solved | wrong | (budget == step)
+        if ended.any():
+            done = going[ended]
+            steps[done] = step
+            outcome[done] = np.where(solved[ended], SOLVED, np.where(wrong[ended], WRONG, TRUNCATED))
+            keep = ~ended
+            going, advance, finish, left, budget = (
+                array[keep] for array in (going, advance, finish, left, budget)
+            )
+
+
+def simulate(
+    *,
+    tasks: int = 100,
+    attempts: int = 16,
+    models: int | Mapping[str, float] = 1,
+    strategies: Sequence[str] = ("cot",),
+    path_length: int | Sequence[int] | Ints = 5,
+    location: float = 0.5,
+    spread: float = 1.5,
+    skew: float = 0.0,
+    interaction_sd: float = 0.0,
+    reachability: float = 1.0,
+    pace: float = 0.1,
+    difficulty_effect: float = 0.2,
+    tokens_per_step: float = 25.0,
+    budget_tokens: float | Sequence[float | None] | None = None,
+    wrong_answer_concentration: float = 1.0,
+    benchmark: str = "simulated",
+    seed: int = 0,
+) -> Simulation:
+    """Draw evaluations by the stochastic traversal itself, with the truth they come from.
+
+    Each model and task has an eventual success q on the logit scale and a path of m skills; a finished unit
+    of work completes its skill with probability ``q ** (1 / m)``, and attempts walk step by step (`walk`).
+    Nothing here uses a closed form, so that the closed forms can be tested against it.
+
+    Parameters
+    ----------
+    tasks : int
+        Number of tasks, >= 1.
+    attempts : int
+        Attempts of each model, task and strategy, >= 1; an attempt of a many-sample strategy is one decision.
+    models : int or mapping of str to float
+        Number of models, or their names with shifts of their location on the logit scale.
+    strategies : sequence of str
+        ``"cot"``, ``"direct"`` (one walk each), ``"best_of_n(n=16)"`` (any of n walks is right, as an oracle
+        would choose), ``"majority(n=8)"`` (plurality of n answers, ties at random, cut-off walks do not vote)
+        and ``"pass_power(n=4)"`` (all n walks are right).
+    path_length : int or sequence of int
+        Skills per task, >= 1; one number for all or one per task.
+    location, spread, skew : float
+        Law of the tasks on logit eventual success, two half normals: mode ``location``, standard deviation
+        ``spread * exp(skew / 2)`` to the left and ``spread * exp(-skew / 2)`` to the right of it, each side
+        chosen with probability proportional to its standard deviation. ``spread`` >= 0.
+    interaction_sd : float
+        Standard deviation, >= 0, of what each model and task add to that on their own (logit scale).
+    reachability : float
+        Probability in [0, 1] that a needed skill was learned, drawn once per model, task and skill. An
+        attempt at a task with a skill missing wanders until its budget ends or it commits to a wrong answer.
+    pace : float
+        Probability in (0, 1) that a step finishes its unit, for a task at the mode.
+    difficulty_effect : float
+        Fall of logit pace per unit of difficulty (of fall in the task's logit eventual success).
+    tokens_per_step : float
+        Generated tokens per step, >= 1.
+    budget_tokens : float, None or sequence of them
+        Limit on the tokens of each walk, at least one step; None for no limit. A sequence runs every strategy
+        at every budget.
+    wrong_answer_concentration : float
+        Concentration, >= 0, of the Chinese restaurant process that says which wrong answers of a model to a
+        task are the same; 0 makes them all the same.
+    benchmark : str
+        Name of the benchmark in the table.
+    seed : int
+        Seed, >= 0; the same arguments give the same evaluations.
+
+    Returns
+    -------
+    Simulation
+        ``evals`` and ``truth``.
+
+    Raises
+    ------
+    InputError
+        If arguments are out of range; all of them are named at once.
+
+    Examples
+    --------
+    >>> simulation = simulate(tasks=3, attempts=4, seed=1)
+    >>> simulation.evals.sizes["row"], dict(simulation.truth.sizes)
+    (3, {'model': 1, 'task': 3})
+    """
+    faults: list[str] = []
+
+    def check(name: str, value: Any, allowed: str, test: Callable[[Any], bool], whole: bool = False) -> None:
+        kinds = (int, np.integer) if whole else (int, np.integer, float, np.floating)
+        fine = isinstance(value, kinds) and not isinstance(value, bool)
+        if not fine or not math.isfinite(value) or not test(value):
+            faults.append(f"{name}={value!r}; allowed: {allowed}")
+
+    check("tasks", tasks, "an integer >= 1", lambda x: x >= 1, whole=True)
+    check("attempts", attempts, "an integer >= 1", lambda x: x >= 1, whole=True)
+    check("seed", seed, "an integer >= 0", lambda x: x >= 0, whole=True)
+    check("location", location, "a number in [-50, 50]", lambda x: abs(x) <= 50)
+    check("spread", spread, "a number in [0, 50]", lambda x: 0 <= x <= 50)
+    check("skew", skew, "a number in [-10, 10]", lambda x: abs(x) <= 10)
+    check("interaction_sd", interaction_sd, "a number in [0, 50]", lambda x: 0 <= x <= 50)
+    check("reachability", reachability, "a number in [0, 1]", lambda x: 0 <= x <= 1)
+    check("pace", pace, "a number in (0, 1)", lambda x: 0 < x < 1)
+    check("difficulty_effect", difficulty_effect, "a number in [-50, 50]", lambda x: abs(x) <= 50)
+    check("tokens_per_step", tokens_per_step, "a number >= 1", lambda x: x >= 1)
+    check("wrong_answer_concentration", wrong_answer_concentration, "a number >= 0", lambda x: x >= 0)
+    if not isinstance(benchmark, str) or not benchmark.strip():
+        faults.append(f"benchmark={benchmark!r}; allowed: text that is not blank")
+    shifts = _shifts(models, faults)
+    settings = _settings(strategies, faults)
+    if faults:
+        raise InputError.of_faults("simulate", faults)
+    lengths = _lengths(path_length, tasks, faults)
+    budgets = _budgets(budget_tokens, tokens_per_step, faults)
+    walks = len(shifts) * tasks * attempts * len(budgets) * sum(n for _, n in settings)
+    if walks > _MOST_WALKS:
+        faults.append(
+            f"that is {walks} walks; allowed: at most {_MOST_WALKS}. Use several calls with other seeds"
+        )
+    if faults:
+        raise InputError.of_faults("simulate", faults)
+
+    rng = np.random.default_rng(seed)
+    truth = _draw_truth(
+        rng=rng,
+        shifts=shifts,
+        lengths=lengths,
+        location=location,
+        spread=spread,
+        skew=skew,
+        interaction_sd=interaction_sd,
+        reachability=reachability,
+        pace=pace,
+        difficulty_effect=difficulty_effect,
+    )
+    truth["tokens_per_step"] = ((), float(tokens_per_step), {"units": "tokens"})
+    truth["wrong_answer_concentration"] = ((), float(wrong_answer_concentration))
+    table = _draw_table(rng, truth, settings, budgets, attempts, benchmark)
+    evals = read_evals(table).assign_attrs(source=f"simulated (seed {seed})")
+    return Simulation(evals=evals, truth=truth)
+
+
+# --- arguments ----------------------------------------------------------------------------------------------
+
+
+def _shifts(models: int | Mapping[str, float], faults: list[str]) -> dict[str, float]:
+    if isinstance(models, Mapping):
+        fine = models and all(
+            isinstance(name, str)
+            and name.strip()
+            and isinstance(shift, int | float)
+            and not isinstance(shift, bool)
+            and abs(shift) <= 50
+            for name, shift in models.items()
+        )
+        if fine:
+            return {name: float(shift) for name, shift in models.items()}
+    elif isinstance(models, int | np.integer) and not isinstance(models, bool) and models >= 1:
+        width = len(str(models - 1))
+        return {f"model-{index:0{width}d}": 0.0 for index in range(int(models))}
+    faults.append(f"models={models!r}; allowed: an integer >= 1, or names with shifts in [-50, 50]")
+    return {}
+
+
+def _settings(strategies: Sequence[str], faults: list[str]) -> list[tuple[str, int]]:
+    if isinstance(strategies, str) or not isinstance(strategies, Sequence) or not strategies:
+        faults.append(f"strategies={strategies!r}; allowed: a list such as ['cot', 'majority(n=8)']")
+        return []
+    settings = []
+    for text in strategies:
+        match = _STRATEGY.fullmatch(text) if isinstance(text, str) else None
+        name, n = (match[1], match[2]) if match else (str(text), None)
+        if name not in (*_SINGLE, *_MANY):
+            allowed = [*_SINGLE, *(f"{name}(n=8)" for name in _MANY)]
+            hint = did_you_mean(name, (*_SINGLE, *_MANY))
+            faults.append(f"strategy {text!r}; allowed: {', '.join(allowed)}.{hint}")
+        elif name in _MANY and (n is None or int(n) < 1):
+            faults.append(f"strategy {text!r} needs its number of samples; allowed: '{name}(n=8)', n >= 1")
+        elif name in _SINGLE and n is not None:
+            faults.append(f"strategy {text!r} takes no n; allowed: {name!r}")
+        elif (name, int(n or 1)) in settings:
+            faults.append(f"strategy {text!r} is given twice")
+        else:
+            settings.append((name, int(n or 1)))
+    return settings
+
+
+def _lengths(path_length: int | Sequence[int] | Ints, tasks: int, faults: list[str]) -> Ints:
+    try:
+        lengths = np.asarray(path_length)
+        if (
+            lengths.dtype.kind in "iu"
+            and lengths.min(initial=1) >= 1
+            and lengths.max(initial=1) <= _LONGEST_WALK
+        ):
+            return np.broadcast_to(lengths, (tasks,)).astype(np.int64)
+    except ValueError:
+        # Ragged or of another length: said below like every other misfit.
+        lengths = np.empty(0)
+    faults.append(
+        f"path_length={path_length!r}; allowed: an integer from 1 to {_LONGEST_WALK}, or one for each of "
+        f"{tasks} tasks"
+    )
+    return np.ones(tasks, dtype=np.int64)
+
+
+def _budgets(
+    budget_tokens: float | Sequence[float | None] | None, tokens_per_step: float, faults: list[str]
+) -> list[float | None]:
+    listed = budget_tokens if isinstance(budget_tokens, list | tuple | np.ndarray) else [budget_tokens]
+    budgets: list[float | None] = []
+    for budget in listed:
+        if budget is None:
+            budgets.append(None)
+        elif (
+            isinstance(budget, int | float | np.number)
+            and not isinstance(budget, bool)
+            and tokens_per_step <= budget <= 1e15
+        ):
+            budgets.append(float(budget))
+        else:
+            faults.append(
+                f"budget_tokens={budget!r}; allowed: None or a number from one step ({tokens_per_step:g} "
+                "tokens) up"
+            )
+    if not len(listed) or len(set(budgets)) < len(budgets):
+        faults.append(f"budget_tokens={budget_tokens!r}; allowed: one or more budgets, all different")
+    return budgets
+
+
+# --- drawing ------------------------------------------------------------------------------------------------
+
+
+def _draw_truth(
+    *,
+    rng: np.random.Generator,
+    shifts: dict[str, float],
+    lengths: Ints,
+    location: float,
+    spread: float,
+    skew: float,
+    interaction_sd: float,
+    reachability: float,
+    pace: float,
+    difficulty_effect: float,
+) -> xr.Dataset:
+    models, tasks = len(shifts), len(lengths)
+    left, right = spread * math.exp(skew / 2), spread * math.exp(-skew / 2)
+    # exp(skew) / (exp(skew) + 1), so that no spread means no division by zero.
+    is_left = rng.random(tasks) < expit(skew)
+    half = np.abs(rng.standard_normal(tasks))
+    ease = np.where(is_left, -left * half, right * half)
+    shift = np.array(list(shifts.values()))[:, None]
+    deviation = ease + interaction_sd * rng.standard_normal((models, tasks))
+    # Far beyond what counts can tell apart, and short of where a probability rounds to 0 or 1.
+    success_logit = np.clip(location + shift + deviation, -700, 36)
+    reachable = rng.random((models, tasks)) < reachability**lengths
+    paces = expit(np.clip(logit(pace) + difficulty_effect * ease, -700, 36))
+    width = len(str(tasks - 1))
+    both = ("model", "task")
+    return xr.Dataset(
+        {
+            "eventual_success": (
+                both,
+                expit(success_logit),
+                {
+                    "long_name": "chance that one attempt without budget succeeds, if the task is reachable",
+                    "units": "1",
+                },
+            ),
+            "logit_eventual_success": (both, success_logit, {"units": "1"}),
+            "reachable": (both, reachable, {"long_name": "whether the model has every skill of the task"}),
+            "pace": (
+                both,
+                np.broadcast_to(paces, (models, tasks)).copy(),
+                {"long_name": "chance that one step finishes its unit", "units": "1"},
+            ),
+            "path_length": ("task", lengths, {"units": "steps"}),
+            "location": ("model", location + shift[:, 0], {"units": "1"}),
+            "spread": ((), float(spread)),
+            "skew": ((), float(skew)),
+            "interaction_sd": ((), float(interaction_sd)),
+            "reachability": ((), float(reachability)),
+            "typical_pace": ((), float(pace)),
+            "difficulty_effect": ((), float(difficulty_effect)),
+        },
+        coords={"model": list(shifts), "task": [f"task-{index:0{width}d}" for index in range(tasks)]},
+    )
+
+
+def _draw_table(
+    rng: np.random.Generator,
+    truth: xr.Dataset,
+    settings: list[tuple[str, int]],
+    budgets: list[float | None],
+    attempts: int,
+    benchmark: str,
+) -> pd.DataFrame:
+    """Walk every setting, then let selectors decide and add up the decisions of each cell."""
+    lengths = np.broadcast_to(truth["path_length"].to_numpy(), truth["pace"].shape).ravel()
+    paces = truth["pace"].to_numpy().ravel()
+    rhos = np.exp(log_expit(truth["logit_eventual_success"].to_numpy().ravel()) / lengths)
+    ends = np.where(truth["reachable"].to_numpy().ravel(), lengths, ENDLESS)
+    per_step = float(truth["tokens_per_step"])
+    pairs = len(rhos)
+    if None in budgets:
+        _check_duration(rhos, paces, ends)
+
+    runs = []
+    for budget in budgets:
+        limit = None if budget is None else math.floor(budget / per_step + 1e-9)
+        for name, n in settings:
+            shape = (pairs, attempts, n)
+            columns = [np.broadcast_to(array[:, None, None], shape) for array in (rhos, paces, ends)]
+            runs.append((name, n, budget, walk(columns[0], columns[1], columns[2], limit, rng)))
+
+    # Wrong answers of a model to a task are one process, whichever strategy gave them.
+    wrong = [np.nonzero(walks.outcome == WRONG) for *_, walks in runs]
+    labels = _restaurant(
+        rng,
+        np.concatenate([places[0] for places in wrong]),
+        float(truth["wrong_answer_concentration"]),
+        pairs,
+    )
+    model_names, task_names = truth["model"].to_numpy(), truth["task"].to_numpy()
+    frames = []
+    taken = 0
+    for (name, n, budget, walks), places in zip(runs, wrong, strict=True):
+        answers = np.full(walks.outcome.shape, -1, dtype=np.int64)
+        answers[places] = labels[taken : taken + len(places[0])]
+        taken += len(places[0])
+        solved = walks.outcome == SOLVED
+        success = _decide(rng, name, solved, answers)
+        tokens = walks.steps.sum(axis=2) * per_step
+        columns_out: dict[str, Any] = {
+            "model": np.repeat(model_names, len(task_names)),
+            "benchmark": benchmark,
+            "task": np.tile(task_names, len(model_names)),
+            "strategy": name,
+            "n_samples": np.nan if name in _SINGLE else n,
+            "verifier": "oracle" if name == "best_of_n" else "",
+            "budget_tokens": np.nan if budget is None else budget,
+            "attempts": attempts,
+            "successes": success.sum(axis=1),
+            "tokens_mean": tokens.mean(axis=1),
+            "tokens_max": tokens.max(axis=1),
+        }
+        if name in _SINGLE:
+            cut = (walks.outcome[:, :, 0] == TRUNCATED).sum(axis=1)
+            columns_out |= {
+                "no_answer": cut,
+                "truncated": cut,
+                "wrong_answer_counts": _share_texts(answers[:, :, 0]),
+            }
+        logs = np.log(tokens)
+        for outcome, chosen in (("correct", success), ("wrong", ~success)):
+            counts = chosen.sum(axis=1)
+            mean = _ratio((logs * chosen).sum(axis=1), counts)
+            deviation = np.where(chosen, logs - mean[:, None], 0.0)
+            columns_out[f"log_tokens_mean_{outcome}"] = mean
+            columns_out[f"log_tokens_sd_{outcome}"] = np.sqrt(_ratio((deviation**2).sum(axis=1), counts))
+        frames.append(pd.DataFrame(columns_out))
+    # A column of one setting that another lacks is blank there.
+    return pd.concat(frames, ignore_index=True)
+
+
+def _check_duration(rhos: Floats, paces: Floats, ends: Ints) -> None:
+    """Refuse walks that a budget must end and that have none."""
+    with np.errstate(divide="ignore"):
+        commit = 1 / (paces * (1 - rhos))
+    expected = np.where(ends == ENDLESS, commit, np.minimum(ends / paces, commit))
+    if expected.max() > _LONGEST_WALK:
+        raise InputError(
+            f"simulate: a walk without budget would take about {expected.max():.3g} steps; allowed: "
+            f"{_LONGEST_WALK}. Give budget_tokens, or raise pace or reachability"
+        )
+
+
+def _restaurant(rng: np.random.Generator, groups: Ints, concentration: float, number: int) -> Ints:
+    """Return the table of each customer, in one Chinese restaurant per group.
+
+    Customer i opens a table with probability concentration / (concentration + i), else joins the table of one
+    of the i customers before, each equally likely: that is the process, with no counts to keep.
+    """
+    order = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[order], np.arange(number))
+    begin = starts[groups[order]]
+    rank = np.arange(groups.size) - begin
+    opens = (rank == 0) | (rng.random(groups.size) * (concentration + rank) < concentration)
+    friend = begin + np.floor(rng.random(groups.size) * rank).astype(np.int64)
+    table = np.where(opens, np.arange(groups.size), friend)
+    # Follow friends of friends until all point to the one who opened their table.
+    while True:
+        further = table[table]
+        if np.array_equal(further, table):
+            break
+        table = further
+    result = np.empty(groups.size, dtype=np.int64)
+    result[order] = table
+    return result
+
+
+def _decide(
+    rng: np.random.Generator, name: str, solved: NDArray[np.bool_], answers: Ints
+) -> NDArray[np.bool_]:
+    """Return whether each decision is right; inputs have dims (pair, attempt, sample)."""
+    if name == "pass_power":
+        return solved.all(axis=2)
+    if name != "majority":
+        return solved.any(axis=2)
+    decisions = solved.shape[0] * solved.shape[1]
+    votes = solved.sum(axis=2).ravel()
+    flat = answers.reshape(decisions, -1)
+    decision, sample = np.nonzero(flat >= 0)
+    pairs = np.stack([decision, flat[decision, sample]], axis=1)
+    rivals, counts = np.unique(pairs, axis=0, return_counts=True)
+    leader = np.zeros(decisions, dtype=np.int64)
+    np.maximum.at(leader, rivals[:, 0], counts)
+    at_top = counts == leader[rivals[:, 0]]
+    tied = np.bincount(rivals[at_top, 0], minlength=decisions)
+    lucky = rng.random(decisions) * (1 + tied) < 1
+    right = (votes > leader) | ((votes == leader) & (votes > 0) & lucky)
+    return right.reshape(solved.shape[:2])
+
+
+def _share_texts(answers: Ints) -> list[str]:
+    texts = []
+    for row in answers:
+        counts = np.unique(row[row >= 0], return_counts=True)[1]
+        texts.append("|".join(map(str, sorted(counts.tolist(), reverse=True))))
+    return texts
+
+
+def _ratio(total: Floats, counts: Ints) -> Floats:
+    return np.divide(total, counts, out=np.full(len(total), np.nan), where=counts > 0)

@@ -1,0 +1,166 @@
+"""`build_model`: a specification and evaluations become a plain PyMC model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import xarray as xr
+
+from ds3bayes.evals import split
+from ds3bayes.generative.design import Block, Design, make_design
+from ds3bayes.generative.priors import DEFAULTS
+from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.terms import Subsets, Terms, attempt_variance, block_terms, log_likelihood
+
+
+def held_out_rows(spec: ModelSpec, evals: xr.Dataset) -> np.ndarray:
+    """Return which rows a spec keeps out of the fit: bool, shape (row,)."""
+    held = np.zeros(evals.sizes["row"], dtype=bool)
+    for rule in spec.holdout:
+        held |= split(evals, where=rule.where, fraction=rule.fraction, seed=rule.seed)[1]
+    return held
+
+
+def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:
+    """Build the generative model of a set of evaluations.
+
+    A task has an easiness z, shared by all arms (an arm is an LLM on a benchmark with one sampler setting);
+    the logit of its eventual success under a walk is ``location + spread z`` plus the arm's own Student t
+    effect. A tree search turns the walk's step probability rho = q^(1/m) into its own through a step selector
+    and an answer fidelity, with its own slope on z and its own effect. With probability 1 - reachability the
+    task lies outside what the LLM's skills reach, and every attempt fails. Counts are binomial given those;
+    mean generated tokens are log-normal, longer for harder tasks; wrong answers partition by a Chinese
+    restaurant process. Task effects are summed out on grids, so the sampler sees the population only.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    evals : xarray.Dataset
+        From `read_evals`. Rows that ``spec.holdout`` names do not enter the likelihood.
+
+    Returns
+    -------
+    pymc.Model
+        With named dims ``walk, arm, population, model_benchmark, tree, ...``; extend it as any other model.
+
+    Raises
+    ------
+    InputError
+        If the evaluations cannot be used by this model.
+
+    References
+    ----------
+    Ellis-Mohr, Nayak, Varshney (2025), arXiv 2507.00004: the walk; its orthogonal form (eventual success and
+    pace as separate parameters), the two-piece normal population and the summing-out are this package's own.
+    """
+    return assemble(spec, make_design(evals, spec, held_out_rows(spec, evals)))
+
+
+def coordinates(design: Design) -> dict[str, list[str]]:
+    """Return the model's coordinates: labels of every dimension that its parameters have."""
+    subsets = Subsets.of(design)
+    labels = design.labels
+    return {
+        "population": list(design.populations),
+        "model_benchmark": list(design.pairs),
+        "tree": list(design.trees),
+        **{name: [labels[arm] for arm in getattr(subsets, name)] for name in subsets.__dataclass_fields__},
+    }
+
+
+def assemble(spec: ModelSpec, design: Design) -> pm.Model:
+    """Build the model of a design that is already made; see `build_model`."""
+    coords = {name: values for name, values in coordinates(design).items() if values}
+    with pm.Model(coords=coords) as model:
+        given = {name: spec.prior(name).variable(name, dims=DEFAULTS[name][1]) for name in used(spec, coords)}
+        _readable(design, spec, given)
+        for index, block in enumerate(design.blocks):
+            terms = block_terms(block, index, design, spec, given)
+            pm.Potential(f"tasks_{index}", (block.distinct[2] * task_log_likelihood(block, terms, design, spec, given)).sum())
+        _prompts(design, given)
+        _votes(design, given)
+        _token_spreads(design, given)
+    return model
+
+
+def used(spec: ModelSpec, coords: dict[str, list[str]]) -> list[str]:
+    """Return the names of the parameters that a model with these coordinates has."""
+    absent = set()
+    if spec.population.family != "split_normal":
+        absent.add("skew")
+    if spec.population.family != "path":
+        absent.add("path_length_mean")
+    if not spec.population.reachability:
+        absent.add("reachability")
+    return [name for name, (_, dim, _) in DEFAULTS.items() if dim in coords and name not in absent]
+
+
+def task_log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Any) -> Any:
+    """Log-likelihood of each distinct task signature, shape (U,): counts and tokens, task effects summed out."""
+    return pt.logsumexp(terms.log_weight + log_likelihood(block, terms, design, spec, given), axis=1)
+
+
+def _readable(design: Design, spec: ModelSpec, given: dict[str, Any]) -> None:
+    """Add the DS3 parameters that follow from the sampled ones."""
+    subsets = Subsets.of(design)
+    if len(subsets.free_path_arm):
+        mean_steps = pt.stack(
+            [
+                pt.exp(given["log_tokens"][subsets.place("timed_arm", arm)]) / design.tokens_per_step
+                for arm in subsets.free_path_arm
+            ]
+        )
+        variance = pt.stack([attempt_variance(design, int(arm), given) for arm in subsets.free_path_arm])
+        length = 1.0 / (variance + 1.0 / mean_steps)
+        pm.Deterministic("path_length", length, dims="free_path_arm")
+        pm.Deterministic("pace", length / mean_steps, dims="free_path_arm")
+    if spec.population.reachability:
+        # A task of m skills is reachable when each of them is.
+        length_of_pair = np.ones(len(design.pairs))
+        for pair in range(len(design.pairs)):
+            lengths = np.unique(design.path_length[design.pair_of_arm == pair])
+            length_of_pair[pair] = lengths[0] if lengths.size == 1 and np.isfinite(lengths[0]) else np.nan
+        if np.isfinite(length_of_pair).all():
+            pm.Deterministic(
+                "skill_reachability", given["reachability"] ** (1.0 / length_of_pair), dims="model_benchmark"
+            )
+
+
+def _prompts(design: Design, given: dict[str, Any]) -> None:
+    """Prompt tokens per unit: log-normal, rising with the generated tokens."""
+    subsets = Subsets.of(design)
+    for block in design.blocks:
+        for column, arm in enumerate(block.arms):
+            if not subsets.has("prompted_arm", arm):
+                continue
+            seen = np.isfinite(block.log_prompt[:, column]) & (block.token_weight[:, column] > 0)
+            place = subsets.place("prompted_arm", arm)
+            tokens = given["log_tokens"][subsets.place("timed_arm", arm)]
+            mean = given["log_prompt"][place] + given["prompt_slope"][place] * (block.log_tokens[seen, column] - tokens)
+            # Counts of a fixed prompt do not vary at all; 1 % stands for rounding.
+            sd = pt.sqrt(given["prompt_sd"][place] ** 2 + 0.01**2)
+            pm.Potential(
+                f"prompt_tokens_{arm}", pm.logp(pm.Normal.dist(mean, sd), block.log_prompt[seen, column]).sum()
+            )
+
+
+def _votes(design: Design, given: dict[str, Any]) -> None:
+    """How wrong answers agree: Ewens' sampling formula."""
+    for place, wrong in enumerate(design.wrong_answers):
+        a = given["wrong_answer_concentration"][place]
+        rising = (wrong.counts * (pt.gammaln(a + wrong.sizes) - pt.gammaln(a))).sum()
+        pm.Potential(f"wrong_answers_{wrong.arm}", wrong.distinct * pt.log(a) - rising)
+
+
+def _token_spreads(design: Design, given: dict[str, Any]) -> None:
+    """Spread of log tokens between solved attempts on one task: a scaled chi-square."""
+    subsets = Subsets.of(design)
+    for spread in design.token_spreads:
+        if subsets.has("free_path_arm", spread.arm):
+            variance = pt.log1p(attempt_variance(design, spread.arm, given))
+            pm.Potential(
+                f"token_spread_{spread.arm}", -0.5 * spread.dof * pt.log(variance) - 0.5 * spread.sum_of_squares / variance
+            )

@@ -1,0 +1,555 @@
+"""What the model needs to know of a table of evaluations: arms, the tasks they share, and their cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ds3bayes.errors import InputError
+from ds3bayes.evals import to_table
+from ds3bayes.generative.grid import Grid, LogLikelihood, Table, difficulty_grid, success_grid
+from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.strategies import STRATEGIES, BestOfN, Majority, Strategy, TreeOfThought, parse_strategy
+
+Array = np.ndarray
+
+_ARM_KEYS = ["model", "benchmark", "walk", "effort", "budget_tokens", "branching", "kept_states"]
+# Strategies of which each attempt is itself a decision over `n_samples` walks.
+_SELECTING = ("best_of_n", "majority", "pass_power")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One way of drawing attempts whose success is learned: an LLM on a benchmark with one sampler setting.
+
+    Parameters
+    ----------
+    model, benchmark : str
+    walk : {"cot", "direct", "tot"}
+        The sampler; for a tree an attempt is one of its outputs.
+    effort : str
+        Reasoning effort, empty if not stated.
+    budget_tokens : int, optional
+        Tokens allowed per attempt.
+    branching, kept_states : int
+        Of a tree; 1 otherwise.
+    """
+
+    model: str
+    benchmark: str
+    walk: str
+    effort: str = ""
+    budget_tokens: int | None = None
+    branching: int = 1
+    kept_states: int = 1
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether attempts are outputs of a tree search."""
+        return self.walk == "tot"
+
+    @property
+    def pair(self) -> str:
+        """The LLM and the benchmark, as a coordinate label."""
+        return f"{self.model} | {self.benchmark}"
+
+    @property
+    def setting(self) -> dict[str, object]:
+        """Effort and budget as a strategy's fields."""
+        return {"effort": self.effort or None, "budget_tokens": self.budget_tokens}
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy that makes one attempt of this arm."""
+        if self.is_tree:
+            return TreeOfThought(branching=self.branching, kept_states=self.kept_states, **self.setting)  # type: ignore[arg-type]
+        return STRATEGIES[self.walk](**self.setting)
+
+    def __str__(self) -> str:
+        return f"{self.pair} | {self.strategy}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Arms that share tasks, with the data of those tasks.
+
+    Parameters
+    ----------
+    arms : tuple of int
+        Indices into `Design.arms`, shape (A,).
+    tasks : tuple of str
+        Task names, shape (T,).
+    steps : array
+        Known path length of each task, NaN where not known, shape (T,).
+    easiness : Grid, optional
+        Grid of the shared easiness; None for a lone arm, whose task law lives on `tables[0].grid`.
+    tables : tuple of Table
+        One per arm; the last cell of each is the empty one, of likelihood 1.
+    cell : int array, shape (T, A)
+        Which row of its arm's table a task has.
+    successes, attempts : int arrays, shape (T, A)
+        What was observed and used in the fit (single attempts and decisions together).
+    log_tokens, token_weight : arrays, shape (T, A)
+        Log of mean generated tokens per unit, and the number of attempts behind it; 0 weight if none.
+    log_prompt : array, shape (T, A)
+        Log of mean prompt tokens per unit, NaN if none.
+    """
+
+    arms: tuple[int, ...]
+    tasks: tuple[str, ...]
+    steps: Array
+    easiness: Grid | None
+    tables: tuple[Table, ...]
+    cell: Array
+    successes: Array
+    attempts: Array
+    log_tokens: Array
+    token_weight: Array
+    log_prompt: Array
+
+    @cached_property
+    def distinct(self) -> tuple[Array, Array, Array]:
+        """First task of each distinct signature (U,), signature of each task (T,), tasks per signature (U,).
+
+        Tasks that look alike in every arm have the same likelihood, so it is taken once.
+        """
+        signature = np.concatenate([self.cell, self.log_tokens, self.token_weight], axis=1)
+        _, first, inverse, counts = np.unique(
+            signature, axis=0, return_index=True, return_inverse=True, return_counts=True
+        )
+        return first, inverse.reshape(-1), counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongAnswers:
+    """Sufficient statistics of how wrong answers agree in one arm.
+
+    For a partition of w wrong answers into k distinct ones, the Chinese restaurant process gives
+    ``a^k Gamma(a) / Gamma(a + w)`` up to a constant: k and w are all that matters.
+    """
+
+    arm: int
+    distinct: int
+    sizes: Array
+    counts: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSpread:
+    """Within-task sums of squares of log tokens in one arm, and their degrees of freedom."""
+
+    arm: int
+    sum_of_squares: float
+    dof: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """Everything that `build_model` needs from the data.
+
+    Parameters
+    ----------
+    arms : tuple of Arm
+    base : int array
+        For each arm the arm whose walk it searches over: itself, but for a tree the chain-of-thought arm.
+    pairs : tuple of str
+        Labels of (model, benchmark).
+    pair_of_arm, population_of_arm : int arrays
+    populations : tuple of str
+        Labels of task laws: one per block.
+    trees : tuple of str
+        Labels of pairs that have a tree arm.
+    blocks : tuple of Block
+    wrong_answers : tuple of WrongAnswers
+    token_spreads : tuple of TokenSpread
+    path_length : array
+        Known common path length of each arm's tasks, NaN if unknown or unequal.
+    tokens_per_step : float
+        Generated tokens of one step.
+    """
+
+    arms: tuple[Arm, ...]
+    base: Array
+    pairs: tuple[str, ...]
+    pair_of_arm: Array
+    populations: tuple[str, ...]
+    population_of_arm: Array
+    trees: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    wrong_answers: tuple[WrongAnswers, ...]
+    token_spreads: tuple[TokenSpread, ...]
+    path_length: Array
+    tokens_per_step: float
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Coordinate labels of the arms."""
+        return [str(arm) for arm in self.arms]
+
+    @cached_property
+    def has_tokens(self) -> Array:
+        """Whether generated tokens were observed in an arm, shape (arm,)."""
+        seen = np.zeros(len(self.arms), dtype=bool)
+        for block in self.blocks:
+            seen[list(block.arms)] |= (block.token_weight > 0).any(axis=0)
+        return seen
+
+    @cached_property
+    def has_prompts(self) -> Array:
+        """Whether prompt tokens were observed in an arm, shape (arm,)."""
+        seen = np.zeros(len(self.arms), dtype=bool)
+        for block in self.blocks:
+            seen[list(block.arms)] |= np.isfinite(block.log_prompt).any(axis=0)
+        return seen
+
+    def tree_of_pair(self, pair: int) -> int:
+        """Return the index of a pair among the trees, -1 if it has no tree arm."""
+        return self.trees.index(self.pairs[pair]) if self.pairs[pair] in self.trees else -1
+
+
+def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = None) -> Design:
+    """Arrange evaluations for the model.
+
+    Parameters
+    ----------
+    evals : xarray.Dataset
+        From `read_evals`.
+    spec : ModelSpec
+    held_out : bool array, optional
+        Rows whose counts and tokens the model must not see; their tasks and arms are known to it.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    InputError
+        If rows cannot be used: no task, a strategy without a success law, an unknown verifier, a path
+        family where arms share tasks, a tree without a known path length, no rows left for the fit.
+    """
+    table = to_table(evals)
+    table["held_out"] = False if held_out is None else np.asarray(held_out, dtype=bool)
+    _refuse(table)
+    if table["held_out"].all():
+        raise InputError("no rows are left for the fit; hold out fewer (spec: holdout)")
+    table["walk"] = [_walk(row.strategy) for row in table.itertuples()]
+    tree = table["walk"] == "tot"
+    for column in ("branching", "kept_states"):
+        table[column] = table[column].where(tree, 1).fillna(1).astype(int)
+    table["budget_tokens"] = table["budget_tokens"].astype(float)
+
+    arms, arm_of_row = _arms(table)
+    table["arm"] = arm_of_row
+    pairs = tuple(dict.fromkeys(arm.pair for arm in arms))
+    base = np.array([_base(arms, arm) for arm in arms])
+    if "steps" not in table:
+        table["steps"] = np.nan
+    if spec.population.path_length is not None:
+        table["steps"] = table["steps"].fillna(spec.population.path_length)
+
+    groups = _sharing(table, arms, base)
+    _check_family(spec, groups, arms)
+    blocks = tuple(_block(table, arms, group) for group in groups)
+    population_of_arm = np.zeros(len(arms), dtype=int)
+    path_length = np.full(len(arms), np.nan)
+    for index, block in enumerate(blocks):
+        population_of_arm[list(block.arms)] = index
+        if np.unique(block.steps).size == 1:
+            path_length[list(block.arms)] = block.steps[0]
+    for arm, length in zip(arms, path_length, strict=True):
+        if arm.is_tree and not np.isfinite(length):
+            raise InputError(
+                f"{arm}: tree search needs one known path length for its tasks; give a `steps` column with the "
+                "same value for them, or set population.path_length in the spec"
+            )
+    fitted = table[~table["held_out"]]
+    return Design(
+        arms=arms,
+        base=base,
+        pairs=pairs,
+        pair_of_arm=np.array([pairs.index(arm.pair) for arm in arms]),
+        populations=tuple(
+            arms[block.arms[0]].benchmark if len(block.arms) > 1 else str(arms[block.arms[0]]) for block in blocks
+        ),
+        population_of_arm=population_of_arm,
+        trees=tuple(dict.fromkeys(arm.pair for arm in arms if arm.is_tree)),
+        blocks=blocks,
+        wrong_answers=tuple(_wrong_answers(fitted)),
+        token_spreads=tuple(_token_spreads(fitted)),
+        path_length=path_length,
+        tokens_per_step=_tokens_per_step(spec, blocks, arms, path_length),
+    )
+
+
+def _tokens_per_step(spec: ModelSpec, blocks: Sequence[Block], arms: Sequence[Arm], path_length: Array) -> float:
+    """Return the tokens of one step: from the spec, else the published 25 or what short attempts allow."""
+    longest, shortest_arm = np.inf, ""
+    for block in blocks:
+        for column, member in enumerate(block.arms):
+            seen = block.token_weight[:, column] > 0
+            if seen.any() and not arms[member].is_tree and np.isfinite(path_length[member]):
+                longest_here = float(np.exp(block.log_tokens[seen, column].mean()) / path_length[member])
+                if longest_here < longest:
+                    longest, shortest_arm = longest_here, str(arms[member])
+    if spec.tokens.tokens_per_step is None:
+        return min(25.0, longest / 2.0)
+    if spec.tokens.tokens_per_step >= longest:
+        raise InputError(
+            f"tokens.tokens_per_step = {spec.tokens.tokens_per_step:g}: attempts of {shortest_arm} generate "
+            f"{longest:.3g} tokens per needed skill, and a skill takes at least one step; set it below that, or "
+            "leave it out"
+        )
+    return spec.tokens.tokens_per_step
+
+
+def _refuse(table: pd.DataFrame) -> None:
+    """Refuse rows that the counts model cannot use, all at once."""
+    faults = []
+    aggregated = table["task"] == ""
+    if aggregated.any():
+        faults.append(
+            f"{int(aggregated.sum())} rows have no task (aggregates); the counts model needs one row per task: "
+            "select other rows with data.where in the spec"
+        )
+    for name in sorted(set(table["strategy"]) - set(STRATEGIES)):
+        faults.append(
+            f"{int((table['strategy'] == name).sum())} rows have strategy {name!r}, which can be recorded but has no "
+            f"success law; usable: {', '.join(STRATEGIES)}: leave them out with data.where, or hold them out"
+        )
+    for text in sorted(set(table.loc[table["strategy"] == "best_of_n", "verifier"])):
+        try:
+            parse_strategy(f"best_of_n(n=2, verifier={text or 'none'})")
+        except InputError:
+            faults.append(
+                f"best_of_n rows have verifier {text!r}; the counts model needs `oracle` or `noisy(d=...)`: "
+                "leave them out with data.where"
+            )
+    if faults:
+        raise InputError.of_faults("evaluations", faults)
+
+
+def _walk(strategy: str) -> str:
+    return "cot" if strategy in _SELECTING else strategy
+
+
+def _arms(table: pd.DataFrame) -> tuple[tuple[Arm, ...], Array]:
+    """List the arms in order of first appearance, and each row's arm; give every tree the walk it needs."""
+    codes: dict[Arm, int] = {}
+    rows = []
+    for row in table[_ARM_KEYS].itertuples(index=False):
+        fields = row._asdict()
+        budget = fields.pop("budget_tokens")
+        arm = Arm(**fields, budget_tokens=None if np.isnan(budget) else int(budget))
+        rows.append(codes.setdefault(arm, len(codes)))
+    for arm in list(codes):
+        if arm.is_tree:
+            codes.setdefault(_walk_under(arm), len(codes))
+    return tuple(codes), np.array(rows)
+
+
+def _walk_under(tree: Arm) -> Arm:
+    return Arm(
+        model=tree.model,
+        benchmark=tree.benchmark,
+        walk="cot",
+        effort=tree.effort,
+        budget_tokens=tree.budget_tokens,
+    )
+
+
+def _base(arms: Sequence[Arm], arm: Arm) -> int:
+    return arms.index(_walk_under(arm) if arm.is_tree else arm)
+
+
+def _sharing(table: pd.DataFrame, arms: Sequence[Arm], base: Array) -> list[tuple[list[int], list[str]]]:
+    """Group arms that share a task, directly or through others; return (arms, tasks) of each group."""
+    group = {index: {index} for index in range(len(arms))}
+
+    def join(one: int, other: int) -> None:
+        if group[one] is not group[other]:
+            group[one] |= group[other]
+            for member in group[other]:
+                group[member] = group[one]
+
+    first: dict[tuple[str, str], int] = {}
+    tasks: dict[int, dict[str, None]] = {index: {} for index in range(len(arms))}
+    for row in table[["benchmark", "task", "arm"]].drop_duplicates().itertuples(index=False):
+        join(row.arm, first.setdefault((row.benchmark, row.task), row.arm))
+        tasks[row.arm][row.task] = None
+    for index in range(len(arms)):
+        join(index, int(base[index]))
+    result = []
+    for members in {id(members): members for members in group.values()}.values():
+        ordered = sorted(members)
+        names: dict[str, None] = {}
+        for member in ordered:
+            names |= tasks[member]
+        result.append((ordered, list(names)))
+    return result
+
+
+def _check_family(spec: ModelSpec, groups: list[tuple[list[int], list[str]]], arms: Sequence[Arm]) -> None:
+    if spec.population.family != "path":
+        return
+    for members, _ in groups:
+        if len(members) > 1:
+            raise InputError(
+                "population.family = 'path' is for one arm per task, but these share tasks: "
+                + "; ".join(str(arms[member]) for member in members[:6])
+                + ". Use 'split_normal' or 'normal', or fit them one at a time with data.where"
+            )
+
+
+def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], list[str]]) -> Block:
+    members, tasks = group
+    rows = table[table["arm"].isin(members)]
+    row_of_task = {name: index for index, name in enumerate(tasks)}
+    shape = (len(tasks), len(members))
+    grid = success_grid(len(members))
+    cell = np.zeros(shape, dtype=int)
+    successes, attempts = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    token_sum, token_weight = np.zeros(shape), np.zeros(shape)
+    prompt_sum, prompt_weight = np.zeros(shape), np.zeros(shape)
+    steps = np.full(len(tasks), np.nan)
+    tables = []
+    known = rows[rows["steps"].notna()]
+    steps[[row_of_task[name] for name in known["task"]]] = known["steps"]
+    for column, member in enumerate(members):
+        arm = arms[member]
+        units = _units(arm, steps)
+        mine = rows[(rows["arm"] == member) & ~rows["held_out"]]
+        at = mine["task"].map(row_of_task).to_numpy(dtype=int)
+        np.add.at(successes[:, column], at, mine["successes"].to_numpy())
+        np.add.at(attempts[:, column], at, mine["attempts"].to_numpy())
+        cell[:, column], table_ = _cells(mine, at, len(tasks), grid)
+        tables.append(table_)
+        single = mine[mine["strategy"] == arm.walk]
+        at = single["task"].map(row_of_task).to_numpy(dtype=int)
+        runs = np.ones(len(single)) if arm.is_tree else single["attempts"].to_numpy(dtype=float)
+        if "tokens_mean" in single:
+            _accumulate(token_sum[:, column], token_weight[:, column], at, runs, single["tokens_mean"] * single["attempts"] / runs)
+        if "prompt_tokens" in single:
+            _accumulate(prompt_sum[:, column], prompt_weight[:, column], at, runs, single["prompt_tokens"] / runs)
+        token_sum[:, column] /= units
+        prompt_sum[:, column] /= units
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_tokens = np.where(token_weight > 0, np.log(token_sum / token_weight), 0.0)
+        log_prompt = np.where(prompt_weight > 0, np.log(prompt_sum / prompt_weight), np.nan)
+    return Block(
+        arms=tuple(members),
+        tasks=tuple(tasks),
+        steps=steps,
+        easiness=difficulty_grid(len(members)) if len(members) > 1 else None,
+        tables=tuple(tables),
+        cell=cell,
+        successes=successes,
+        attempts=attempts,
+        log_tokens=log_tokens,
+        token_weight=token_weight,
+        log_prompt=log_prompt,
+    )
+
+
+def _units(arm: Arm, steps: Array) -> Array:
+    """Token units of one run on each task: 1 for a walk, the candidates proposed for a tree."""
+    if not arm.is_tree:
+        return np.ones_like(steps)
+    lengths = np.unique(steps[np.isfinite(steps)])
+    units = {float(length): arm.strategy.token_units(int(length)) for length in lengths}
+    return np.array([units.get(float(length), np.nan) for length in steps])
+
+
+def _accumulate(total: Array, weight: Array, at: Array, runs: Array, mean: pd.Series) -> None:
+    values = mean.to_numpy(dtype=float)
+    given = np.isfinite(values) & (values > 0)
+    np.add.at(total, at[given], (values * runs)[given])
+    np.add.at(weight, at[given], runs[given])
+
+
+def _cells(rows: pd.DataFrame, at: Array, tasks: int, grid: Grid) -> tuple[Array, Table]:
+    """Number the distinct cells of an arm; return each task's and their table, the empty cell last."""
+    per_task: list[list[tuple[str, int, int]]] = [[] for _ in range(tasks)]
+    for task, row in zip(at, rows.itertuples(index=False), strict=True):
+        per_task[task].append((_selector_text(row), int(row.attempts), int(row.successes)))
+    codes: dict[tuple[tuple[str, int, int], ...], int] = {}
+    empty = -1
+    cell = np.array(
+        [codes.setdefault(tuple(sorted(found)), len(codes)) if found else empty for found in per_task]
+    )
+    likelihoods = [
+        LogLikelihood(
+            attempts=sum(attempts * _walks(text) for text, attempts, _ in signature),
+            rows=tuple((_selector(text), attempts, successes) for text, attempts, successes in signature),
+        )
+        for signature in codes
+    ]
+    cell[cell == empty] = len(codes)
+    return cell, grid.table([*likelihoods, LogLikelihood(attempts=0, rows=())])
+
+
+def _selector_text(row: object) -> str:
+    """Return the text of a row's selector, empty if its attempts are single walks."""
+    strategy = row.strategy  # type: ignore[attr-defined]
+    if strategy not in _SELECTING:
+        return ""
+    n = int(row.n_samples)  # type: ignore[attr-defined]
+    if n == 1:
+        return ""
+    verifier = f", verifier={row.verifier}" if strategy == "best_of_n" else ""  # type: ignore[attr-defined]
+    return f"{strategy}(n={n}{verifier})"
+
+
+def _walks(text: str) -> int:
+    return parse_strategy(text).attempts if text else 1
+
+
+def _selector(text: str) -> object:
+    """Return the map from attempt success to decision success, or None for single walks."""
+    if not text:
+        return None
+    strategy = parse_strategy(text)
+    if isinstance(strategy, Majority):
+        # Answer shares are not learned jointly with decisions; wrong answers agree with chance 1/2.
+        return lambda q: strategy.answer_array(q, concentration=np.ones((1,) * np.ndim(q)))
+    assert isinstance(strategy, Strategy) and (isinstance(strategy, BestOfN) or strategy.attempts > 1)
+    return strategy.answer_array
+
+
+def _wrong_answers(table: pd.DataFrame) -> list[WrongAnswers]:
+    if "wrong_answer_counts" not in table:
+        return []
+    result = []
+    given = table[table["wrong_answer_counts"] != ""]
+    for arm, rows in given.groupby("arm"):
+        counts = [[int(part) for part in text.split("|")] for text in rows["wrong_answer_counts"]]
+        sizes, how_often = np.unique([sum(parts) for parts in counts], return_counts=True)
+        result.append(
+            WrongAnswers(
+                arm=int(arm),  # type: ignore[arg-type]
+                distinct=sum(len(parts) for parts in counts),
+                sizes=sizes,
+                counts=how_often,
+            )
+        )
+    return result
+
+
+def _token_spreads(table: pd.DataFrame) -> list[TokenSpread]:
+    column = "log_tokens_sd_correct"
+    if column not in table:
+        return []
+    given = table[table[column].notna() & (table["successes"] >= 2) & table["strategy"].isin(["cot", "direct"])]
+    return [
+        TokenSpread(
+            arm=int(arm),  # type: ignore[arg-type]
+            sum_of_squares=float((rows["successes"] * rows[column] ** 2).sum()),
+            dof=float((rows["successes"] - 1).sum()),
+        )
+        for arm, rows in given.groupby("arm")
+    ]

@@ -1,0 +1,174 @@
+"""Grids on which the task effects are summed out, and the constant likelihood tables on them.
+
+A task's logit success x has a density that is known at equally spaced nodes and taken as linear in between.
+The likelihood of a task's counts is integrated against each node's hat function beforehand, finely enough
+for its own width, so a task with a million attempts and one with a single attempt are equally exact and the
+sampler only ever takes a dot product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import gammaln, xlog1py, xlogy
+
+Array = np.ndarray
+
+# How many quantiles of the within-node law are kept for drawing x between nodes.
+_QUANTILES = 33
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Equally spaced nodes ``lower, lower + spacing, ..., upper``.
+
+    Parameters
+    ----------
+    lower, upper : float
+        Ends, on the logit scale.
+    spacing : float
+        Distance of nodes.
+    """
+
+    lower: float
+    upper: float
+    spacing: float
+
+    @cached_property
+    def nodes(self) -> Array:
+        """The nodes, shape (G,)."""
+        count = round((self.upper - self.lower) / self.spacing) + 1
+        return np.linspace(self.lower, self.lower + (count - 1) * self.spacing, count)
+
+    def within(self, attempts: int) -> tuple[Array, Array]:
+        """Return offsets (S,) around a node and their hat weights (S,), fine enough for a count of attempts.
+
+        A binomial likelihood of n attempts is at least 2/sqrt(n) wide on the logit scale; a quarter of that
+        is the largest distance of offsets.
+        """
+        width = 2.0 / np.sqrt(max(attempts, 1))
+        half = int(np.clip(np.ceil(4.0 * self.spacing / width), 8, 1024))
+        offsets = self.spacing * np.arange(-half, half + 1) / half
+        weights = (1.0 - np.abs(offsets) / self.spacing) / half
+        return offsets, weights
+
+    def table(self, log_likelihoods: list[LogLikelihood]) -> Table:
+        """Integrate each likelihood against each node's hat.
+
+        Parameters
+        ----------
+        log_likelihoods : list of LogLikelihood
+            One per distinct cell.
+
+        Returns
+        -------
+        Table
+        """
+        count, size = len(log_likelihoods), self.nodes.size
+        log_mass = np.zeros((count, size))
+        quantiles = np.zeros((count, size, _QUANTILES), dtype=np.float32)
+        for index, likelihood in enumerate(log_likelihoods):
+            offsets, weights = self.within(likelihood.attempts)
+            values = likelihood.at(self.nodes[:, None] + offsets)
+            top = values.max(axis=1, keepdims=True)
+            top = np.where(np.isfinite(top), top, 0.0)
+            mass = np.exp(values - top) * weights
+            total = mass.sum(axis=1)
+            with np.errstate(divide="ignore"):
+                log_mass[index] = np.log(total) + top[:, 0]
+            quantiles[index] = _inverse(offsets, mass)
+        return Table(grid=self, log_mass=log_mass, quantiles=quantiles)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLikelihood:
+    """Log-likelihood of one cell as a function of the logit success of one attempt.
+
+    Parameters
+    ----------
+    attempts : int
+        Attempts in the cell; sets how finely it is integrated.
+    rows : tuple of (success function, attempts, successes)
+        Independent binomial rows; the function maps an attempt's success probability to the row's (a
+        selector), None stands for the attempt itself.
+    """
+
+    attempts: int
+    rows: tuple[tuple[object, int, int], ...]
+
+    def at(self, x: Array) -> Array:
+        """Evaluate at logits ``x`` (any shape), binomial coefficients included."""
+        total = np.zeros_like(x)
+        for selector, attempts, successes in self.rows:
+            failures = attempts - successes
+            total += gammaln(attempts + 1) - gammaln(successes + 1) - gammaln(failures + 1)
+            if selector is None:
+                total += -successes * np.logaddexp(0.0, -x) - failures * np.logaddexp(0.0, x)
+            else:
+                success = selector(1.0 / (1.0 + np.exp(-x)))  # type: ignore[operator]
+                total += xlogy(successes, success) + xlog1py(failures, -success)
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Likelihood of distinct cells at the nodes.
+
+    Parameters
+    ----------
+    grid : Grid
+    log_mass : array, shape (C, G)
+        Log of the hat-weighted integral of the likelihood (mean likelihood around a node).
+    quantiles : array, shape (C, G, Q)
+        Quantiles, at equal probability steps, of x minus node given that x belongs to the node's hat.
+    """
+
+    grid: Grid
+    log_mass: Array
+    quantiles: Array
+
+    def place(self, cell: Array, node: Array, uniform: Array) -> Array:
+        """Draw x given its cell and node: exact for the piecewise linear density.
+
+        Parameters
+        ----------
+        cell, node : int arrays
+            Indices, broadcast together.
+        uniform : array
+            Uniform numbers in [0, 1) of the result's shape.
+        """
+        position = uniform * (_QUANTILES - 1)
+        left = position.astype(int)
+        share = position - left
+        below = self.quantiles[cell, node, left]
+        above = self.quantiles[cell, node, left + 1]
+        return self.grid.nodes[node] + below + share * (above - below)
+
+
+def _inverse(offsets: Array, mass: Array) -> Array:
+    """Return quantiles (G, Q) of each node's law on the offsets, given unnormalised masses (G, S)."""
+    steps = np.linspace(0.0, 1.0, _QUANTILES)
+    cumulative = np.cumsum(mass, axis=1)
+    # An interval's mass is spread evenly over it, so the cumulative is taken at midpoints.
+    cumulative = np.where(cumulative[:, -1:] > 0, cumulative, np.arange(1.0, mass.shape[1] + 1))
+    cumulative = (cumulative - 0.5 * np.diff(cumulative, axis=1, prepend=0.0)) / cumulative[:, -1:]
+    return np.stack([np.interp(steps, row, offsets) for row in cumulative])
+
+
+def success_grid(arms: int) -> Grid:
+    """Return the grid of logit success for ``arms`` arms that share their tasks.
+
+    A lone arm carries the whole task law, whose left tail decides coverage at many attempts: 161 nodes on
+    [-20, 12]. Where arms share a difficulty, the grid only has to carry an arm's own effect, so it can be
+    shorter and coarser.
+    """
+    if arms == 1:
+        return Grid(lower=-20.0, upper=12.0, spacing=0.2)
+    return Grid(lower=-16.0, upper=11.0, spacing=0.25 if arms <= 6 else 0.3)
+
+
+def difficulty_grid(arms: int) -> Grid:
+    """Return the grid of the shared, standardised easiness; finer when more arms pin a task down."""
+    return Grid(lower=-7.0, upper=4.6, spacing=float(np.clip(0.55 / np.sqrt(arms), 0.08, 0.2)))

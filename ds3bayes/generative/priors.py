@@ -1,0 +1,174 @@
+"""Priors that a user can read and override: a named distribution with its parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from ds3bayes.errors import did_you_mean
+
+# The parameters each family takes, in PyMC's own names.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "Beta": ("alpha", "beta"),
+    "Exponential": ("scale",),
+    "Gamma": ("alpha", "beta"),
+    "HalfNormal": ("sigma",),
+    "LogNormal": ("mu", "sigma"),
+    "Normal": ("mu", "sigma"),
+    "StudentT": ("nu", "mu", "sigma"),
+    "Uniform": ("lower", "upper"),
+}
+_ANY_SIGN = {"mu", "lower", "upper"}
+
+
+class Prior(BaseModel):
+    """One prior distribution, written in a spec as ``{family = "Normal", mu = 0.0, sigma = 1.0}``.
+
+    Parameters
+    ----------
+    family : str
+        One of the keys of `FAMILIES`, PyMC's names.
+    **parameters : float
+        The family's parameters in PyMC's names; scale and shape parameters are above 0.
+
+    Raises
+    ------
+    ValueError
+        If the family is unknown or its parameters are not exactly those that it takes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    family: str
+    __pydantic_extra__: dict[str, float]
+
+    @model_validator(mode="after")
+    def _family_takes_these(self) -> Prior:
+        if self.family not in FAMILIES:
+            raise ValueError(
+                f"unknown prior family {self.family!r}; allowed: {', '.join(FAMILIES)}."
+                + did_you_mean(self.family, FAMILIES)
+            )
+        wanted, got = FAMILIES[self.family], sorted(self.parameters)
+        if got != sorted(wanted):
+            raise ValueError(f"{self.family} takes {', '.join(wanted)}; got {', '.join(got) or 'nothing'}")
+        for name, value in self.parameters.items():
+            if not np.isfinite(value) or (name not in _ANY_SIGN and value <= 0):
+                raise ValueError(f"{self.family}: {name} = {value} is not allowed; it must be finite and > 0")
+        if self.family == "Uniform" and self.parameters["lower"] >= self.parameters["upper"]:
+            raise ValueError("Uniform: lower must be below upper")
+        return self
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The family's parameters by PyMC's names."""
+        return dict(self.__pydantic_extra__)
+
+    def variable(self, name: str, **kwargs: Any) -> Any:
+        """Add this prior to the model in whose context the call stands.
+
+        Parameters
+        ----------
+        name : str
+            Name of the random variable.
+        **kwargs
+            Passed to the PyMC distribution, for instance ``dims``.
+        """
+        return getattr(pm, self.family)(name, **self.parameters, **kwargs)
+
+    def draw(self, size: tuple[int, ...], seed: int) -> np.ndarray:
+        """Draw from the prior: an array of shape ``size``."""
+        return np.asarray(pm.draw(getattr(pm, self.family).dist(**self.parameters, size=size), random_seed=seed))
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())
+        return f"{self.family}({inside})"
+
+
+def prior(family: str, **parameters: float) -> Prior:
+    """Shorthand for `Prior`."""
+    return Prior(family=family, **parameters)  # type: ignore[arg-type]
+
+
+def _log(value: float) -> float:
+    return float(np.log(value))
+
+
+# name -> (default, dimension, meaning). The dimension names a coordinate of the built model.
+DEFAULTS: dict[str, tuple[Prior, str, str]] = {
+    "location": (prior("Normal", mu=-1.0, sigma=3.0), "walk", "mean logit of a task's eventual success"),
+    "spread": (
+        prior("LogNormal", mu=_log(2.5), sigma=0.5),
+        "walk",
+        "sd over tasks of that logit (of its shared part, where arms share tasks)",
+    ),
+    "skew": (
+        prior("Normal", mu=0.0, sigma=0.7),
+        "population",
+        "log ratio of left to right scale of the task law (> 0: heavy left tail)",
+    ),
+    "interaction_sd": (
+        prior("LogNormal", mu=_log(0.7), sigma=0.5),
+        "linked_arm",
+        "scale of an arm's own task effect on the logit, beside the shared difficulty",
+    ),
+    "reachability": (
+        prior("Beta", alpha=4.0, beta=1.0),
+        "model_benchmark",
+        "probability that all skills of a task are reachable",
+    ),
+    "path_length_mean": (
+        prior("LogNormal", mu=_log(4.0), sigma=0.6),
+        "walk",
+        "path family: mean of the Poisson law of path length minus 1",
+    ),
+    "log_tokens": (
+        prior("Normal", mu=_log(500.0), sigma=2.5),
+        "timed_arm",
+        "mean over tasks of log generated tokens per attempt (per candidate for a tree)",
+    ),
+    "token_slope": (
+        prior("Normal", mu=0.2, sigma=0.4),
+        "timed_arm",
+        "rise of log tokens per unit of shared difficulty",
+    ),
+    "token_sd": (
+        prior("LogNormal", mu=_log(0.3), sigma=0.8),
+        "timed_arm",
+        "sd of log tokens between tasks of equal difficulty",
+    ),
+    "attempt_cv": (
+        prior("LogNormal", mu=_log(0.2), sigma=0.6),
+        "free_path_arm",
+        "coefficient of variation of tokens between attempts on one task",
+    ),
+    "log_prompt": (prior("Normal", mu=_log(200.0), sigma=2.5), "prompted_arm", "mean log prompt tokens per unit"),
+    "prompt_slope": (
+        prior("Normal", mu=0.5, sigma=0.5),
+        "prompted_arm",
+        "rise of log prompt tokens with log generated tokens",
+    ),
+    "prompt_sd": (prior("LogNormal", mu=_log(0.1), sigma=1.0), "prompted_arm", "sd of log prompt tokens given those"),
+    "wrong_answer_concentration": (
+        prior("LogNormal", mu=0.0, sigma=1.5),
+        "voted_arm",
+        "how widely wrong answers scatter: chance 1/(1+it) that two wrong answers agree",
+    ),
+    "step_discrimination": (
+        prior("LogNormal", mu=_log(1.5), sigma=0.6),
+        "tree",
+        "tree search: gap between scores of right and wrong steps, in score sds",
+    ),
+    "answer_fidelity": (
+        prior("Beta", alpha=6.0, beta=2.0),
+        "tree",
+        "tree search: probability that a right kept state ends in a right answer",
+    ),
+    "tree_slope": (
+        prior("Normal", mu=0.5, sigma=0.4),
+        "tree",
+        "tree search: share of the walk's difficulty spread that it inherits",
+    ),
+}

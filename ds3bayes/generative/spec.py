@@ -1,0 +1,250 @@
+"""`ModelSpec`: everything that turns a table of evaluations into a model, readable as TOML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.generative.priors import DEFAULTS, Prior
+from ds3bayes.strategies import Strategy, parse_strategy
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSource(_Part):
+    """Where the evaluations are and which of them to use."""
+
+    path: str = Field(description="table of evaluations, relative to the spec's file")
+    where: str | None = Field(None, description="query on the table's columns; rows that fail it are not used")
+
+
+class HoldOut(_Part):
+    """Rows kept out of the fit, to be predicted and compared."""
+
+    where: str | None = Field(None, description="query on the table's columns; all rows if absent")
+    fraction: float = Field(1.0, gt=0.0, le=1.0, description="share of the tasks among those rows")
+    seed: int = Field(0, ge=0, description="which tasks")
+
+
+class Population(_Part):
+    """The law of a task's eventual success over tasks."""
+
+    family: Literal["split_normal", "normal", "path"] = Field(
+        "split_normal",
+        description="law of logit eventual success: two-piece normal, normal, or DS3's path law rho^m",
+    )
+    reachability: bool = Field(True, description="allow for tasks outside the reachable component")
+    path_length: int | None = Field(
+        None, ge=1, description="known number of skills per task where the table has no `steps`"
+    )
+    interaction_dof: float = Field(
+        7.0, gt=2.0, description="degrees of freedom of an arm's own task effect (Student t)"
+    )
+
+
+class Tokens(_Part):
+    """How generated tokens relate to steps."""
+
+    tokens_per_step: float | None = Field(
+        None,
+        gt=0.0,
+        description="generated tokens of one step (omega); if absent 25, or fewer where attempts are too "
+        "short for their known path length",
+    )
+
+
+class Cost(_Part):
+    """What one LLM's tokens cost; a quantity left out here is absent from predictions."""
+
+    input_usd: float | None = Field(None, ge=0.0, description="USD per million prompt tokens")
+    output_usd: float | None = Field(None, ge=0.0, description="USD per million generated tokens")
+    tokens_per_second: float | None = Field(None, gt=0.0, description="generation speed of one attempt")
+    params: float | None = Field(None, gt=0.0, description="model parameters N")
+    n_layer: int | None = Field(None, ge=1)
+    d_attn: int | None = Field(None, ge=1)
+
+
+class Sampling(_Part):
+    """How long to sample."""
+
+    draws: int = Field(1000, ge=1)
+    tune: int = Field(1000, ge=1)
+    chains: int = Field(4, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class Query(_Part):
+    """What to predict and decide when the spec is run."""
+
+    strategies: tuple[str, ...] = Field((), description="text forms; all walks seen in the data if empty")
+    tasks: Literal["observed", "new"] = "observed"
+    cost: Literal["tokens", "usd", "flops", "seconds"] = "tokens"
+    max_cost: float | None = Field(None, gt=0.0, description="cost cap per task for `best`")
+    success: float = Field(0.8, gt=0.0, lt=1.0, description="target of `cheapest`")
+    confidence: float = Field(0.9, gt=0.0, lt=1.0, description="how sure `cheapest` must be of the target")
+
+    @field_validator("strategies")
+    @classmethod
+    def _parses(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(parse_strategy(text)) for text in texts)
+
+    def parsed(self) -> list[Strategy]:
+        """Return the strategies as objects."""
+        return [parse_strategy(text) for text in self.strategies]
+
+
+class ModelSpec(_Part):
+    """A model: capability x task population x observation, with priors, data and questions.
+
+    ``ModelSpec()`` has defaults that work on any table of counts. Every prior can be read with
+    `prior` and overridden by name.
+
+    Parameters
+    ----------
+    name, description : str
+        Shown in the report.
+    data : DataSource, optional
+        The table, for the command line and `fit_spec`; not needed when evaluations are passed.
+    holdout : tuple of HoldOut
+        Rows kept out of the fit.
+    capability : {"free"}
+        How an LLM's capability enters; ``free`` learns it from evaluations alone.
+    population : Population
+    tokens : Tokens
+    priors : dict of str to Prior
+        Overrides of the defaults in `ds3bayes.generative.priors.DEFAULTS`.
+    costs : dict of str to Cost
+        By model name; ``"*"`` stands for every model not named.
+    sampling : Sampling
+    query : Query
+
+    Raises
+    ------
+    InputError
+        From `from_toml` and `from_dict`: every fault at once, with key, value and nearest valid name.
+    """
+
+    name: str = "counts"
+    description: str = ""
+    data: DataSource | None = None
+    holdout: tuple[HoldOut, ...] = ()
+    capability: Literal["free"] = "free"
+    population: Population = Population()
+    tokens: Tokens = Tokens()
+    priors: dict[str, Prior] = Field(default_factory=dict)
+    costs: dict[str, Cost] = Field(default_factory=dict)
+    sampling: Sampling = Sampling()
+    query: Query = Query()
+
+    @field_validator("priors")
+    @classmethod
+    def _known_priors(cls, priors: dict[str, Prior]) -> dict[str, Prior]:
+        for name in priors:
+            if name not in DEFAULTS:
+                raise ValueError(
+                    f"unknown prior {name!r}; allowed: {', '.join(DEFAULTS)}." + did_you_mean(name, DEFAULTS)
+                )
+        return priors
+
+    def prior(self, name: str) -> Prior:
+        """Return the prior in force for a parameter."""
+        return self.priors.get(name, DEFAULTS[name][0])
+
+    def cost(self, model: str) -> Cost:
+        """Return the costs in force for an LLM; all unknown if the spec says nothing of it."""
+        return self.costs.get(model, self.costs.get("*", Cost()))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str = "spec") -> ModelSpec:
+        """Make a spec from nested dictionaries, as TOML or JSON gives them."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise InputError.of_faults(where, [_sentence(fault) for fault in error.errors()]) from None
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> ModelSpec:
+        """Read a spec from a TOML file; its `data.path` is taken relative to that file."""
+        path = Path(path)
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: there is no such spec file") from None
+        except IsADirectoryError:
+            raise InputError(f"{path}: is a directory; give a .toml file") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not valid TOML: {error}") from None
+        spec = cls.from_dict(content, str(path))
+        if spec.data is None:
+            return spec
+        table = path.parent / spec.data.path
+        return spec.model_copy(update={"data": spec.data.model_copy(update={"path": str(table)})})
+
+    def to_toml(self) -> str:
+        """Return the spec as TOML text; `from_toml` of it gives the same spec back."""
+        return _toml(json.loads(self.model_dump_json(exclude_none=True)))
+
+    @property
+    def model_id(self) -> str:
+        """SHA-256 (first 16 digits) of what defines the model: not of names, paths, sampling or questions."""
+        content = self.model_dump(mode="json", include={"capability", "population", "tokens", "holdout"})
+        content["priors"] = {name: str(self.prior(name)) for name in DEFAULTS}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sentence(fault: Any) -> str:
+    """Say one pydantic fault in the house's words."""
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        allowed = _keys_at(fault["loc"][:-1])
+        return f"unknown key {key!r}; allowed here: {', '.join(allowed)}." + did_you_mean(
+            str(fault["loc"][-1]), allowed
+        )
+    got = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
+    return f"{key}: {fault['msg'].removeprefix('Value error, ')}{got}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    """Return the keys that a spec allows at a location such as ('costs', 'gpt-4')."""
+    part: Any = ModelSpec
+    tables: dict[str, Any] = {
+        "data": DataSource,
+        "holdout": HoldOut,
+        "population": Population,
+        "tokens": Tokens,
+        "costs": Cost,
+        "sampling": Sampling,
+        "query": Query,
+    }
+    if location:
+        part = tables.get(str(location[0]), ModelSpec)
+    return list(part.model_fields)
+
+
+def _toml(content: Mapping[str, Any], prefix: str = "") -> str:
+    """Write nested dictionaries of plain values as TOML; tables after values, as TOML wants."""
+    plain, tables = [], []
+    for key, value in content.items():
+        # A JSON string is a valid TOML basic string, so quoting needs no rules of its own.
+        name = key if key.replace("_", "").isalnum() and key.isascii() else json.dumps(key)
+        path = f"{prefix}{name}"
+        if isinstance(value, dict) and prefix == "priors.":
+            inside = ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items())
+            plain.append(f"{name} = {{ {inside} }}")
+        elif isinstance(value, dict):
+            if value:
+                tables.append(f"\n[{path}]\n{_toml(value, path + '.')}")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            tables.extend(f"\n[[{path}]]\n{_toml(item, path + '.')}" for item in value)
+        else:
+            plain.append(f"{name} = {json.dumps(value)}")
+    return "\n".join(plain) + ("\n" if plain else "") + "".join(tables)

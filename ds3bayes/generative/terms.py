@@ -1,0 +1,240 @@
+"""The parts of a block's likelihood, as expressions of its parameters.
+
+`build_model` puts them together inside a PyMC model; `task_effects` evaluates the very same expressions at
+posterior draws. No formula of the model stands anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+
+from ds3bayes.generative.design import Block, Design
+from ds3bayes.generative.population import interaction_density, path_logp, split_normal_logp
+from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.theory.selectors import tree_outputs
+
+Tensor = Any
+Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subsets:
+    """Which arms each parameter belongs to: positions into `Design.arms`."""
+
+    walk: np.ndarray
+    linked_arm: np.ndarray
+    timed_arm: np.ndarray
+    free_path_arm: np.ndarray
+    prompted_arm: np.ndarray
+    voted_arm: np.ndarray
+
+    @classmethod
+    def of(cls, design: Design) -> Subsets:
+        """Find the subsets in a design."""
+        arms = np.arange(len(design.arms))
+        tree = np.array([arm.is_tree for arm in design.arms])
+        linked = np.isin(arms, [arm for block in design.blocks if len(block.arms) > 1 for arm in block.arms])
+        timed = design.has_tokens
+        return cls(
+            walk=arms[~tree],
+            linked_arm=arms[linked],
+            timed_arm=arms[timed],
+            free_path_arm=arms[timed & ~tree & ~np.isfinite(design.path_length)],
+            prompted_arm=arms[design.has_prompts & timed],
+            voted_arm=np.array([wrong.arm for wrong in design.wrong_answers], dtype=int),
+        )
+
+    def place(self, subset: str, arm: int) -> int:
+        """Return the position of an arm in a subset, which must hold it."""
+        return int(np.flatnonzero(getattr(self, subset) == arm)[0])
+
+    def has(self, subset: str, arm: int) -> bool:
+        """Whether a subset holds an arm."""
+        return bool(np.isin(arm, getattr(self, subset)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """A block's task law and its cells' likelihood at the nodes.
+
+    Parameters
+    ----------
+    log_weight : tensor, shape (J,)
+        Log probability of each node of the task law.
+    easiness : tensor or array, shape (J,)
+        Standardised easiness at the nodes: the shared one, or that of a lone arm's own task law.
+    location : tensor, shape (A, J)
+        Mean logit success of each arm at the nodes.
+    log_cell : tensor, shape (A, J, C)
+        Log-likelihood of each arm's distinct cells at the nodes, the arm's own task effect summed out.
+    """
+
+    log_weight: Tensor
+    easiness: Tensor
+    location: Tensor
+    log_cell: Tensor
+
+
+def logit_tree_output(
+    logit_walk: Tensor, *, length: int, branching: int, kept_states: int, discrimination: Tensor, fidelity: Tensor
+) -> Tensor:
+    """Logit success of one output of a tree search, from the logit eventual success of the walk it searches over.
+
+    The walk's success is rho^m, so a step is right with probability rho = q^(1/m); the tree proposes
+    ``branching`` steps per kept state and keeps ``kept_states`` by a score that is N(d, 1) for right and
+    N(0, 1) for wrong steps; an output of a right kept state is right with probability ``fidelity``.
+    """
+    rho = pt.exp(-pt.softplus(-logit_walk) / length)
+    success = fidelity * tree_outputs(rho, length, branching, kept_states, discrimination)
+    return pt.log(success) - pt.log1p(-success)
+
+
+def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given: Parameters) -> Terms:
+    """Build the expressions of one block.
+
+    Parameters
+    ----------
+    block : Block
+    index : int
+        The block's number.
+    design : Design
+    spec : ModelSpec
+    given : mapping of str to tensor
+        The model's parameters by name, along their dims.
+    """
+    subsets = Subsets.of(design)
+    skew = given["skew"][index] if spec.population.family == "split_normal" else pt.as_tensor(0.0)
+    if block.easiness is None:
+        return _lone_arm(block, spec, given, subsets.place("walk", block.arms[0]), skew)
+    easiness = block.easiness.nodes
+    log_weight = split_normal_logp(easiness, skew)
+    location = pt.stack([arm_location(design, arm, easiness, given, subsets) for arm in block.arms])
+    scale = given["interaction_sd"][[subsets.place("linked_arm", arm) for arm in block.arms]]
+    nodes = block.tables[0].grid.nodes
+    density = interaction_density(
+        nodes - location[:, :, None], scale[:, None, None], spec.population.interaction_dof
+    )
+    log_mass = _padded([table.log_mass for table in block.tables])
+    top = log_mass.max(axis=2, keepdims=True)
+    mass = np.exp(log_mass - top).swapaxes(1, 2)
+    log_cell = (
+        pt.log(pt.matmul(density, pt.as_tensor(np.ascontiguousarray(mass))))
+        - pt.log(density.sum(axis=-1))[:, :, None]
+        + top[:, :, 0][:, None, :]
+    )
+    return Terms(
+        log_weight=log_weight - pt.logsumexp(log_weight),
+        easiness=easiness,
+        location=location,
+        log_cell=log_cell,
+    )
+
+
+def _lone_arm(block: Block, spec: ModelSpec, given: Parameters, walk: int, skew: Tensor) -> Terms:
+    table = block.tables[0]
+    nodes = table.grid.nodes
+    location, spread = given["location"][walk], given["spread"][walk]
+    if spec.population.family == "path":
+        log_weight = path_logp(nodes, location, spread, given["path_length_mean"][walk])
+    else:
+        log_weight = split_normal_logp((nodes - location) / spread, skew)
+    log_weight = log_weight - pt.logsumexp(log_weight)
+    weight = pt.exp(log_weight)
+    mean = (weight * nodes).sum()
+    easiness = (nodes - mean) / pt.sqrt((weight * (nodes - mean) ** 2).sum())
+    return Terms(
+        log_weight=log_weight,
+        easiness=easiness,
+        location=pt.as_tensor(nodes)[None, :],
+        log_cell=pt.as_tensor(table.log_mass.T[None]),
+    )
+
+
+def arm_location(design: Design, arm: int, easiness: Tensor, given: Parameters, subsets: Subsets) -> Tensor:
+    """Mean logit success of one arm at given easiness.
+
+    A walk's is linear in the easiness; a tree searches over its walk with a slope of its own.
+    """
+    walk = subsets.place("walk", int(design.base[arm]))
+    location, spread = given["location"][walk], given["spread"][walk]
+    what = design.arms[arm]
+    if not what.is_tree:
+        return location + spread * easiness
+    tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
+    return logit_tree_output(
+        location + given["tree_slope"][tree] * spread * easiness,
+        length=int(design.path_length[arm]),
+        branching=what.branching,
+        kept_states=what.kept_states,
+        discrimination=given["step_discrimination"][tree],
+        fidelity=given["answer_fidelity"][tree],
+    )
+
+
+def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
+    """Log-likelihood of each distinct task signature and node, shape (U, J); task law not yet included."""
+    first, _, _ = block.distinct
+    columns = np.arange(len(block.arms))
+    per_arm = terms.log_cell.dimshuffle(0, 2, 1)[columns[None, :], block.cell[first]]
+    total = 0.0
+    for pair in np.unique(design.pair_of_arm[list(block.arms)]):
+        mine = np.flatnonzero(design.pair_of_arm[list(block.arms)] == pair)
+        reached = per_arm[:, mine].sum(axis=1)
+        if spec.population.reachability:
+            log_reach = pt.log(given["reachability"][int(pair)])
+            log_miss = pt.log1p(-given["reachability"][int(pair)])
+            unsolved = (block.successes[first][:, mine].sum(axis=1) == 0)[:, None]
+            # Out of reach, every attempt fails: that explains a task without successes, and no other.
+            reached = log_reach + reached
+            reached = pt.switch(unsolved, pt.logaddexp(reached, log_miss), reached)
+        total = total + reached
+    return total + token_log_likelihood(block, terms.easiness, design, given)
+
+
+def token_law(design: Design, arm: int, easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:
+    """Mean (shape of easiness) and sd (scalar) over tasks of an arm's log tokens per unit, at given easiness."""
+    place = Subsets.of(design).place("timed_arm", arm)
+    return given["log_tokens"][place] - given["token_slope"][place] * easiness, given["token_sd"][place]
+
+
+def attempt_variance(design: Design, arm: int, given: Parameters) -> Tensor:
+    """Relative variance of generated tokens between attempts on one task.
+
+    A path of m skills at pace s takes NB(m, s) steps: relative variance (1 - s)/m = 1/m - 1/(mean steps).
+    With m known it follows from the mean tokens; otherwise it is learned, and m follows from it. Trees are
+    single runs, whose spread is part of that between tasks.
+    """
+    subsets = Subsets.of(design)
+    if design.arms[arm].is_tree:
+        return pt.as_tensor(0.0)
+    if subsets.has("free_path_arm", arm):
+        return given["attempt_cv"][subsets.place("free_path_arm", arm)] ** 2
+    mean_tokens = pt.exp(given["log_tokens"][subsets.place("timed_arm", arm)])
+    return pt.maximum(1.0 / design.path_length[arm] - design.tokens_per_step / mean_tokens, 0.0)
+
+
+def token_log_likelihood(block: Block, easiness: Tensor, design: Design, given: Parameters) -> Tensor:
+    """Log-likelihood of mean tokens per unit of each distinct signature at the nodes, shape (U, J) or scalar 0."""
+    first, _, _ = block.distinct
+    total: Tensor = 0.0
+    for column, arm in enumerate(block.arms):
+        weight = block.token_weight[first, column][:, None]
+        if not (weight > 0).any():
+            continue
+        mean, sd = token_law(design, arm, easiness, given)
+        variance = sd**2 + attempt_variance(design, arm, given) / np.maximum(weight, 1.0)
+        error = block.log_tokens[first, column][:, None] - mean[None, :]
+        density = -0.5 * error**2 / variance - 0.5 * pt.log(2 * np.pi * variance)
+        total = total + pt.switch(weight > 0, density, 0.0)
+    return total
+
+
+def _padded(tables: list[np.ndarray]) -> np.ndarray:
+    """Stack tables of unequal numbers of cells; the padding is never looked up."""
+    most = max(table.shape[0] for table in tables)
+    return np.stack([np.pad(table, ((0, most - table.shape[0]), (0, 0))) for table in tables])

@@ -1,0 +1,62 @@
+"""Best-of-n: n attempts, of which a verifier picks one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+from ds3bayes.strategies.base import AttemptStrategy, Verifier, as_verifier, register
+from ds3bayes.theory.selectors import noisy_verifier
+
+
+@final
+@register
+@dataclass(frozen=True, kw_only=True)
+class BestOfN(AttemptStrategy):
+    """The attempt with the top verifier score, text form ``best_of_n(n=16, verifier=oracle)``.
+
+    With an oracle its success is the coverage 1 - (1 - q)^n; with a noisy verifier see
+    `ds3bayes.theory.selectors.noisy_verifier`.
+
+    Parameters
+    ----------
+    n : int
+        Number of attempts, at least 1.
+    verifier : Verifier or str, default "oracle"
+        ``"oracle"`` or ``"noisy(d=1.5)"``.
+    sampler : {"cot", "direct"}, default "cot"
+        What one attempt is.
+    effort : str, optional
+        Reasoning effort asked of the LLM.
+    budget_tokens : int, optional
+        Largest number of generated tokens of one attempt, at least 1.
+
+    Raises
+    ------
+    InputError
+        If a field is outside its range.
+
+    Examples
+    --------
+    >>> str(BestOfN(n=16, verifier="noisy(d=1.5)"))
+    'best_of_n(n=16, verifier=noisy(d=1.5))'
+    >>> BestOfN(n=2).answer_array([0.0, 0.5])
+    array([0.  , 0.75])
+    """
+
+    name: ClassVar[str] = "best_of_n"
+    always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
+
+    verifier: Verifier = Verifier(math.inf)
+
+    def selector_faults(self) -> list[str]:
+        """Check ``verifier``; a text becomes a `Verifier`."""
+        object.__setattr__(self, "verifier", as_verifier(self.verifier))
+        if not isinstance(self.verifier, Verifier):
+            return [f"verifier must be 'oracle', 'noisy(d=NUMBER)' or a Verifier, got {self.verifier!r}"]
+        return []
+
+    def answer(self, q: Any, concentration: Any = None) -> Any:
+        """Probability that the attempt with the top score is right."""
+        return noisy_verifier(q, self.n, self.verifier.discrimination)

@@ -1,0 +1,48 @@
+"""pass^n: all of n attempts must be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+from ds3bayes.strategies.base import AttemptStrategy, register
+from ds3bayes.theory.selectors import all_right
+
+
+@final
+@register
+@dataclass(frozen=True, kw_only=True)
+class PassPower(AttemptStrategy):
+    """All n attempts right (a measure of reliability), text form ``pass_power(n=4)``.
+
+    Parameters
+    ----------
+    n : int
+        Number of attempts, at least 1.
+    sampler : {"cot", "direct"}, default "cot"
+        What one attempt is.
+    effort : str, optional
+        Reasoning effort asked of the LLM.
+    budget_tokens : int, optional
+        Largest number of generated tokens of one attempt, at least 1.
+
+    Raises
+    ------
+    InputError
+        If a field is outside its range.
+
+    Examples
+    --------
+    >>> PassPower(n=2).answer_array([0.5, 1.0])
+    array([0.25, 1.  ])
+    """
+
+    name: ClassVar[str] = "pass_power"
+
+    def selector_faults(self) -> list[str]:
+        """Return nothing: the selector has no fields of its own."""
+        return []
+
+    def answer(self, q: Any, concentration: Any = None) -> Any:
+        """Probability q^n that all attempts are right."""
+        return all_right(q, self.n)
