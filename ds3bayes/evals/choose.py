@@ -129,20 +129,22 @@ def split(
         raise InputError(
             f"split: by={by!r}; allowed: {', '.join(groupings)}.{did_you_mean(str(by), groupings)}"
         )
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction <= 1:
+    if (
+        isinstance(fraction, bool)
+        or not isinstance(fraction, int | float | np.floating)
+        or not 0 < fraction <= 1
+    ):
         raise InputError(f"split: fraction={fraction!r}; allowed: a number in (0, 1]")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"split: seed={seed!r}; allowed: an integer >= 0")
     mask = np.ones(evals.sizes["row"], dtype=bool) if where is None else _matches(evals, where)
-    names = [by] if by != "task" else ["benchmark", "task"]
     if by == "task":
-        # The whole key, so that an aggregated row stays apart from the other aggregated rows.
-        texts = [evals[name].to_numpy() for name in KEY]
+        benchmarks, tasks = evals["benchmark"].to_numpy(), evals["task"].to_numpy()
+        keys = [evals[name].to_numpy() for name in KEY]
+        # The whole key sets an aggregated row apart from the other aggregated rows.
         units = [
-            (benchmark, task) if task else (benchmark, *(str(text[row]) for text in texts))
-            for row, (benchmark, task) in enumerate(
-                zip(*(evals[name].to_numpy() for name in names), strict=True)
-            )
+            (benchmarks[row], task) if task else (benchmarks[row], *(str(key[row]) for key in keys))
+            for row, task in enumerate(tasks)
         ]
     else:
         units = [(value,) for value in evals[by].to_numpy()]

@@ -355,15 +355,13 @@ class _Typed:
     rows: int
     numbers: dict[str, Floats] = field(default_factory=dict)
     texts: dict[str, tuple[Ints, list[str]]] = field(default_factory=dict)
-    #: Rows that cannot be compared with others, as what names their cell or their attempts are at fault.
-    lost: Mask = field(init=False)
+    #: Cells at fault, of the columns that name a cell and of the attempts.
+    wrong: dict[str, Mask] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.lost = np.zeros(self.rows, dtype=bool)
-
-    def note(self, column: Column, wrong: Mask) -> None:
-        if column.merge == "key" or column.name == "attempts":
-            self.lost |= wrong
+    @property
+    def lost(self) -> Mask:
+        """Rows that cannot be compared with others, as it is unknown what they are about."""
+        return np.any([*self.wrong.values(), np.zeros(self.rows, dtype=bool)], axis=0)
 
     def has(self, name: str) -> bool:
         return name in self.numbers or name in self.texts
@@ -405,8 +403,14 @@ def _type_text(column: Column, series: pd.Series, typed: _Typed, faults: _Faults
     problems = [_text_problem(column, word) for word in words]
     wrong = np.array([bool(problem) for problem in problems], dtype=bool)[codes]
     faults.add_rows(wrong, lambda row: f"{faults.got(row, name)}; allowed: {problems[codes[row]]}")
-    typed.note(column, wrong)
-    clean = ["" if word is None else word for word in words]
+    if column.merge == "key" or name == "attempts":
+        typed.wrong[name] = wrong
+    # A strategy at fault stays, as its parameters are checked by what it says.
+    drop = column.kind != "text"
+    clean = [
+        "" if word is None or (drop and problem) else word
+        for word, problem in zip(words, problems, strict=True)
+    ]
     typed.texts[name] = (codes, clean)
 
 
@@ -480,7 +484,8 @@ def _type_number(column: Column, series: pd.Series, typed: _Typed, faults: _Faul
         return f"{faults.got(row, name)}; allowed: " + (f"at most {high:.16g}" if large else column.allowed)
 
     faults.add_rows(wrong, say)
-    typed.note(column, wrong)
+    if column.merge == "key" or name == "attempts":
+        typed.wrong[name] = wrong
     # Cells at fault become blank, so that one bad cell is one fault.
     typed.numbers[name] = np.where(fine, values, np.nan)
 
@@ -620,7 +625,10 @@ def _check_parameters(typed: _Typed, faults: _Faults) -> None:
     for code, strategy in enumerate(words):
         rows = codes == code
         if strategy in NEEDS:
-            faults.add_rows(rows & ~np.any([typed.given(name) for name in NEEDS[strategy]], axis=0), lacking)
+            # A parameter at fault was given, and has been named already.
+            there = [typed.given(name) for name in NEEDS[strategy]]
+            there += [typed.wrong[name] for name in ("votes", *NEEDS[strategy]) if name in typed.wrong]
+            faults.add_rows(rows & ~np.any(there, axis=0), lacking)
         if strategy in ONE_SAMPLE:
             faults.add_rows(rows & (samples > 1), needless)
 
@@ -688,8 +696,8 @@ def _cells(typed: _Typed, faults: _Faults) -> tuple[Ints, Ints]:
     np.minimum.at(first, group[known], known)
     sizes = np.bincount(group, minlength=len(distinct))
     attempts = typed.number("attempts")
-    mixed = np.bincount(group, weights=(attempts != 1) & ~typed.lost, minlength=len(distinct)) > 0
-    later = (np.arange(typed.rows) != first[group]) & ~typed.lost
+    mixed = np.bincount(group[known], weights=attempts[known] != 1, minlength=len(distinct)) > 0
+    later = np.isin(np.arange(typed.rows), known) & (np.arange(typed.rows) != first[group])
 
     def say(row: int) -> str:
         other = int(first[group[row]])
@@ -832,15 +840,23 @@ def _dataset(cells: dict[str, Any], *, source: str, rows_read: int, ignored: str
         variables[name] = ("row", array[order], attrs)
     evals = xr.Dataset(variables)
     return evals.assign_attrs(
-        source=source, data_sha256=data_sha256(evals), rows_read=rows_read, ignored_columns=ignored
+        source=_writable(source),
+        data_sha256=data_sha256(evals),
+        rows_read=rows_read,
+        ignored_columns=_writable(ignored),
     )
+
+
+def _writable(text: str) -> str:
+    # Names of files and headers may hold what no file format takes.
+    return _UNWRITABLE.sub("\ufffd", text)
 
 
 def _canonical_order(arrays: dict[str, NDArray[Any]]) -> Ints:
     ranks = []
     for name in KEY:
         values = arrays[name]
-        if values.dtype == object:
+        if values.dtype.kind not in "fiu":
             codes, words = pd.factorize(values)
             rank = np.empty(len(words), dtype=np.int64)
             rank[sorted(range(len(words)), key=lambda index: words[index])] = np.arange(len(words))

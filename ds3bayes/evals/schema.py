@@ -133,10 +133,10 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         name="budget_tokens",
-        kind="number",
+        kind="count",
         unit="tokens",
         low=1,
-        high=LARGEST,
+        high=LARGEST_COUNT,
         merge="key",
         meaning="limit on generated tokens of each sample (of a whole tree search); blank = no limit",
     ),
@@ -467,11 +467,12 @@ def misspelt(header: str, absent: tuple[str, ...]) -> str:
     another order, case or punctuation, or a similarity above .82 (``notes`` is .8 from ``votes``).
     """
     plain = _letters(header)
+    same = [name for name in absent if plain and sorted(plain) == sorted(_letters(name))]
+    if same:
+        return same[0]
     scores = {name: SequenceMatcher(None, plain, _letters(name)).ratio() for name in absent}
     near = max(scores, key=lambda name: scores[name], default="")
-    if near and scores[near] > 0.82:
-        return near
-    return next((name for name in absent if plain and sorted(plain) == sorted(_letters(name))), "")
+    return near if near and scores[near] > 0.82 else ""
 
 
 def _letters(name: str) -> str:

@@ -228,7 +228,7 @@ def simulate(
         Fall of logit pace per unit of difficulty (of fall in the task's logit eventual success).
     tokens_per_step : float
         Generated tokens per step, >= 1.
-    budget_tokens : float, None or sequence of them
+    budget_tokens : int, None or sequence of them
         Limit on the tokens of each walk, at least one step; None for no limit. A sequence runs every strategy
         at every budget.
     wrong_answer_concentration : float
@@ -387,11 +387,12 @@ def _budgets(
             isinstance(budget, int | float | np.number)
             and not isinstance(budget, bool)
             and tokens_per_step <= budget <= 1e15
+            and float(budget).is_integer()
         ):
             budgets.append(float(budget))
         else:
             faults.append(
-                f"budget_tokens={budget!r}; allowed: None or a number from one step ({tokens_per_step:g} "
+                f"budget_tokens={budget!r}; allowed: None or an integer from one step ({tokens_per_step:g} "
                 "tokens) up"
             )
     if not len(listed) or len(set(budgets)) < len(budgets):

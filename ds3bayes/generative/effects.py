@@ -17,7 +17,7 @@ from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.terms import Subsets, attempt_variance, block_terms, log_likelihood, token_law
-from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.evaluate import MODE
 
 Array = np.ndarray
 
@@ -36,8 +36,6 @@ class PopulationAtDraws:
     def __init__(self, design: Design, spec: ModelSpec, names: list[str]) -> None:
         self._names = names
         given = {name: pt.dvector(name) for name in names}
-        # Plain NumPy evaluation: no compile delay, and the arrays are large enough to be as fast.
-        mode = pytensor.compile.mode.Mode(linker="py", optimizer="fast_run").excluding("fusion", "inplace")
         self._functions = []
         for index, block in enumerate(design.blocks):
             terms = block_terms(block, index, design, spec, given)
@@ -56,7 +54,7 @@ class PopulationAtDraws:
                 outputs["token_mean"] = pt.stack([mean + pt.zeros_like(terms.log_weight) for mean, _ in laws])
                 outputs["token_sd"] = pt.stack([sd for _, sd in laws])
                 outputs["attempt_variance"] = pt.stack([attempt_variance(design, arm, given) for arm in timed])
-            function = pytensor.function(list(given.values()), list(outputs.values()), mode=mode, on_unused_input="ignore")
+            function = pytensor.function(list(given.values()), list(outputs.values()), mode=MODE, on_unused_input="ignore")
             self._functions.append((function, list(outputs)))
 
     def __call__(self, block: int, draw: Mapping[str, Array]) -> dict[str, Array]:

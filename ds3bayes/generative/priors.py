@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pymc as pm
 from pydantic import BaseModel, ConfigDict, model_validator
+from scipy import stats
 
 from ds3bayes.errors import did_you_mean
 
@@ -20,6 +22,17 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "Normal": ("mu", "sigma"),
     "StudentT": ("nu", "mu", "sigma"),
     "Uniform": ("lower", "upper"),
+}
+# SciPy's form of each family, for draws that need no model.
+_SCIPY: dict[str, Callable[..., Any]] = {
+    "Beta": lambda alpha, beta: stats.beta(alpha, beta),
+    "Exponential": lambda scale: stats.expon(scale=scale),
+    "Gamma": lambda alpha, beta: stats.gamma(alpha, scale=1 / beta),
+    "HalfNormal": lambda sigma: stats.halfnorm(scale=sigma),
+    "LogNormal": lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu)),
+    "Normal": lambda mu, sigma: stats.norm(mu, sigma),
+    "StudentT": lambda nu, mu, sigma: stats.t(nu, mu, sigma),
+    "Uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
 }
 _ANY_SIGN = {"mu", "lower", "upper"}
 
@@ -78,9 +91,9 @@ class Prior(BaseModel):
         """
         return getattr(pm, self.family)(name, **self.parameters, **kwargs)
 
-    def draw(self, size: tuple[int, ...], seed: int) -> np.ndarray:
+    def draw(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Draw from the prior: an array of shape ``size``."""
-        return np.asarray(pm.draw(getattr(pm, self.family).dist(**self.parameters, size=size), random_seed=seed))
+        return np.asarray(_SCIPY[self.family](**self.parameters).rvs(size=size, random_state=rng))
 
     def __str__(self) -> str:
         inside = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())

@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.population import interaction_density, path_logp, split_normal_logp
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.theory.selectors import tree_outputs
+from ds3bayes.generative.tree import log_tree_success
 
 Tensor = Any
 Parameters = Mapping[str, Tensor]
@@ -89,9 +89,10 @@ def logit_tree_output(
     ``branching`` steps per kept state and keeps ``kept_states`` by a score that is N(d, 1) for right and
     N(0, 1) for wrong steps; an output of a right kept state is right with probability ``fidelity``.
     """
-    rho = pt.exp(-pt.softplus(-logit_walk) / length)
-    success = fidelity * tree_outputs(rho, length, branching, kept_states, discrimination)
-    return pt.log(success) - pt.log1p(-success)
+    log_success = pt.log(fidelity) + log_tree_success(
+        logit_walk, discrimination, length=length, branching=branching, kept_states=kept_states
+    )
+    return log_success - pt.log1mexp(log_success)
 
 
 def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given: Parameters) -> Terms:

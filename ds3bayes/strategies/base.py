@@ -6,13 +6,12 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.strategies.text import format_call, parse_call
+from ds3bayes.strategies.grammar import format_call, parse_call
 from ds3bayes.theory.evaluate import evaluate
 
 Walk = Literal["cot", "direct", "tot"]
@@ -189,21 +188,23 @@ def plain(value: Any) -> Any:
     """Return NumPy scalars as Python numbers and lists as tuples, so that strategies hash and print alike."""
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, list | np.ndarray):
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
         return tuple(plain(item) for item in value)
     return value
 
 
 def check_whole(field: str, value: Any, low: int) -> list[str]:
     """Return the fault of a field that must be a whole number of at least ``low``, if there is one."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
         return [f"{field} must be a whole number of at least {low}, got {value!r}"]
     return []
 
 
 def check_share(field: str, value: Any) -> list[str]:
     """Return the fault of a field that must be a number in [0, 1], if there is one."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 <= value <= 1.0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
         return [f"{field} must be a number in [0, 1], got {value!r}"]
     return []
 
@@ -227,7 +228,7 @@ class Verifier:
 
     def __post_init__(self) -> None:
         d = plain(self.discrimination)
-        if isinstance(d, bool) or not isinstance(d, Real) or not d >= 0:
+        if isinstance(d, bool) or not isinstance(d, int | float) or not d >= 0:
             raise InputError(f"d of a verifier must be a number of at least 0, got {d!r}")
         object.__setattr__(self, "discrimination", float(d))
 
@@ -237,23 +238,34 @@ class Verifier:
         return format_call("noisy", {"d": self.discrimination})
 
 
-def as_verifier(value: Any) -> Any:
-    """Turn ``"oracle"`` and ``"noisy(d=1.5)"`` into a `Verifier`; anything that is not text is returned as it is.
+def as_verifier(value: Any) -> Verifier:
+    """Return the `Verifier` that ``"oracle"`` or ``"noisy(d=1.5)"`` means; a `Verifier` is returned as it is.
 
     Raises
     ------
     InputError
-        If the text is neither form.
+        If the value is none of these.
     """
-    if not isinstance(value, str):
+    if isinstance(value, Verifier):
         return value
-    name, given = parse_call(value)
-    if name == "oracle" and not given:
-        return Verifier(math.inf)
-    if name == "noisy" and set(given) == {"d"}:
-        return Verifier(given["d"])
-    hint = did_you_mean(name, ("oracle", "noisy"))
-    raise InputError(f"a verifier is oracle or noisy(d=NUMBER), got {value!r}.{hint}")
+    hint = ""
+    if isinstance(value, str):
+        name, given = parse_call(value)
+        if name == "oracle" and not given:
+            return Verifier(math.inf)
+        if name == "noisy" and set(given) == {"d"}:
+            return Verifier(given["d"])
+        hint = did_you_mean(name, ("oracle", "noisy"))
+    raise InputError(f"must be oracle, noisy(d=NUMBER) or a Verifier, got {value!r}.{hint}")
+
+
+def read_verifier(strategy: Strategy, field: str) -> list[str]:
+    """Turn a field of a strategy under construction into a `Verifier`, or return its fault."""
+    try:
+        object.__setattr__(strategy, field, as_verifier(getattr(strategy, field)))
+    except InputError as error:
+        return [f"{field}: {error}"]
+    return []
 
 
 def register[T: type[Strategy]](cls: T) -> T:

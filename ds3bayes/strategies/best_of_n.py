@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from ds3bayes.strategies.base import AttemptStrategy, Verifier, as_verifier, register
+from ds3bayes.strategies.base import AttemptStrategy, Verifier, as_verifier, read_verifier, register
 from ds3bayes.theory.selectors import noisy_verifier
+
+_ORACLE = Verifier(math.inf)
 
 
 @final
@@ -48,15 +50,12 @@ class BestOfN(AttemptStrategy):
     name: ClassVar[str] = "best_of_n"
     always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
 
-    verifier: Verifier = Verifier(math.inf)
+    verifier: Verifier | str = _ORACLE
 
     def selector_faults(self) -> list[str]:
         """Check ``verifier``; a text becomes a `Verifier`."""
-        object.__setattr__(self, "verifier", as_verifier(self.verifier))
-        if not isinstance(self.verifier, Verifier):
-            return [f"verifier must be 'oracle', 'noisy(d=NUMBER)' or a Verifier, got {self.verifier!r}"]
-        return []
+        return read_verifier(self, "verifier")
 
     def answer(self, q: Any, concentration: Any = None) -> Any:
         """Probability that the attempt with the top score is right."""
-        return noisy_verifier(q, self.n, self.verifier.discrimination)
+        return noisy_verifier(q, self.n, as_verifier(self.verifier).discrimination)

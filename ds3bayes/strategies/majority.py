@@ -34,8 +34,8 @@ class Majority(AttemptStrategy):
     n : int
         Number of votes, at least 1.
     wrong_shares : tuple of float, optional
-        Shares of the distinct wrong answers among wrong attempts, each in [0, 1], summing to 1 within 1e-9. None:
-        a fit learns from answer counts how wrong answers agree (the ``concentration`` of `answer`).
+        Shares of the distinct wrong answers among wrong attempts, each in [0, 1], summing to 1 within 1e-9.
+        None: a fit learns from answer counts how wrong answers agree (the ``concentration`` of `answer`).
     sampler : {"cot", "direct"}, default "cot"
         What one attempt is.
     effort : str, optional
@@ -65,9 +65,13 @@ class Majority(AttemptStrategy):
             return []
         if not isinstance(shares, tuple) or not shares:
             return [f"wrong_shares must be a list of at least one number, got {shares!r}"]
-        found = [fault for i, share in enumerate(shares) for fault in check_share(f"wrong_shares[{i}]", share)]
+        found = [
+            fault for i, share in enumerate(shares) for fault in check_share(f"wrong_shares[{i}]", share)
+        ]
         if not found and abs(math.fsum(shares) - 1.0) > 1e-9:
-            found.append(f"wrong_shares must sum to 1, got {list(shares)} with the sum {math.fsum(shares):.10g}")
+            found.append(
+                f"wrong_shares must sum to 1, got {list(shares)} with the sum {math.fsum(shares):.10g}"
+            )
         if not found:
             object.__setattr__(self, "wrong_shares", tuple(float(share) for share in shares))
         return found
@@ -80,11 +84,13 @@ class Majority(AttemptStrategy):
             return _fixed_weights(self.n, (1.0,))
         if concentration is None:
             raise InputError(
-                f"{self}: the success of a vote depends on how often wrong answers agree; give wrong_shares, or "
-                "answer counts (column wrong_answer_counts) in the evaluations, from which it is learned"
+                f"{self}: the success of a vote depends on how often wrong answers agree; give wrong_shares, "
+                "or answer counts (column wrong_answer_counts) in the evaluations, from which it is learned"
             )
         if isinstance(concentration, Variable):
-            raise InputError(f"{self}: concentration must be an array of numbers, got the tensor {concentration}")
+            raise InputError(
+                f"{self}: concentration must be an array of numbers, got the tensor {concentration}"
+            )
         return plurality_weights_partition(self.n, concentration)
 
     def answer(self, q: Any, concentration: Any = None) -> Any:
@@ -101,7 +107,8 @@ class Majority(AttemptStrategy):
         Raises
         ------
         InputError
-            If neither ``wrong_shares`` nor ``concentration`` is given and n > 2, or if ``concentration`` is symbolic.
+            If neither ``wrong_shares`` nor ``concentration`` is given and n > 2, or if ``concentration`` is
+            symbolic.
         """
         return bernstein(q, self._weights(concentration))
 

@@ -1,155 +1,59 @@
-"""The text form of strategies: ``name``, ``name()`` or ``name(key=value, ...)``."""
+"""From the text form of a strategy to the strategy."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import MISSING, fields
 
-from ds3bayes.errors import InputError
-
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|inf|nan)(?![A-Za-z0-9_.])")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^'\\]|\\.)*'", re.DOTALL)
-_SPACE = re.compile(r"\s*")
-_SHAPE = "a strategy is written name or name(key=value, ...), for instance best_of_n(n=16, verifier=oracle)"
+from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.strategies.base import STRATEGIES, Strategy
+from ds3bayes.strategies.grammar import parse_call
 
 
-def parse_call(text: str) -> tuple[str, dict[str, Any]]:
-    """Read one name with its ``key=value`` pairs.
+def parse_strategy(text: str) -> Strategy:
+    """Return the strategy that a text such as ``best_of_n(n=16, verifier=noisy(d=1.5))`` means.
 
-    Values are whole numbers, floats, words, texts in single or double quotes (with the escapes of JSON),
-    lists ``[1, 2]``, and nested calls such as ``noisy(d=1.5)``, which are returned as text.
+    ``parse_strategy(str(strategy)) == strategy`` for every strategy. White space between the parts is free,
+    and the keys may come in any order.
 
     Parameters
     ----------
     text : str
-        For instance ``tot(branching=5, evaluator=noisy(d=2))``.
+        ``name``, ``name()`` or ``name(key=value, ...)``. Values are numbers, words, texts in quotes (with the
+        escapes of JSON), lists ``[0.5, 0.5]`` and verifiers ``oracle`` or ``noisy(d=1.5)``.
 
     Returns
     -------
-    tuple of str and dict
-        The name and the values by key.
+    Strategy
 
     Raises
     ------
     InputError
-        Naming the text, the place where it stops making sense, and the form that is allowed.
+        If the text is not of that form, if the strategy or a key is unknown, if a key is missing, or if a
+        value is outside its range; what was got and what is allowed are named.
+
+    Examples
+    --------
+    >>> from ds3bayes.strategies import parse_strategy
+    >>> str(parse_strategy(" best_of_n( n = 16 ) "))
+    'best_of_n(n=16, verifier=oracle)'
     """
-    if not isinstance(text, str):
-        raise InputError(f"{_SHAPE}; got {text!r}")
-    reader = _Reader(text)
-    name, given = reader.call()
-    reader.end()
-    return name, given
-
-
-def format_call(name: str, values: Mapping[str, Any]) -> str:
-    """Write a name with its ``key=value`` pairs, so that `parse_call` reads the same values back."""
-    if not values:
-        return name
-    return f"{name}({', '.join(f'{key}={_format_value(value)}' for key, value in values.items())})"
-
-
-def _format_value(value: Any) -> str:
-    if isinstance(value, str):
-        bare = _WORD.fullmatch(value) and not _NUMBER.fullmatch(value)
-        return value if bare else json.dumps(value, ensure_ascii=False)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if isinstance(value, tuple):
-        return f"[{', '.join(_format_value(item) for item in value)}]"
-    return str(value)
-
-
-class _Reader:
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.skip()
-
-    def skip(self) -> None:
-        match = _SPACE.match(self.text, self.at)
-        self.at = match.end() if match else self.at
-
-    def fail(self, wanted: str) -> InputError:
-        rest = self.text[self.at : self.at + 20]
-        found = f"found {rest!r}" if rest else "the text ends"
-        return InputError(f"cannot read {self.text!r}: {wanted} wanted at character {self.at + 1}, but {found}; {_SHAPE}")
-
-    def take(self, pattern: re.Pattern[str]) -> str | None:
-        match = pattern.match(self.text, self.at)
-        if match is None:
-            return None
-        self.at = match.end()
-        self.skip()
-        return match.group()
-
-    def sign(self, sign: str) -> bool:
-        found = self.text.startswith(sign, self.at)
-        if found:
-            self.at += len(sign)
-            self.skip()
-        return found
-
-    def end(self) -> None:
-        if self.at < len(self.text):
-            raise self.fail("nothing more")
-
-    def call(self) -> tuple[str, dict[str, Any]]:
-        name = self.take(_WORD)
-        if name is None:
-            raise self.fail("a name")
-        return name, self.arguments() if self.sign("(") else {}
-
-    def arguments(self) -> dict[str, Any]:
-        given: dict[str, Any] = {}
-        while not self.sign(")"):
-            key = self.take(_WORD)
-            if key is None:
-                raise self.fail("a key or ')'")
-            if not self.sign("="):
-                raise self.fail(f"'=' after {key!r}")
-            if key in given:
-                raise InputError(f"cannot read {self.text!r}: {key!r} is given twice")
-            given[key] = self.value()
-            if not self.sign(",") and not self.text.startswith(")", self.at):
-                raise self.fail("',' or ')'")
-        return given
-
-    def value(self) -> Any:
-        number = self.take(_NUMBER)
-        if number is not None:
-            return int(number) if re.fullmatch(r"[+-]?\d{1,4000}", number) else float(number)
-        begin = self.at
-        quoted = self.take(_QUOTED)
-        if quoted is not None:
-            return self.unquote(quoted, begin)
-        if self.sign("["):
-            return self.items()
-        word = self.take(_WORD)
-        if word is None:
-            raise self.fail("a value")
-        if not self.sign("("):
-            return word
-        self.arguments()
-        return self.text[begin : self.at].rstrip()
-
-    def unquote(self, quoted: str, begin: int) -> str:
-        body = quoted[1:-1]
-        if quoted[0] == "'":
-            body = re.sub(r"\\.|\"", lambda m: {"\\'": "'", '"': '\\"'}.get(m.group(), m.group()), body, flags=re.S)
-        try:
-            return json.loads(f'"{body}"', strict=False)
-        except ValueError:
-            self.at = begin
-            raise self.fail("a text with the escapes of JSON") from None
-
-    def items(self) -> tuple[Any, ...]:
-        found: list[Any] = []
-        while not self.sign("]"):
-            found.append(self.value())
-            if not self.sign(",") and not self.text.startswith("]", self.at):
-                raise self.fail("',' or ']'")
-        return tuple(found)
+    name, given = parse_call(text)
+    if name not in STRATEGIES:
+        allowed = ", ".join(sorted(STRATEGIES))
+        hint = did_you_mean(name, STRATEGIES)
+        raise InputError(f"unknown strategy {name!r} in {text!r}; allowed are {allowed}.{hint}")
+    cls = STRATEGIES[name]
+    known = {field.name: field for field in fields(cls) if field.init}
+    faults = [
+        f"unknown key {key!r}; allowed are {', '.join(known)}.{did_you_mean(key, known)}"
+        for key in given
+        if key not in known
+    ]
+    faults += [
+        f"{key} is missing; write {name}({key}=...)"
+        for key, field in known.items()
+        if field.default is MISSING and field.default_factory is MISSING and key not in given
+    ]
+    if faults:
+        raise InputError.of_faults(text, faults)
+    return cls(**given)

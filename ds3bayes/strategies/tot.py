@@ -9,7 +9,16 @@ import numpy as np
 from pytensor.graph.basic import Variable
 
 from ds3bayes.errors import InputError
-from ds3bayes.strategies.base import Strategy, Verifier, Walk, as_verifier, check_share, check_whole, register
+from ds3bayes.strategies.base import (
+    Strategy,
+    Verifier,
+    Walk,
+    as_verifier,
+    check_share,
+    check_whole,
+    read_verifier,
+    register,
+)
 from ds3bayes.theory.cost import tree_candidates
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.selectors import any_right, tree_outputs
@@ -35,9 +44,9 @@ def _output_success(
 class TreeOfThought(Strategy):
     """Tree search over steps, text form ``tot(branching=5)``.
 
-    Every kept state proposes ``branching`` candidates per step, an evaluator keeps the best ``kept_states`` of all
-    of them; after the last step ``outputs`` kept states are written out as answers, and the task counts as solved
-    if any of them is right.
+    Every kept state proposes ``branching`` candidates per step, an evaluator keeps the best ``kept_states``
+    of all of them; after the last step ``outputs`` kept states are written out as answers, and the task
+    counts as solved if any of them is right.
 
     Parameters
     ----------
@@ -50,7 +59,8 @@ class TreeOfThought(Strategy):
     evaluator : Verifier or str, optional
         Scorer of steps, ``"oracle"`` or ``"noisy(d=2)"``. None: learned by the fit.
     answer_fidelity : float, optional
-        Probability in [0, 1] that a right last state is written out as a right answer. None: learned by the fit.
+        Probability in [0, 1] that a right last state is written out as a right answer. None: learned by the
+        fit.
     effort : str, optional
         Reasoning effort asked of the LLM.
     budget_tokens : int, optional
@@ -76,7 +86,7 @@ class TreeOfThought(Strategy):
     branching: int
     kept_states: int = 1
     outputs: int = 1
-    evaluator: Verifier | None = None
+    evaluator: Verifier | str | None = None
     answer_fidelity: float | None = None
 
     def faults(self) -> list[str]:
@@ -86,9 +96,8 @@ class TreeOfThought(Strategy):
             found += check_whole(field, getattr(self, field), 1)
         if not found and self.outputs > self.kept_states:
             found.append(f"outputs must lie in 1..kept_states = 1..{self.kept_states}, got {self.outputs}")
-        object.__setattr__(self, "evaluator", as_verifier(self.evaluator))
-        if self.evaluator is not None and not isinstance(self.evaluator, Verifier):
-            found.append(f"evaluator must be 'oracle', 'noisy(d=NUMBER)' or a Verifier, got {self.evaluator!r}")
+        if self.evaluator is not None:
+            found += read_verifier(self, "evaluator")
         if self.answer_fidelity is not None:
             fault = check_share("answer_fidelity", self.answer_fidelity)
             found += fault
@@ -154,7 +163,8 @@ class TreeOfThought(Strategy):
         discrimination : tensor-like, optional
             d >= 0 of the evaluator; used if the strategy states no evaluator.
         fidelity : tensor-like, optional
-            Probability that a right last state is written out as a right answer; used if the strategy states none.
+            Probability that a right last state is written out as a right answer; used if the strategy states
+            none.
         max_levels : int, optional
             Upper bound of a tensor path length.
 
@@ -185,7 +195,7 @@ class TreeOfThought(Strategy):
     def output_success_array(
         self, rho: Any, path_length: Any, discrimination: Any = None, fidelity: Any = None
     ) -> np.ndarray:
-        """Evaluate `output_success` on arrays that broadcast, for instance of shapes (draws, tasks) and (draws, 1)."""
+        """Evaluate `output_success` on arrays that broadcast, for instance (draws, tasks) and (draws, 1)."""
         d, f = self._stated(discrimination, fidelity)
         longest = int(np.ceil(np.max(path_length, initial=1)))
         return evaluate(
@@ -201,7 +211,7 @@ class TreeOfThought(Strategy):
         )
 
     def _stated(self, discrimination: Any, fidelity: Any) -> tuple[Any, Any]:
-        d = discrimination if self.evaluator is None else self.evaluator.discrimination
+        d = discrimination if self.evaluator is None else as_verifier(self.evaluator).discrimination
         f = fidelity if self.answer_fidelity is None else self.answer_fidelity
         for field, value in (("evaluator", d), ("answer_fidelity", f)):
             if value is None:

@@ -15,7 +15,7 @@ def as_float(value: Any) -> Any:
 
 
 def normal_cdf(x: Any) -> Any:
-    """Standard normal distribution function, accurate in its left tail."""
+    """Return the standard normal distribution function, accurate in its left tail."""
     return 0.5 * pt.erfc(-x / np.sqrt(2.0))
 
 

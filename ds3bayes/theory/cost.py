@@ -149,8 +149,8 @@ def equal_flops_tree_tokens(
 def tree_candidates(path_length: Any, b: int, w: int) -> Any:
     """Return the number of candidates proposed in a tree search of m levels.
 
-    b on the first level and b per kept state on every later level: b + sum_{l<m} b k_l, k_l = min(w, b k_{l-1})
-    the states kept after level l and k_0 = 1. For real m the sum is linear between whole numbers.
+    b on the first level and b per kept state on every later level: b + sum_{l<m} b k_l, k_l = min(w, b
+    k_{l-1}) the states kept after level l and k_0 = 1. For real m the sum is linear between whole numbers.
 
     Parameters
     ----------

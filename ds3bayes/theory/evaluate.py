@@ -13,7 +13,7 @@ from pytensor.compile.mode import Mode
 
 # The graphs are small and written in stable form, so no rewriting is wanted except merging equal nodes:
 # fusion and the flattening of sums would replace NumPy's vectorised functions by element-wise Python calls.
-_MODE = Mode(linker="py", optimizer="merge")
+MODE = Mode(linker="py", optimizer="merge")
 
 _Signature = tuple[tuple[str, tuple[bool, ...]], ...]
 
@@ -32,7 +32,7 @@ def _compiled(
         if isinstance(result, tuple)
         else pt.as_tensor_variable(result)
     )
-    compiled = pytensor.function(inputs, outputs, mode=_MODE, on_unused_input="ignore")
+    compiled = pytensor.function(inputs, outputs, mode=MODE, on_unused_input="ignore")
     compiled.trust_input = True
     return compiled
 

@@ -2,8 +2,8 @@
 
 A step advances with probability r, commits to a wrong answer with probability h and idles otherwise. Its
 orthogonal form has the pace s = r + h (something happens) and rho = r/s (what happens is right): then the
-walk ends right with probability rho^m, and the number T of steps of a right walk is negative binomial NB(m, s)
-whatever rho is. h = 0 is the walk of Ellis-Mohr, Nayak, Varshney, arXiv 2507.00004.
+walk ends right with probability rho^m, and the number T of steps of a right walk is negative binomial NB(m,
+s) whatever rho is. h = 0 is the walk of Ellis-Mohr, Nayak, Varshney, arXiv 2507.00004.
 
 All functions broadcast their arguments. A step budget K may be ``inf``. Where a formula holds for real path
 lengths this is said; K and m then interpolate smoothly, and for whole numbers the value is exact. Arguments
@@ -24,7 +24,7 @@ _LOG_FLOOR = 1e-250  # below this a probability is computed in log space
 
 
 def _reach(K: Any, m: Any) -> tuple[Any, Any, Any]:
-    """Return whether K steps can suffice, whether K is infinite, and K - m + 1 where it is a usable number."""
+    """Return whether K steps can suffice, whether K is infinite, and K - m + 1 where that is usable."""
     reached, endless = pt.gt(K, m - 1.0), pt.isinf(K)
     usable = pt.and_(reached, pt.invert(endless))
     return reached, endless, pt.switch(usable, K - m + 1.0, 1.0)
@@ -139,7 +139,9 @@ def truncated(K: Any, m: Any, r: Any, h: Any) -> Any:
     uncommitted = pt.exp(count * pt.log1p(-pt.switch(certain, 0.5, h)))
     # The chance to idle given no commitment, from 1 - (r + h) so that it is exactly 0 when r + h = 1.
     idle = (1.0 - (r + h)) / pt.switch(certain, 1.0, 1.0 - h)
-    value = pt.switch(endless, pt.switch(pt.gt(h, 0.0), 0.0, _late(K, m, idle)), uncommitted * _late(K, m, idle))
+    value = pt.switch(
+        endless, pt.switch(pt.gt(h, 0.0), 0.0, _late(K, m, idle)), uncommitted * _late(K, m, idle)
+    )
     return pt.switch(certain, pt.switch(pt.gt(K, 0.0), 0.0, 1.0), value)
 
 
@@ -258,7 +260,7 @@ def log_solved(K: Any, m: Any, r: Any, h: Any) -> Any:
     """
     K, m, r, h = (as_float(x) for x in (K, m, r, h))
     s, _ = _right_share(r, h)
-    reached, endless, b = _reach(K, m)
+    reached, _, b = _reach(K, m)
     direct = pt.switch(reached, finish_within(K, m, s), 1.0)
     plain = pt.gt(direct, _LOG_FLOOR)
     safe_r, safe_s = pt.switch(pt.gt(r, 0.0), r, 0.5), pt.switch(pt.gt(s, 0.0), s, 0.5)
@@ -274,9 +276,7 @@ def log_solved(K: Any, m: Any, r: Any, h: Any) -> Any:
             d = i * (tail_b - i) * tail_s / ((m + 2 * i - 1) * (m + 2 * i))
         fraction = 1.0 + d / fraction
     log_beta = pt.gammaln(m) + pt.gammaln(tail_b) - pt.gammaln(m + tail_b)
-    in_tail = (
-        m * pt.log(safe_r) + tail_b * pt.log1p(-tail_s) - pt.log(m) - log_beta - pt.log(fraction)
-    )
+    in_tail = m * pt.log(safe_r) + tail_b * pt.log1p(-tail_s) - pt.log(m) - log_beta - pt.log(fraction)
     value = pt.switch(plain, by_value, in_tail)
     return pt.switch(pt.and_(reached, pt.gt(r, 0.0)), value, -np.inf)
 
@@ -309,9 +309,7 @@ def binomial_dual(survival: Any, K: Any, r: Any) -> Any:
     n, p = pt.expand_dims(pt.switch(endless, 0.0, K), -1), pt.expand_dims(r, -1)
     inside = pt.and_(pt.gt(p, 0.0), pt.lt(p, 1.0))
     possible = pt.le(j, n)
-    body = binomial_terms(
-        pt.switch(possible, j, 0.0), n, pt.switch(inside, p, 0.5), log_binomial(n, j)
-    )
+    body = binomial_terms(pt.switch(possible, j, 0.0), n, pt.switch(inside, p, 0.5), log_binomial(n, j))
     # First-order expansions at r = 0 and r = 1, so that value and gradient are exact there.
     none = pt.eq(j, 0.0) * (1.0 - n * p) + pt.eq(j, 1.0) * n * p
     full = pt.eq(j, n) * (1.0 + n * (p - 1.0)) + pt.eq(j, n - 1.0) * n * (1.0 - p)

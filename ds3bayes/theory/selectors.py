@@ -94,7 +94,8 @@ def bernstein(q: Any, weights: Any) -> Any:
         Probability in [0, 1] that one attempt is right.
     weights : tensor-like, shape (..., n + 1)
         Probability that the chosen answer is right when c = 0..n attempts are; the leading axes broadcast
-        against ``q``. The last axis must have a known length (an array, or a tensor with a static shape), n >= 1.
+        against ``q``. The last axis must have a known length (an array, or a tensor with a static shape), n
+        >= 1.
 
     Returns
     -------
@@ -165,6 +166,7 @@ def noisy_verifier(q: Any, n: int, discrimination: Any) -> Any:
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     if n == 1:
+        # The discrimination does not matter, but its shape does.
         return q + 0.0 * pt.switch(pt.isinf(d), 0.0, d)
     oracle, blind = pt.isinf(d), pt.eq(d, 0.0)
     y, step = _score_nodes(n)
@@ -267,8 +269,8 @@ def plurality_weights_partition(n: int, concentration: Any) -> np.ndarray:
 
     The shares are stick-breaking, GEM(alpha): w wrong attempts fall into groups of equal answers by the
     Chinese restaurant process with concentration alpha (Ewens' sampling formula). If c of n attempts are
-    right, w_c = sum_t 1/(t+1) P(no group of the n - c wrong answers is larger than c and exactly t groups have
-    size c); with w = n - c and rising factorial (alpha)_w that probability is
+    right, w_c = sum_t 1/(t+1) P(no group of the n - c wrong answers is larger than c and exactly t groups
+    have size c); with w = n - c and rising factorial (alpha)_w that probability is
     w!/(alpha)_w [z^w] exp(alpha sum_{j<c} z^j/j) (alpha z^c/c)^t / t!.
 
     Parameters
@@ -372,7 +374,6 @@ def _selection(candidates: int, keep: int, discrimination: Any) -> Any:
     chosen = np.arange(keep + 1)[None, :]
     if keep == candidates:
         return pt.as_tensor_variable((right == chosen).astype(float))
-    wrong = candidates - right
     # A middle order statistic of C normal scores has standard deviation of about 1.25/sqrt(C).
     step = min(0.25, 0.8 / np.sqrt(candidates))
     y = _grid(step)
@@ -382,15 +383,15 @@ def _selection(candidates: int, keep: int, discrimination: Any) -> Any:
     # Constant factors: powers of the distribution function of the kind that holds the keep-th score.
     up, down = above**ladder, below**ladder
 
-    def constant(total: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Nodes x R x chosen: total * Bin-like factor of ``taken`` others above among total - 1, and its mask."""
+    def constant(total: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        """Total times the chance that ``taken`` of the other total - 1 score above, by node."""
         valid = (taken >= 0) & (taken <= total - 1)
         t, o = np.where(valid, total, 1), np.where(valid, taken, 0)
         log_count = gammaln(t + 1.0) - gammaln(o + 1.0) - gammaln(t - o)
-        return np.where(valid, np.exp(log_count) * up[:, o] * down[:, t - 1 - o], 0.0), valid
+        return np.where(valid, np.exp(log_count) * up[:, o] * down[:, t - 1 - o], 0.0)
 
     def varying(shifted: Any, total: np.ndarray, taken: np.ndarray) -> Any:
-        """The other kind: ``taken`` of ``total`` above the shifted score."""
+        """Chance that ``taken`` of ``total`` of the other kind score above."""
         valid = (taken >= 0) & (taken <= total)
         o, t = np.where(valid, taken, 0), np.where(valid, total, 0)
         log_count = gammaln(t + 1.0) - gammaln(o + 1.0) - gammaln(t - o + 1.0)
@@ -400,13 +401,10 @@ def _selection(candidates: int, keep: int, discrimination: Any) -> Any:
         return count * high * low
 
     d = pt.expand_dims(as_float(discrimination), -1)
-    right_total, wrong_total = np.broadcast_to(right, (candidates + 1, keep + 1)), np.broadcast_to(
-        wrong, (candidates + 1, keep + 1)
-    )
-    by_right, _ = constant(right_total, np.broadcast_to(chosen - 1, right_total.shape))
-    by_wrong, _ = constant(wrong_total, np.broadcast_to(keep - chosen - 1, right_total.shape))
-    others_wrong = varying(y + d, wrong_total, np.broadcast_to(keep - chosen, right_total.shape))
-    others_right = varying(y - d, right_total, np.broadcast_to(chosen, right_total.shape))
+    right, chosen = np.broadcast_arrays(right, chosen)
+    wrong = candidates - right
+    by_right, by_wrong = constant(right, chosen - 1), constant(wrong, keep - chosen - 1)
+    others_wrong, others_right = varying(y + d, wrong, keep - chosen), varying(y - d, right, chosen)
     weighted = mass[:, None, None]
     return (weighted * (by_right * others_wrong + by_wrong * others_right)).sum(axis=-3)
 
@@ -474,7 +472,9 @@ def tree_levels(rho: Any, levels: int, b: int, w: int, discrimination: Any) -> A
             proposals = pt.switch(inside[..., None, None], body, edge)
             transition = pt.matmul(proposals, _selection(b * before, now, d))
         # The root is right, so the first level starts from the last row.
-        state = transition[..., -1, :] if level == 0 else pt.matmul(state[..., None, :], transition)[..., 0, :]
+        state = (
+            transition[..., -1, :] if level == 0 else pt.matmul(state[..., None, :], transition)[..., 0, :]
+        )
         shares.append((state * (np.arange(now + 1) / now)).sum(axis=-1))
         before = now
     return pt.stack(shares, axis=-1)
@@ -486,10 +486,11 @@ def tree_outputs(
     """Return the expected share of kept states that are right after a tree search of m levels.
 
     At each level every kept state proposes b candidates. A candidate of a right state is right with
-    probability rho, a candidate of a wrong state is wrong. The best-scored w of all candidates are kept, scores
-    being N(d, 1) for right and N(0, 1) for wrong candidates. Level 1 proposes b candidates from one right root;
-    when there are no more than w candidates all are kept. For w = 1 the result is A_b(rho)^m with A_b the
-    success of best-of-b (`noisy_verifier`); for w > 1 it is a Markov chain over the number of right kept states.
+    probability rho, a candidate of a wrong state is wrong. The best-scored w of all candidates are kept,
+    scores being N(d, 1) for right and N(0, 1) for wrong candidates. Level 1 proposes b candidates from one
+    right root; when there are no more than w candidates all are kept. For w = 1 the result is A_b(rho)^m with
+    A_b the success of best-of-b (`noisy_verifier`); for w > 1 it is a Markov chain over the number of right
+    kept states.
 
     Parameters
     ----------
@@ -497,7 +498,8 @@ def tree_outputs(
         Probability in [0, 1] that a candidate continuing a right state is right.
     path_length : int or tensor-like
         Number m >= 1 of levels; a tensor broadcasts against ``rho``. For w = 1 any real m. For w > 1 a tensor
-        needs ``max_levels``, and between two whole numbers the logarithm of the share is interpolated linearly.
+        needs ``max_levels``, and between two whole numbers the logarithm of the share is interpolated
+        linearly.
     b : int
         Candidates proposed per kept state, at least 1.
     w : int
@@ -526,7 +528,7 @@ def tree_outputs(
         return tree_levels(rho, int(path_length), b, w, discrimination)[..., -1]
     if max_levels is None:
         raise ValueError(
-            f"with w > 1, path_length must be an int of at least 1 or max_levels be given, got {path_length!r}"
+            f"with w > 1 give path_length as an int of at least 1, or max_levels; got {path_length!r}"
         )
     shares = tree_levels(rho, max_levels, b, w, discrimination)
     m = pt.expand_dims(as_float(path_length), -1)

@@ -1,0 +1,198 @@
+"""`check`: does a fit hold water? Each check is an object with a verdict, a sentence and a table."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ds3bayes.generative.effects import new_task_effects
+from ds3bayes.generative.priors import DEFAULTS
+from ds3bayes.inference.fit import design_of, spec_of
+
+MAX_RHAT = 1.01
+MIN_ESS = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """Outcome of one check.
+
+    Parameters
+    ----------
+    name : str
+    passed : bool
+    sentence : str
+        The verdict in plain words, with what to do if it failed.
+    table : pandas.DataFrame
+        The numbers behind it.
+    """
+
+    name: str
+    passed: bool
+    sentence: str
+    table: pd.DataFrame = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{'pass' if self.passed else 'FAIL'}  {self.name}: {self.sentence}"
+
+
+def check(fit: xr.DataTree, *, seed: int = 0) -> list[CheckResult]:
+    """Run every check on a fit.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    seed : int, default 0
+        Of the replicated data.
+
+    Returns
+    -------
+    list of CheckResult
+        Convergence, posterior prediction of the task population, leave-one-task-out, prior contraction.
+    """
+    return [convergence(fit), posterior_predictive(fit, seed=seed), leave_one_out(fit), informed(fit)]
+
+
+def convergence(fit: xr.DataTree) -> CheckResult:
+    """Check divergences, rank-normalised split r-hat (at most 1.01) and bulk and tail ESS (at least 400)."""
+    posterior = fit["posterior"].to_dataset()
+    divergences = int(fit["sample_stats"]["diverging"].sum())
+    rows = {}
+    if posterior.sizes["chain"] > 1:
+        rhat = az.rhat(posterior)
+    else:
+        rhat = xr.full_like(posterior.isel(chain=0, draw=0, drop=True), np.nan)
+    bulk, tail = az.ess(posterior, method="bulk"), az.ess(posterior, method="tail")
+    for name in posterior.data_vars:
+        for index in np.ndindex(posterior[name].shape[2:]):
+            labels = [str(posterior[dim].values[i]) for dim, i in zip(posterior[name].dims[2:], index, strict=True)]
+            rows[f"{name}[{', '.join(labels)}]"] = (
+                float(rhat[name].values[index]),
+                float(bulk[name].values[index]),
+                float(tail[name].values[index]),
+            )
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["r_hat", "ess_bulk", "ess_tail"])
+    worst_rhat, worst_ess = table["r_hat"].max(), table[["ess_bulk", "ess_tail"]].min().min()
+    faults = []
+    if divergences:
+        faults.append(f"{divergences} draws diverged: raise tune, or tighten the prior of the parameters named below")
+    if posterior.sizes["chain"] == 1:
+        faults.append("one chain cannot show that chains agree: use at least 2")
+    elif worst_rhat > MAX_RHAT:
+        faults.append(f"chains disagree (r-hat {worst_rhat:.3f} at {table['r_hat'].idxmax()}): double tune and draws")
+    if worst_ess < MIN_ESS:
+        slow = table[["ess_bulk", "ess_tail"]].min(axis=1).idxmin()
+        faults.append(f"only {worst_ess:.0f} effective draws at {slow}: raise draws")
+    sentence = (
+        "; ".join(faults)
+        if faults
+        else f"no divergences, r-hat at most {worst_rhat:.3f}, at least {worst_ess:.0f} effective draws."
+    )
+    return CheckResult(name="convergence", passed=not faults, sentence=sentence, table=table)
+
+
+def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 200) -> CheckResult:
+    """Compare each arm's counts with those of fresh tasks from the fitted population.
+
+    For every arm, tasks are drawn anew and attempted as often as the observed ones; compared are the share of
+    solved attempts, of tasks never solved, of tasks always solved, and the sd over tasks. The two-sided tail
+    probability of the observed value should not be extreme; with several arms the bound is 0.01 over their
+    number.
+    """
+    design, spec = design_of(fit), spec_of(fit)
+    posterior = fit["posterior"].to_dataset()
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+    thin = posterior.isel(draw=slice(None, None, max(1, total // replicates)))
+    fresh = new_task_effects(design, spec, thin, 256, seed)
+    rng = np.random.default_rng([seed, 2])
+    logit = fresh["logit_success"].stack(sample=("chain", "draw")).transpose("sample", "cell")
+    q = 1 / (1 + np.exp(-logit.values)) * fresh["reachable"].stack(sample=("chain", "draw")).transpose("sample", "cell").values
+    rows = []
+    for block in design.blocks:
+        for column, arm in enumerate(block.arms):
+            seen = block.attempts[:, column] > 0
+            if not seen.any():
+                continue
+            n, c = block.attempts[seen, column], block.successes[seen, column]
+            mine = q[:, fresh["cell_arm"].values == arm]
+            pick = rng.integers(0, mine.shape[1], size=(len(mine), n.size))
+            replicated = rng.binomial(n, np.take_along_axis(mine, pick, axis=1))
+            observed, drawn = _statistics(c[None], n), _statistics(replicated, n)
+            for name, value in observed.items():
+                below = np.mean(drawn[name] < value[0]) + 0.5 * np.mean(drawn[name] == value[0])
+                rows.append((str(design.arms[arm]), name, value[0], *np.quantile(drawn[name], [0.05, 0.5, 0.95]), 2 * min(below, 1 - below)))
+    table = pd.DataFrame(rows, columns=["arm", "statistic", "observed", "lower", "median", "upper", "p"])
+    bound = 0.01 / max(1, table["arm"].nunique())
+    bad = table[table["p"] < bound]
+    sentence = (
+        f"the data look like draws from the fitted population ({len(table)} statistics, smallest tail probability "
+        f"{table['p'].min():.3f})."
+        if bad.empty
+        else "the fitted population cannot reproduce "
+        + "; ".join(f"{row.statistic} of {row.arm} (observed {row.observed:.3g}, expected {row.lower:.3g} to {row.upper:.3g})" for row in bad.head(3).itertuples())
+        + ": try another population.family."
+    )
+    return CheckResult(name="posterior prediction", passed=bad.empty, sentence=sentence, table=table)
+
+
+def _statistics(c: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
+    """Return statistics of counts c (S, T) out of n (T,), each of shape (S,)."""
+    share = c / n
+    return {
+        "solved attempts": c.sum(axis=1) / n.sum(),
+        "tasks never solved": (c == 0).mean(axis=1),
+        "tasks always solved": (c == n).mean(axis=1),
+        "sd over tasks": share.std(axis=1),
+    }
+
+
+def leave_one_out(fit: xr.DataTree) -> CheckResult:
+    """Check by Pareto-smoothed importance sampling whether single tasks dominate the fit."""
+    with warnings.catch_warnings():
+        # The warning about high Pareto k is what this check reports.
+        warnings.simplefilter("ignore", UserWarning)
+        loo = az.loo(fit, var_name="tasks", pointwise=True)
+    k = np.asarray(loo.pareto_k).ravel()
+    table = pd.DataFrame({"task": fit["log_likelihood"]["task"].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k})
+    table = table.sort_values("pareto_k", ascending=False, ignore_index=True)
+    high = int((k > 0.7).sum())
+    said = f"expected log predictive density of a left-out task: {loo.elpd / k.size:.2f} ({loo.elpd:.1f} in all, standard error {loo.se:.1f})"
+    passed = high <= 0.05 * k.size
+    advice = (
+        "; no task dominates."
+        if not high
+        else f"; {high} of {k.size} tasks are influential (Pareto k > 0.7), first {table['task'][0]!r}: look at them."
+    )
+    return CheckResult(name="leave one task out", passed=bool(passed), sentence=said + advice, table=table)
+
+
+def informed(fit: xr.DataTree) -> CheckResult:
+    """Say which parameters the data inform: posterior sd over prior sd, with quantiles of both.
+
+    This check has no wrong outcome: it passes, and names what was not learned.
+    """
+    prior, posterior = fit["prior"].to_dataset(), fit["posterior"].to_dataset()
+    rows = []
+    for name in prior.data_vars:
+        dim = prior[name].dims[-1]
+        for label in prior[dim].values:
+            before = prior[name].sel({dim: label}).values.ravel()
+            after = posterior[name].sel({dim: label}).values.ravel()
+            ratio = after.std() / before.std() if DEFAULTS[str(name)][0].family != "LogNormal" else np.log(after).std() / np.log(before).std()
+            rows.append((str(name), str(label), *np.quantile(before, [0.05, 0.5, 0.95]), *np.quantile(after, [0.05, 0.5, 0.95]), ratio))
+    columns = ["parameter", "of", "prior 5%", "prior 50%", "prior 95%", "5%", "50%", "95%", "sd ratio"]
+    table = pd.DataFrame(rows, columns=columns)
+    weak = table[table["sd ratio"] > 0.8]
+    sentence = (
+        f"the data inform every one of {len(table)} parameters."
+        if weak.empty
+        else f"{len(weak)} of {len(table)} parameters were hardly learned (posterior nearly as wide as prior): "
+        + ", ".join(sorted(set(weak["parameter"])))
+        + "; what depends on them rests on the prior."
+    )
+    return CheckResult(name="what was learned", passed=True, sentence=sentence, table=table)

@@ -1,0 +1,208 @@
+"""`fit`: from evaluations and a specification to posterior draws of the population and of every task."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import nutpie
+import xarray as xr
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from ds3bayes.errors import InputError
+from ds3bayes.evals import data_sha256
+from ds3bayes.generative.build import assemble, coordinates, held_out_rows, used
+from ds3bayes.generative.design import Design, make_design
+from ds3bayes.generative.effects import task_effects
+from ds3bayes.generative.priors import DEFAULTS
+from ds3bayes.generative.spec import ModelSpec
+
+#: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
+SCHEMA = 1
+_PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
+
+
+class FitWarning(UserWarning):
+    """Something about a fit that its user should act on; the message says how."""
+
+
+def fit(
+    evals: xr.Dataset,
+    spec: ModelSpec | None = None,
+    *,
+    draws: int | None = None,
+    tune: int | None = None,
+    chains: int | None = None,
+    cores: int = 2,
+    seed: int | None = None,
+    task_draws: int = 1000,
+    progress: bool = True,
+) -> xr.DataTree:
+    """Sample the posterior of a model given evaluations.
+
+    Parameters
+    ----------
+    evals : xarray.Dataset
+        From `read_evals`.
+    spec : ModelSpec, optional
+        Defaults to ``ModelSpec()``, which works on any table of counts.
+    draws, tune, chains, seed : int, optional
+        Override ``spec.sampling``.
+    cores : int, default 2
+        Chains sampled at the same time.
+    task_draws : int, default 1000
+        About how many posterior draws get task effects (and so predictions), evenly thinned per chain.
+    progress : bool, default True
+        Show what is being done.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` and ``sample_stats`` (chain, draw, ...), ``prior``, ``log_likelihood`` (per task),
+        ``task_effects`` (chain, draw, cell), ``observed_data`` and ``constant_data`` (row). Root attrs: schema
+        number, model id, spec as JSON, data hash, package versions, seed and times in seconds.
+
+    Raises
+    ------
+    InputError
+        If the evaluations or the spec cannot be used; before anything is compiled.
+
+    Warns
+    -----
+    FitWarning
+        If draws diverged or chains disagree.
+    """
+    spec = spec or ModelSpec()
+    changes = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    given = {name: value for name, value in changes.items() if value is not None}
+    sampling = spec.sampling.model_copy(update=given)
+    for name in ("draws", "tune", "chains"):
+        if getattr(sampling, name) < 1:
+            raise InputError(f"{name} must be at least 1, got {getattr(sampling, name)}")
+    held_out = held_out_rows(spec, evals)
+    design = make_design(evals, spec, held_out)
+
+    times = {}
+    with _stages(progress) as stage:
+        started = time.perf_counter()
+        model = assemble(spec, design)
+        stage("compiling the model")
+        compiled = nutpie.compile_pymc_model(model)
+        times["compile_seconds"] = time.perf_counter() - started
+        started = time.perf_counter()
+        total = (sampling.draws + sampling.tune) * sampling.chains
+        update = stage("sampling", total)
+        tree = nutpie.sample(
+            compiled,
+            draws=sampling.draws,
+            tune=sampling.tune,
+            chains=sampling.chains,
+            cores=cores,
+            seed=sampling.seed,
+            save_warmup=False,
+            progress_bar=False,
+            progress_callback=lambda chains: update(sum(chain.finished_draws for chain in chains)),
+        )
+        times["sample_seconds"] = time.perf_counter() - started
+        started = time.perf_counter()
+        stage("drawing task effects")
+        posterior = tree["posterior"].to_dataset()
+        step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // task_draws))
+        effects = task_effects(design, spec, posterior.isel(draw=slice(None, None, step)), sampling.seed)
+        times["effects_seconds"] = time.perf_counter() - started
+
+    result = xr.DataTree.from_dict(
+        {
+            "posterior": posterior,
+            "sample_stats": tree["sample_stats"].to_dataset(),
+            "prior": prior_draws(design, spec, sampling.seed),
+            "log_likelihood": effects[["log_likelihood"]].rename(log_likelihood="tasks"),
+            "task_effects": effects.drop_vars(["log_likelihood", "task"]),
+            "observed_data": evals[["successes"]].drop_attrs(deep=False),
+            "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
+        }
+    )
+    result.attrs = {
+        "schema": SCHEMA,
+        "model_id": spec.model_id,
+        "spec": spec.model_dump_json(),
+        "data_sha256": data_sha256(evals),
+        "versions": json.dumps({name: version(name) for name in _PACKAGES}),
+        "seed": sampling.seed,
+        **{name: round(value, 3) for name, value in times.items()},
+    }
+    _warn(result)
+    return result
+
+
+def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:
+    """Return the evaluations that a fit was made from, and which rows it held out."""
+    constant = fit["constant_data"].to_dataset()
+    evals = constant.drop_vars("held_out").assign(successes=fit["observed_data"]["successes"])
+    return evals, constant["held_out"].values.astype(bool)
+
+
+def spec_of(fit: xr.DataTree) -> ModelSpec:
+    """Return the specification that a fit was made with."""
+    return ModelSpec.from_dict(json.loads(fit.attrs["spec"]), "fit")
+
+
+def design_of(fit: xr.DataTree) -> Design:
+    """Rebuild the design of a fit from what it stores."""
+    evals, held_out = evals_of(fit)
+    return make_design(evals, spec_of(fit), held_out)
+
+
+def prior_draws(design: Design, spec: ModelSpec, seed: int, draws: int = 1000) -> xr.Dataset:
+    """Draw the model's parameters from their priors, dims (chain, draw, ...) with one chain."""
+    coords = {name: values for name, values in coordinates(design).items() if values}
+    rng = np.random.default_rng([seed, 1])
+    variables = {}
+    for name in used(spec, coords):
+        dim = DEFAULTS[name][1]
+        variables[name] = (("chain", "draw", dim), spec.prior(name).draw((1, draws, len(coords[dim])), rng))
+    dims = {DEFAULTS[name][1] for name in variables}
+    return xr.Dataset(
+        variables, coords={"chain": [0], "draw": np.arange(draws), **{dim: coords[dim] for dim in sorted(dims)}}
+    )
+
+
+@contextmanager
+def _stages(show: bool) -> Iterator[Any]:
+    """Show one line per stage of the work; yield a function that starts a stage and returns its updater."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not show) as progress:
+        current: list[Any] = []
+
+        def stage(what: str, total: int | None = None) -> Any:
+            if current:
+                # A stage without a count has done its one thing.
+                last = progress.tasks[current[-1]]
+                progress.update(current[-1], total=last.total or 1, completed=last.total or 1)
+            current.append(progress.add_task(what, total=total))
+            return lambda done: progress.update(current[-1], completed=done)
+
+        yield stage
+        stage_done = progress.tasks[current[-1]]
+        progress.update(current[-1], total=stage_done.total or 1, completed=stage_done.total or 1)
+
+
+def _warn(result: xr.DataTree) -> None:
+    from ds3bayes.inference.checks import convergence
+
+    outcome = convergence(result)
+    if not outcome.passed:
+        warnings.warn(outcome.sentence, FitWarning, stacklevel=3)

@@ -1,0 +1,165 @@
+"""`save` and `load`: a fit as one netCDF file, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from ds3bayes.errors import InputError
+from ds3bayes.evals import data_sha256
+from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.fit import SCHEMA, evals_of
+
+_REQUIRED = ("schema", "model_id", "spec", "data_sha256", "versions", "seed")
+
+
+def write_atomically(path: str | Path, content: bytes) -> Path:
+    """Write a file so that a reader, or a crash, only ever sees the old or the new content.
+
+    Parameters
+    ----------
+    path : path
+        Its folder is made if needed.
+    content : bytes
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        _commit(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def save(fit: xr.DataTree, path: str | Path) -> Path:
+    """Write a fit to a netCDF file (`.nc`) atomically.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        From `fit`.
+    path : path
+        Ends in ``.nc``; its folder is made if needed.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If the suffix is not ``.nc`` or the tree is not a fit.
+    """
+    path = Path(path)
+    if path.suffix != ".nc":
+        raise InputError(f"{path}: a fit is saved as netCDF; let the name end in .nc")
+    _check_attrs(fit, "the tree")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".nc")
+    os.close(handle)
+    try:
+        _storable(fit).to_netcdf(temporary, engine="netcdf4")
+        _commit(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
+    """Read a fit that `save` wrote, and check that it is whole.
+
+    Parameters
+    ----------
+    path : path
+    spec : ModelSpec, optional
+        If given, the fit must have been made with the same model.
+
+    Returns
+    -------
+    xarray.DataTree
+        In memory; the file is closed.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not a fit, of a newer schema, altered, or made with another model than ``spec``
+        (the message lists what differs).
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such fit; make one with `ds3bayes fit SPEC`")
+    try:
+        with xr.open_datatree(path, engine="netcdf4") as opened:
+            tree = opened.load()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable netCDF file: {error}") from None
+    _check_attrs(tree, str(path))
+    if tree.attrs["schema"] > SCHEMA:
+        raise InputError(
+            f"{path}: written by a newer ds3bayes (schema {tree.attrs['schema']}, this one reads up to {SCHEMA}); upgrade"
+        )
+    found = data_sha256(evals_of(tree)[0])
+    if found != tree.attrs["data_sha256"]:
+        raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
+    if spec is not None and spec.model_id != tree.attrs["model_id"]:
+        differences = _differences(json.loads(tree.attrs["spec"]), json.loads(spec.model_dump_json()))
+        raise InputError.of_faults(f"{path}: fitted with another model than the spec", differences)
+    return tree
+
+
+def _check_attrs(tree: xr.DataTree, where: str) -> None:
+    missing = [name for name in _REQUIRED if name not in tree.attrs]
+    if missing:
+        raise InputError(f"{where} is not a fit of ds3bayes: it has no {', '.join(missing)}")
+
+
+def _storable(fit: xr.DataTree) -> xr.DataTree:
+    """Return the tree with text as fixed-width strings where netCDF wants them, and no object arrays."""
+
+    def plain(dataset: xr.Dataset) -> xr.Dataset:
+        changed = {
+            name: (variable.dims, np.asarray(variable.values, dtype=str), variable.attrs)
+            for name, variable in dataset.variables.items()
+            if variable.dtype == object
+        }
+        return dataset.assign_coords({k: v for k, v in changed.items() if k in dataset.coords}).assign(
+            {k: v for k, v in changed.items() if k not in dataset.coords}
+        )
+
+    return fit.map_over_datasets(plain)
+
+
+def _commit(temporary: str, path: Path) -> None:
+    """Flush a temporary file to disk and give it its name in one step."""
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    # mkstemp makes files private; an artifact gets the usual permissions.
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(temporary, 0o666 & ~mask)
+    os.replace(temporary, path)
+
+
+def _differences(old: object, new: object, at: str = "") -> list[str]:
+    """List the keys at which two nested structures differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted({*old, *new})
+            for line in _differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)
+        ]
+    return [] if old == new else [f"{at}: fitted with {old!r}, spec has {new!r}"]
