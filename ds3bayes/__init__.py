@@ -1,0 +1,40 @@
+"""Bayesian calibration of LLM inference strategies as directed stochastic skill search."""
+
+from ds3bayes.errors import InputError
+from ds3bayes.evals import read_evals
+from ds3bayes.evals.simulate import Simulation, simulate
+from ds3bayes.generative.build import build_model
+from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.checks import CheckResult, check
+from ds3bayes.inference.fit import FitWarning, fit
+from ds3bayes.inference.store import load, save
+from ds3bayes.queries.compare import observed_vs_predicted
+from ds3bayes.queries.decide import best, cheapest, frontier
+from ds3bayes.queries.predict import predict
+from ds3bayes.strategies import BestOfN, CoT, Direct, Majority, PassPower, TreeOfThought
+
+__all__ = [
+    "BestOfN",
+    "CheckResult",
+    "CoT",
+    "Direct",
+    "FitWarning",
+    "InputError",
+    "Majority",
+    "ModelSpec",
+    "PassPower",
+    "Simulation",
+    "TreeOfThought",
+    "best",
+    "build_model",
+    "cheapest",
+    "check",
+    "fit",
+    "frontier",
+    "load",
+    "observed_vs_predicted",
+    "predict",
+    "read_evals",
+    "save",
+    "simulate",
+]

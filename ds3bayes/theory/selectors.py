@@ -175,7 +175,7 @@ def noisy_verifier(q: Any, n: int, discrimination: Any) -> Any:
     below = share * ndtr(y) + (1.0 - share) * wrong_below
     body = n * q * pt.dot(pt.exp((n - 1.0) * pt.log(below)), step * _normal_density(y))
     # At d = 0 the value is q exactly while the gradient stays that of the integral.
-    at_zero = q + (body - disconnected_grad(body))
+    at_zero = disconnected_grad(q) + (body - disconnected_grad(body))
     return pt.switch(oracle, any_right(q, n), pt.switch(blind, at_zero, body))
 
 
@@ -442,7 +442,9 @@ def tree_levels(rho: Any, levels: int, b: int, w: int, discrimination: Any) -> A
     -------
     tensor, shape (..., levels)
     """
-    rho, d = as_float(rho), as_float(discrimination)
+    d = as_float(discrimination)
+    # Levels that keep every candidate do not use d; the result has its shape all the same.
+    rho = as_float(rho) + 0.0 * pt.switch(pt.isinf(d), 0.0, d)
     inside = pt.and_(pt.gt(rho, 0.0), pt.lt(rho, 1.0))
     safe = pt.switch(inside, rho, 0.5)[..., None, None]
     rho_matrix = rho[..., None, None]

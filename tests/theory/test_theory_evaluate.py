@@ -15,7 +15,7 @@ def _mixed(a, b):
 
 
 def _two(a, b, *, power):
-    return a + b, pt.stack([a * b, a**power], axis=-1)
+    return a + b, pt.stack([a * b, (a + b) ** power], axis=-1)
 
 
 def _scaled(a, *, factor):

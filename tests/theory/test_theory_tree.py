@@ -1,4 +1,4 @@
-from functools import lru_cache
+from functools import cache
 from math import comb
 
 import numpy as np
@@ -57,7 +57,7 @@ def test_equals_long_simulation(rho, d, m, b, w):
 def oracle_share(rho, m, b, w):
     """Enumerate the number of right kept states under an oracle."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def expected(right, kept, levels):
         if levels == 0:
             return right / kept

@@ -1,0 +1,464 @@
+"""`predict`: success and cost of inference strategies, as posterior draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.generative.design import Arm, Design
+from ds3bayes.generative.effects import new_task_effects
+from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.terms import Subsets
+from ds3bayes.generative.tree import log_tree_success
+from ds3bayes.inference.fit import design_of, spec_of
+from ds3bayes.strategies import Strategy, TreeOfThought, parse_strategy
+from ds3bayes.strategies.base import as_verifier
+from ds3bayes.theory.cost import flops, usd
+from ds3bayes.theory.cost import seconds as seconds_at
+from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.path import expected_steps, finish_within
+
+Array = np.ndarray
+
+UNITS = {
+    "success": ("1", "probability that the final answer is right, mean over tasks"),
+    "tokens": ("tokens per task", "expected generated tokens of all attempts on one task"),
+    "usd": ("USD per task", "expected price of prompt and generated tokens of one task"),
+    "flops": ("FLOP per task", "expected inference compute of one task"),
+    "seconds": ("s per task", "expected time to generate all attempts one after another"),
+}
+
+
+def predict(
+    fit: xr.DataTree,
+    strategies: Sequence[Strategy | str] | None = None,
+    *,
+    tasks: Literal["observed", "new"] | Sequence[str] = "observed",
+    per_task: bool = False,
+    outcome: bool = False,
+    calibrated: bool = True,
+    new_tasks: int = 256,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Predict success and cost of strategies from a fit.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        From `fit` or `load`.
+    strategies : sequence of Strategy or str, optional
+        Objects or text forms. One that leaves effort (or budget) open is predicted at every setting that was
+        observed. All samplers seen in the data if absent.
+    tasks : {"observed", "new"} or sequence of str, default "observed"
+        These very tasks, fresh tasks of the same population, or the observed tasks of these names. They are
+        different questions: the uncertainty about new tasks is that of the population alone.
+    per_task : bool, default False
+        Keep a ``task`` dimension instead of the mean over tasks.
+    outcome : bool, default False
+        Add the sampling noise of evaluating each task once: what a real evaluation would read, not what it
+        expects. For ``tasks="new"`` as many tasks are evaluated as were observed.
+    calibrated : bool, default True
+        False predicts tree search from chain of thought alone: its slope, step selector, answer fidelity and own
+        task effect come from their priors, as if no tree had ever been observed.
+    new_tasks : int, default 256
+        Points (a power of 2) that represent the population for ``tasks="new"``.
+    seed : int, default 0
+
+    Returns
+    -------
+    xarray.Dataset
+        ``success`` and those of ``tokens, usd, flops, seconds`` that data and spec determine, with dims (chain,
+        draw, model, benchmark, strategy[, task]); NaN where an LLM has no such sampler or setting. Units are in
+        the variables' attrs; ``attrs["absent"]`` says why a quantity is missing.
+
+    Raises
+    ------
+    InputError
+        If a strategy cannot be predicted from this fit, naming what is missing.
+
+    Notes
+    -----
+    Within a budget of K steps an attempt succeeds with its eventual success times I_s(m, K-m+1), the
+    probability that a path of m skills at pace s is finished (Ellis-Mohr et al. 2025, arXiv 2507.00004, in this
+    package's orthogonal form); success learned at an observed budget is divided by that factor first, and
+    capped at 1 when an extrapolation to a larger budget would exceed it.
+    """
+    view = _View.of(fit, tasks, calibrated, new_tasks, seed)
+    chosen = _expand(view, strategies)
+    labels = list(chosen)
+    design = view.design
+    models = list(dict.fromkeys(arm.model for arm in design.arms))
+    benchmarks = list(dict.fromkeys(arm.benchmark for arm in design.arms))
+    names = view.task_names
+    rng = np.random.default_rng([seed, 3])
+    size = (view.samples, len(models), len(benchmarks), len(labels))
+    found: dict[str, Array] = {}
+    absent: dict[str, str] = {}
+    for column, label in enumerate(labels):
+        for arm in chosen[label]:
+            quantities, reasons = view.evaluate(chosen[label][arm], arm)
+            absent |= reasons
+            place = (slice(None), models.index(arm.model), benchmarks.index(arm.benchmark), column)
+            for name, (values, rows) in quantities.items():
+                if per_task:
+                    store = found.setdefault(name, np.full((*size, len(names)), np.nan))
+                    if name == "success" and outcome:
+                        values = (rng.random(values.shape) < values).astype(float)
+                    positions = [names.index(row) for row in rows]
+                    store[(*place, positions)] = values
+                else:
+                    store = found.setdefault(name, np.full(size, np.nan))
+                    if name == "success" and outcome:
+                        values = view.one_evaluation(values, arm, rng)
+                    store[place] = values.mean(axis=1)
+    return _dataset(view, found, absent, labels, models, benchmarks, names if per_task else None)
+
+
+def _dataset(
+    view: _View,
+    found: dict[str, Array],
+    absent: dict[str, str],
+    labels: list[str],
+    models: list[str],
+    benchmarks: list[str],
+    names: list[str] | None,
+) -> xr.Dataset:
+    dims = ["model", "benchmark", "strategy", *(["task"] if names else [])]
+    chains, draws = view.effects.sizes["chain"], view.effects.sizes["draw"]
+    coords: dict[str, Any] = {
+        "chain": view.effects["chain"].values,
+        "draw": view.effects["draw"].values,
+        "model": models,
+        "benchmark": benchmarks,
+        "strategy": labels,
+    }
+    if names:
+        coords["task"] = names
+    variables = {}
+    for name, values in found.items():
+        unit, meaning = UNITS[name]
+        shaped = values.reshape(chains, draws, *values.shape[1:])
+        variables[name] = (("chain", "draw", *dims), shaped, {"units": unit, "long_name": meaning})
+    missing = {name: reason for name, reason in absent.items() if name not in found}
+    partly = {name: reason for name, reason in absent.items() if name in found}
+    attrs = {
+        "tasks": view.which,
+        "absent": "; ".join(f"{name}: {reason}" for name, reason in missing.items()) or "none",
+        "partly_absent": "; ".join(f"{name}: {reason}" for name, reason in partly.items()) or "none",
+    }
+    return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _expand(view: _View, strategies: Sequence[Strategy | str] | None) -> dict[str, dict[Arm, Strategy]]:
+    """Give every strategy its settings: label -> the arm of each LLM and benchmark it draws from."""
+    if isinstance(strategies, str | Strategy):
+        strategies = [strategies]
+    asked = [arm.strategy for arm in view.design.arms] if strategies is None else strategies
+    parsed = [parse_strategy(one) if isinstance(one, str) else one for one in asked]
+    if not parsed:
+        raise InputError("no strategies to predict; give at least one, such as CoT() or 'best_of_n(n=8, verifier=oracle)'")
+    result: dict[str, dict[Arm, Strategy]] = {}
+    for strategy in parsed:
+        hits = 0
+        for pair in view.design.pairs:
+            for arm, set_strategy in view.settings(strategy, pair):
+                result.setdefault(str(set_strategy), {})[arm] = set_strategy
+                hits += 1
+        if not hits:
+            raise InputError(
+                f"{strategy}: no LLM in this fit has a sampler {strategy.walk!r}"
+                + (f" with effort {strategy.effort!r}" if strategy.effort else "")
+                + f"; observed: {', '.join(sorted({str(arm.strategy) for arm in view.design.arms}))}"
+            )
+    return result
+
+
+@dataclass(frozen=True)
+class _View:
+    """A fit seen from one set of tasks: its design, effects and population draws, samples stacked."""
+
+    design: Design
+    spec: ModelSpec
+    effects: xr.Dataset
+    posterior: xr.Dataset
+    which: str
+    only: frozenset[str] | None
+    calibrated: bool
+    seed: int
+
+    @classmethod
+    def of(
+        cls, fit: xr.DataTree, tasks: str | Sequence[str], calibrated: bool, new_tasks: int, seed: int
+    ) -> _View:
+        design, spec = design_of(fit), spec_of(fit)
+        effects = fit["task_effects"].to_dataset()
+        posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
+        only = None
+        if isinstance(tasks, str):
+            if tasks not in ("observed", "new"):
+                raise InputError(f"tasks = {tasks!r}; allowed: 'observed', 'new' or a list of task names." + did_you_mean(tasks, ["observed", "new"]))
+            which = tasks
+            if tasks == "new":
+                if new_tasks < 2 or new_tasks & (new_tasks - 1):
+                    raise InputError(f"new_tasks = {new_tasks}; it must be a power of 2")
+                effects = new_task_effects(design, spec, posterior, new_tasks, seed)
+        else:
+            only = frozenset(tasks)
+            known = {str(name) for name in effects["cell_task"].values}
+            unknown = sorted(only - known)
+            if unknown or not only:
+                first = unknown[0] if unknown else ""
+                raise InputError(f"{len(unknown)} of the tasks asked for are not in the fit, first {first!r}." + did_you_mean(first, known))
+            which = f"{len(only)} observed tasks"
+        return cls(design, spec, effects, posterior, which, only, calibrated, seed)
+
+    @property
+    def samples(self) -> int:
+        return int(self.effects.sizes["chain"] * self.effects.sizes["draw"])
+
+    @cached_property
+    def subsets(self) -> Subsets:
+        return Subsets.of(self.design)
+
+    @cached_property
+    def _stacked(self) -> dict[str, Array]:
+        stacked = self.effects.stack(sample=("chain", "draw")).transpose("sample", ...)
+        return {str(name): np.asarray(stacked[name].values) for name in self.effects.data_vars}
+
+    @cached_property
+    def _cells(self) -> dict[int, Array]:
+        arms, names = self.effects["cell_arm"].values, self.effects["cell_task"].values
+        wanted = np.ones(arms.size, dtype=bool) if self.only is None else np.isin(names.astype(str), list(self.only))
+        return {index: np.flatnonzero((arms == index) & wanted) for index in range(len(self.design.arms))}
+
+    @cached_property
+    def task_names(self) -> list[str]:
+        names = self.effects["cell_task"].values
+        rows = np.concatenate([self._cells[index] for index in range(len(self.design.arms))])
+        return list(dict.fromkeys(str(names[row]) for row in np.sort(rows)))
+
+    def parameter(self, name: str, subset: str, index: int) -> Array:
+        """Return draws (samples, 1) of a parameter of one member of a subset of arms, or of a labelled dim."""
+        place = self.subsets.place(subset, index) if hasattr(self.subsets, subset) else index
+        values = self.posterior[name].isel({self.posterior[name].dims[-1]: place})
+        return values.values.reshape(-1, 1)
+
+    def settings(self, strategy: Strategy, pair: str) -> list[tuple[Arm, Strategy]]:
+        """Return the arms of one LLM and benchmark that a strategy can draw from, with the strategy set to each."""
+        arms = [arm for arm in self.design.arms if arm.pair == pair]
+        wanted = "cot" if strategy.walk == "tot" and not any(arm.is_tree for arm in arms) else strategy.walk
+        arms = [arm for arm in arms if arm.walk == wanted]
+        if strategy.effort is not None:
+            arms = [arm for arm in arms if arm.effort == strategy.effort]
+        if strategy.walk == "tot":
+            arms = _closest_trees(arms, strategy)
+        if strategy.budget_tokens is None:
+            return [(arm, replace(strategy, **arm.setting)) for arm in arms]
+        # The smallest observed budget that suffices is the nearest evidence; then no limit; then the largest.
+        result = []
+        for effort in dict.fromkeys(arm.effort for arm in arms):
+            group = [arm for arm in arms if arm.effort == effort]
+            group.sort(key=lambda arm: (arm.budget_tokens or np.inf))
+            enough = [arm for arm in group if (arm.budget_tokens or np.inf) >= strategy.budget_tokens]
+            arm = enough[0] if enough else group[-1]
+            result.append((arm, replace(strategy, effort=effort or None)))
+        return result
+
+    def evaluate(self, strategy: Strategy, arm: Arm) -> tuple[dict[str, tuple[Array, list[str]]], dict[str, str]]:
+        """Return success and costs, each (samples, tasks) with the tasks' names, and reasons for what is absent."""
+        index = self.design.arms.index(arm)
+        cells = self._cells[index]
+        names = [str(name) for name in self.effects["cell_task"].values[cells]]
+        reach = self._stacked["reachable"][:, cells]
+        tokens = self._tokens(strategy, index, cells)
+        if isinstance(strategy, TreeOfThought):
+            q = 1 / (1 + np.exp(-self._tree_logit(strategy, index, cells)))
+            if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
+                total = self._needed(tokens, strategy) * self._units(strategy, index)
+                q = q * (total <= strategy.budget_tokens)
+                tokens = np.minimum(total, strategy.budget_tokens) / self._units(strategy, index)
+        else:
+            q = 1 / (1 + np.exp(-self._stacked["logit_success"][:, cells]))
+            if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
+                q, tokens = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
+        found = {"success": (strategy.answer_array(q * reach, self._concentration(strategy, index)), names)}
+        costs, absent = self._costs(strategy, index, tokens)
+        found |= {name: (values, names) for name, values in costs.items()}
+        return found, absent
+
+    def _needed(self, tokens: Array | None, strategy: Strategy) -> Array:
+        if tokens is None:
+            raise InputError(
+                f"{strategy}: a token budget needs observed tokens; give completion_tokens or tokens_mean in the table"
+            )
+        return tokens
+
+    def _units(self, strategy: Strategy, index: int) -> float:
+        length = self.design.path_length[index]
+        if isinstance(strategy, TreeOfThought) and not np.isfinite(length):
+            raise InputError(f"{strategy}: tree search needs a known path length; set population.path_length in the spec")
+        return float(strategy.token_units(length))
+
+    def _tokens(self, strategy: Strategy, index: int, cells: Array) -> Array | None:
+        """Generated tokens per unit, (samples, tasks), or None if never observed."""
+        if not self.design.has_tokens[index]:
+            return None
+        tokens = np.exp(self._stacked["log_tokens"][:, cells])
+        if isinstance(strategy, TreeOfThought) and not self.design.arms[index].is_tree:
+            # Nothing is known of a tree's own tokens: a candidate is one skill of the walk.
+            tokens = tokens / self.design.path_length[index]
+        return tokens
+
+    def _within_budget(
+        self, q: Array, tokens: Array, strategy: Strategy, index: int, cells: Array
+    ) -> tuple[Array, Array]:
+        """Success and mean tokens of an attempt that is cut at a budget, by the path's finishing law."""
+        omega = self.design.tokens_per_step
+        assert strategy.budget_tokens is not None
+        if strategy.budget_tokens < omega:
+            raise InputError(f"{strategy}: a budget must allow at least one step, {omega:g} tokens")
+        if self.subsets.has("free_path_arm", index):
+            length = self.parameter("path_length", "free_path_arm", index)
+        else:
+            length = self._steps(index, cells)[None, :]
+        # An attempt takes at least one step per skill.
+        pace = np.minimum(length * omega / tokens, 1.0)
+        shape = np.broadcast_arrays(length, pace)
+        steps = np.full(pace.shape, strategy.budget_tokens / omega)
+        finished = evaluate(finish_within, steps, shape[0], shape[1])
+        own = self.design.arms[index].budget_tokens
+        if own is not None:
+            at_own = evaluate(finish_within, np.full(pace.shape, own / omega), shape[0], shape[1])
+            q = np.minimum(q / np.maximum(at_own, np.finfo(float).tiny), 1.0)
+        spent = omega * evaluate(expected_steps, steps, shape[0], shape[1], np.zeros_like(pace))
+        return q * finished, spent
+
+    def _steps(self, index: int, cells: Array) -> Array:
+        """Known path length of the tasks of some cells."""
+        if np.isfinite(self.design.path_length[index]):
+            return np.full(cells.size, self.design.path_length[index])
+        block = self.design.blocks[int(self.design.population_of_arm[index])]
+        known = dict(zip(block.tasks, block.steps, strict=True))
+        return np.array([known.get(str(name), np.nan) for name in self.effects["cell_task"].values[cells]])
+
+    def _tree_logit(self, strategy: TreeOfThought, index: int, cells: Array) -> Array:
+        """Logit success of one output of a tree: the walk's response to its parameters, plus its own effect."""
+        arm = self.design.arms[index]
+        if arm.is_tree and self.calibrated:
+            observed = self._stacked["logit_success"][:, cells]
+            same = (arm.branching, arm.kept_states) == (strategy.branching, strategy.kept_states)
+            if same and strategy.evaluator is None and strategy.answer_fidelity is None:
+                return observed
+            tree = self.design.tree_of_pair(int(self.design.pair_of_arm[index]))
+            learned = [self.parameter(name, "tree", tree) for name in ("tree_slope", "step_discrimination", "answer_fidelity")]
+            own = observed - self._response(arm.strategy, index, cells, *learned)  # type: ignore[arg-type]
+            return self._response(strategy, index, cells, *learned) + own
+        rng = np.random.default_rng([self.seed, 4, index])
+        size = (self.samples, 1)
+        prior = [self.spec.prior(name).draw(size, rng) for name in ("tree_slope", "step_discrimination", "answer_fidelity")]
+        scale = self.spec.prior("interaction_sd").draw(size, rng)
+        own = scale * rng.standard_t(self.spec.population.interaction_dof, size=(self.samples, cells.size))
+        return self._response(strategy, index, cells, *prior) + own
+
+    def _response(
+        self, strategy: TreeOfThought, index: int, cells: Array, slope: Array, gap: Array, fidelity: Array
+    ) -> Array:
+        """Logit success of an output before the tree's own effect, (samples, tasks)."""
+        if self.spec.population.family == "path":
+            raise InputError(f"{strategy}: tree search is predicted from the normal families, not from family 'path'")
+        length = self.design.path_length[index]
+        if not np.isfinite(length):
+            raise InputError(f"{strategy}: tree search needs one known path length; set population.path_length in the spec")
+        base = int(self.design.base[index])
+        location, spread = self.parameter("location", "walk", base), self.parameter("spread", "walk", base)
+        walk = location + slope * spread * self._stacked["easiness"][:, cells]
+        if strategy.evaluator is not None:
+            gap = np.full_like(gap, min(as_verifier(strategy.evaluator).discrimination, 1e6))
+        if strategy.answer_fidelity is not None:
+            # A fidelity of exactly 1 has no logit where the tree is certain.
+            fidelity = np.full_like(fidelity, min(strategy.answer_fidelity, 1.0 - 1e-12))
+        log_success = np.log(fidelity) + evaluate(
+            log_tree_success, walk, gap, length=int(length), branching=strategy.branching, kept_states=strategy.kept_states
+        )
+        return log_success - np.log(-np.expm1(log_success))
+
+    def _concentration(self, strategy: Strategy, index: int) -> Array | None:
+        """Draws of how wrong answers scatter in an arm, or in the mean over arms where it logged none."""
+        if not len(self.subsets.voted_arm):
+            return None
+        if self.subsets.has("voted_arm", index):
+            return self.parameter("wrong_answer_concentration", "voted_arm", index)
+        del strategy
+        pooled = np.log(self.posterior["wrong_answer_concentration"].values)
+        samples = pooled.reshape(-1, pooled.shape[-1])
+        rng = np.random.default_rng([self.seed, 5, index])
+        # An arm without answers is like one drawn from those that logged them.
+        return np.exp(samples[np.arange(len(samples)), rng.integers(0, samples.shape[1], len(samples))])[:, None]
+
+    def _costs(self, strategy: Strategy, index: int, tokens: Array | None) -> tuple[dict[str, Array], dict[str, str]]:
+        """Costs of one task, (samples, tasks), and why others are unknown."""
+        if tokens is None:
+            reason = "the table has no completion_tokens or tokens_mean for some samplers"
+            return {}, dict.fromkeys(("tokens", "usd", "flops", "seconds"), reason)
+        arm = self.design.arms[index]
+        price = self.spec.cost(arm.model)
+        generated = tokens * self._units(strategy, index)
+        found, absent = {"tokens": generated}, {}
+        prompt = self._prompts(tokens, index)
+        prompts = None if prompt is None else prompt * self._units(strategy, index)
+        if price.output_usd is None or price.input_usd is None:
+            absent["usd"] = f"the spec has no prices for {arm.model} (costs.*.input_usd, output_usd)"
+        elif prompts is None and price.input_usd > 0:
+            absent["usd"] = f"the table has no prompt_tokens for {arm.model}"
+        else:
+            prompts = np.zeros_like(generated) if prompts is None else prompts
+            found["usd"] = evaluate(usd, prompts, generated, price.input_usd, price.output_usd)
+        if price.params is None:
+            absent["flops"] = f"the spec has no params for {arm.model} (costs.*.params)"
+        else:
+            attention = () if price.n_layer is None or price.d_attn is None else (price.n_layer, price.d_attn)
+            prompt = np.zeros_like(tokens) if prompt is None else prompt
+            found["flops"] = evaluate(flops, price.params, tokens, prompt, *attention) * self._units(strategy, index)
+        if price.tokens_per_second is None:
+            absent["seconds"] = f"the spec has no tokens_per_second for {arm.model}"
+        else:
+            found["seconds"] = evaluate(seconds_at, generated, price.tokens_per_second)
+        return found, absent
+
+    def _prompts(self, tokens: Array, index: int) -> Array | None:
+        """Expected prompt tokens per unit given the generated ones."""
+        if not self.subsets.has("prompted_arm", index):
+            return None
+        centre, slope, sd, mean = (
+            self.parameter("log_prompt", "prompted_arm", index),
+            self.parameter("prompt_slope", "prompted_arm", index),
+            self.parameter("prompt_sd", "prompted_arm", index),
+            self.parameter("log_tokens", "timed_arm", index),
+        )
+        return np.exp(centre + slope * (np.log(tokens) - mean) + 0.5 * sd**2)
+
+    def one_evaluation(self, success: Array, arm: Arm, rng: np.random.Generator) -> Array:
+        """Outcome (samples, tasks) of evaluating each task once; for new tasks, as many as were observed."""
+        if self.which == "new":
+            block = self.design.blocks[int(self.design.population_of_arm[self.design.arms.index(arm)])]
+            pick = rng.integers(0, success.shape[1], size=(success.shape[0], len(block.tasks)))
+            success = np.take_along_axis(success, pick, axis=1)
+        return (rng.random(success.shape) < success).astype(float)
+
+
+def _closest_trees(arms: list[Arm], strategy: Strategy) -> list[Arm]:
+    """Keep, per effort and budget, the observed tree that is most like the strategy."""
+    if not isinstance(strategy, TreeOfThought):
+        return arms
+    ranked = sorted(arms, key=lambda arm: (arm.branching != strategy.branching, arm.kept_states != strategy.kept_states))
+    kept: dict[tuple[str, int | None], Arm] = {}
+    for arm in ranked:
+        kept.setdefault((arm.effort, arm.budget_tokens), arm)
+    return list(kept.values())
+
