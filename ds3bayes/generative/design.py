@@ -235,7 +235,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
     """
     table = to_table(evals)
     table["held_out"] = False if held_out is None else np.asarray(held_out, dtype=bool)
-    _refuse(table)
+    _refuse(table, spec)
     if table["held_out"].all():
         raise InputError("no rows are left for the fit; hold out fewer (spec: holdout)")
     table["walk"] = [_walk(row.strategy) for row in table.itertuples()]
@@ -308,9 +308,15 @@ def _tokens_per_step(spec: ModelSpec, blocks: Sequence[Block], arms: Sequence[Ar
     return spec.tokens.tokens_per_step
 
 
-def _refuse(table: pd.DataFrame) -> None:
-    """Refuse rows that the counts model cannot use, all at once."""
-    faults = []
+def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
+    """Refuse rows that the counts model cannot use, and costs of LLMs that are not there, all at once."""
+    models = sorted(set(table["model"]))
+    faults = [
+        f"costs names model {name!r}, which has no rows; present: {', '.join(models)}, or '*' for all."
+        + did_you_mean(name, models)
+        for name in spec.costs
+        if name != "*" and name not in models
+    ]
     aggregated = table["task"] == ""
     if aggregated.any():
         faults.append(

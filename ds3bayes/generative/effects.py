@@ -16,7 +16,15 @@ from ds3bayes.generative.build import task_log_likelihood
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.terms import Subsets, attempt_variance, block_terms, log_likelihood, token_law
+from ds3bayes.generative.terms import (
+    Subsets,
+    attempt_variance,
+    block_terms,
+    log_likelihood,
+    own_effect_scale,
+    reach_groups,
+    token_law,
+)
 from ds3bayes.theory.evaluate import MODE
 
 Array = np.ndarray
@@ -156,7 +164,7 @@ def _draw_block(
         if block.easiness is None:
             place = np.where(reachable[:, column], node, _categorical(np.exp(terms["log_weight"])[None].repeat(tasks, 0), rng))
         else:
-            scale = draw["interaction_sd"][subsets.place("linked_arm", arm)]
+            scale = own_effect_scale(subsets, arm, draw)
             nodes = table.grid.nodes
             density = interaction_density(nodes - terms["location"][column][node][:, None], scale, spec.population.interaction_dof)
             log_mass = table.log_mass[cell]
@@ -189,10 +197,10 @@ def _reachable(
     reachable = np.ones((tasks, arms), dtype=bool)
     if not spec.population.reachability:
         return reachable
-    pairs = design.pair_of_arm[list(block.arms)]
-    for pair in np.unique(pairs):
-        mine = np.flatnonzero(pairs == pair)
-        prior = draw["reachability"][int(pair)]
+    for pair, mine in reach_groups(block, design):
+        if pair < 0:
+            continue
+        prior = draw["reachability"][pair]
         log_seen = sum(terms["log_cell"][column, node, block.cell[:, column]] for column in mine)
         in_reach = prior * np.exp(log_seen)
         odds = np.where(block.successes[:, mine].sum(axis=1) > 0, 1.0, in_reach / (in_reach + 1.0 - prior))
@@ -241,7 +249,7 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
             for column, arm in enumerate(block.arms):
                 centre = np.interp(node, np.arange(terms["log_weight"].size), terms["location"][column])
                 if block.easiness is not None:
-                    scale = draw["interaction_sd"][subsets.place("linked_arm", arm)]
+                    scale = own_effect_scale(subsets, arm, draw)
                     centre = centre + scale * stdtrit(spec.population.interaction_dof, points[:, 2 + 2 * column])
                 logit[:, column] = centre
             timed = [column for column, arm in enumerate(block.arms) if design.has_tokens[arm]]
@@ -250,8 +258,9 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
                 tokens[:, column] = mean + terms["token_sd"][place] * ndtri(points[:, 3 + 2 * column])
             reach = np.ones((tasks, arms), dtype=np.int8)
             if spec.population.reachability:
-                prior = draw["reachability"][design.pair_of_arm[list(block.arms)]]
-                reach = (points[:, 1][:, None] < prior).astype(np.int8)
+                for pair, mine in reach_groups(block, design):
+                    if pair >= 0:
+                        reach[:, mine] = (points[:, 1] < draw["reachability"][pair])[:, None]
             row["logit_success"].append(logit.ravel())
             row["reachable"].append(reach.ravel())
             row["log_tokens"].append(tokens.ravel())

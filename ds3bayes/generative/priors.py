@@ -125,12 +125,12 @@ DEFAULTS: dict[str, tuple[Prior, str, str]] = {
     "interaction_sd": (
         prior("LogNormal", mu=_log(0.7), sigma=0.5),
         "linked_arm",
-        "scale of an arm's own task effect on the logit, beside the shared difficulty",
+        "scale of a walk's own task effect on the logit, beside the shared difficulty",
     ),
     "reachability": (
         prior("Beta", alpha=4.0, beta=1.0),
         "model_benchmark",
-        "probability that all skills of a task are reachable",
+        "probability that all skills of a task are reachable by walks",
     ),
     "path_length_mean": (
         prior("LogNormal", mu=_log(4.0), sigma=0.6),
@@ -148,7 +148,7 @@ DEFAULTS: dict[str, tuple[Prior, str, str]] = {
         "rise of log tokens per unit of shared difficulty",
     ),
     "token_sd": (
-        prior("LogNormal", mu=_log(0.3), sigma=0.8),
+        prior("LogNormal", mu=_log(0.4), sigma=0.6),
         "timed_arm",
         "sd of log tokens between tasks of equal difficulty",
     ),
@@ -179,8 +179,13 @@ DEFAULTS: dict[str, tuple[Prior, str, str]] = {
         "tree",
         "tree search: probability that a right kept state ends in a right answer",
     ),
+    "tree_interaction_sd": (
+        prior("LogNormal", mu=_log(0.5), sigma=0.5),
+        "tree_arm",
+        "tree search: scale of its own task effect on the logit",
+    ),
     "tree_slope": (
-        prior("Normal", mu=0.5, sigma=0.4),
+        prior("Normal", mu=0.4, sigma=0.3),
         "tree",
         "tree search: share of the walk's difficulty spread that it inherits",
     ),

@@ -7,9 +7,9 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.priors import DEFAULTS, Prior
@@ -102,6 +102,12 @@ class Query(_Part):
         return [parse_strategy(text) for text in self.strategies]
 
 
+def _known_prior(name: str) -> str:
+    if name not in DEFAULTS:
+        raise ValueError(f"unknown prior {name!r}; allowed: {', '.join(DEFAULTS)}." + did_you_mean(name, DEFAULTS))
+    return name
+
+
 class ModelSpec(_Part):
     """A model: capability x task population x observation, with priors, data and questions.
 
@@ -140,20 +146,10 @@ class ModelSpec(_Part):
     capability: Literal["free"] = "free"
     population: Population = Population()
     tokens: Tokens = Tokens()
-    priors: dict[str, Prior] = Field(default_factory=dict)
+    priors: dict[Annotated[str, AfterValidator(_known_prior)], Prior] = Field(default_factory=dict)
     costs: dict[str, Cost] = Field(default_factory=dict)
     sampling: Sampling = Sampling()
     query: Query = Query()
-
-    @field_validator("priors")
-    @classmethod
-    def _known_priors(cls, priors: dict[str, Prior]) -> dict[str, Prior]:
-        for name in priors:
-            if name not in DEFAULTS:
-                raise ValueError(
-                    f"unknown prior {name!r}; allowed: {', '.join(DEFAULTS)}." + did_you_mean(name, DEFAULTS)
-                )
-        return priors
 
     def prior(self, name: str) -> Prior:
         """Return the prior in force for a parameter."""
@@ -209,8 +205,10 @@ def _sentence(fault: Any) -> str:
         return f"unknown key {key!r}; allowed here: {', '.join(allowed)}." + did_you_mean(
             str(fault["loc"][-1]), allowed
         )
-    got = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
-    return f"{key}: {fault['msg'].removeprefix('Value error, ')}{got}"
+    said = fault["msg"].removeprefix("Value error, ")
+    # The house's own sentences already quote what they got.
+    got = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
+    return f"{key}: {said}{got}"
 
 
 def _keys_at(location: tuple[Any, ...]) -> list[str]:

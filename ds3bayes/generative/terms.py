@@ -28,6 +28,7 @@ class Subsets:
 
     walk: np.ndarray
     linked_arm: np.ndarray
+    tree_arm: np.ndarray
     timed_arm: np.ndarray
     free_path_arm: np.ndarray
     prompted_arm: np.ndarray
@@ -42,7 +43,8 @@ class Subsets:
         timed = design.has_tokens
         return cls(
             walk=arms[~tree],
-            linked_arm=arms[linked],
+            linked_arm=arms[linked & ~tree],
+            tree_arm=arms[tree],
             timed_arm=arms[timed],
             free_path_arm=arms[timed & ~tree & ~np.isfinite(design.path_length)],
             prompted_arm=arms[design.has_prompts & timed],
@@ -115,7 +117,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     easiness = block.easiness.nodes
     log_weight = split_normal_logp(easiness, skew)
     location = pt.stack([arm_location(design, arm, easiness, given, subsets) for arm in block.arms])
-    scale = given["interaction_sd"][[subsets.place("linked_arm", arm) for arm in block.arms]]
+    scale = pt.stack([own_effect_scale(subsets, arm, given) for arm in block.arms])
     nodes = block.tables[0].grid.nodes
     density = interaction_density(
         nodes - location[:, :, None], scale[:, None, None], spec.population.interaction_dof
@@ -177,24 +179,43 @@ def arm_location(design: Design, arm: int, easiness: Tensor, given: Parameters, 
     )
 
 
+def own_effect_scale(subsets: Subsets, arm: int, given: Mapping[str, Any]) -> Any:
+    """Scale of an arm's own task effect, for an arm that shares its tasks; of tensors or of one draw's arrays."""
+    if subsets.has("tree_arm", arm):
+        return given["tree_interaction_sd"][subsets.place("tree_arm", arm)]
+    return given["interaction_sd"][subsets.place("linked_arm", arm)]
+
+
 def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
     """Log-likelihood of each distinct task signature and node, shape (U, J); task law not yet included."""
     first, _, _ = block.distinct
     columns = np.arange(len(block.arms))
     per_arm = terms.log_cell.dimshuffle(0, 2, 1)[columns[None, :], block.cell[first]]
     total = 0.0
-    for pair in np.unique(design.pair_of_arm[list(block.arms)]):
-        mine = np.flatnonzero(design.pair_of_arm[list(block.arms)] == pair)
+    for pair, mine in reach_groups(block, design):
         reached = per_arm[:, mine].sum(axis=1)
-        if spec.population.reachability:
-            log_reach = pt.log(given["reachability"][int(pair)])
-            log_miss = pt.log1p(-given["reachability"][int(pair)])
+        if spec.population.reachability and pair >= 0:
+            log_reach = pt.log(given["reachability"][pair])
+            log_miss = pt.log1p(-given["reachability"][pair])
             unsolved = (block.successes[first][:, mine].sum(axis=1) == 0)[:, None]
             # Out of reach, every attempt fails: that explains a task without successes, and no other.
             reached = log_reach + reached
             reached = pt.switch(unsolved, pt.logaddexp(reached, log_miss), reached)
         total = total + reached
     return total + token_log_likelihood(block, terms.easiness, design, given)
+
+
+def reach_groups(block: Block, design: Design) -> list[tuple[int, np.ndarray]]:
+    """Return (LLM and benchmark, columns of its walks), and (-1, columns of all trees).
+
+    All walks of an LLM reach the same tasks. A tree search also solves many tasks that hundreds of walks never
+    did, so being out of a walk's reach says nothing about it; its failures are its own task effect.
+    """
+    arms = np.array(block.arms)
+    tree = np.array([design.arms[arm].is_tree for arm in arms])
+    pairs = design.pair_of_arm[arms]
+    groups = [(int(pair), np.flatnonzero((pairs == pair) & ~tree)) for pair in np.unique(pairs[~tree])]
+    return groups + ([(-1, np.flatnonzero(tree))] if tree.any() else [])
 
 
 def token_law(design: Design, arm: int, easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,17 +32,12 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
     -------
     Path
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        _commit(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+    return _replace(Path(path), lambda temporary: Path(temporary).write_bytes(content))
+
+
+def save_dataset(dataset: xr.Dataset, path: str | Path) -> Path:
+    """Write a dataset, such as predictions, to a netCDF file (`.nc`) atomically."""
+    return _write_netcdf(xr.DataTree(dataset), Path(path))
 
 
 def save(fit: xr.DataTree, path: str | Path) -> Path:
@@ -63,16 +59,30 @@ def save(fit: xr.DataTree, path: str | Path) -> Path:
     InputError
         If the suffix is not ``.nc`` or the tree is not a fit.
     """
-    path = Path(path)
-    if path.suffix != ".nc":
-        raise InputError(f"{path}: a fit is saved as netCDF; let the name end in .nc")
     _check_attrs(fit, "the tree")
+    return _write_netcdf(fit, Path(path))
+
+
+def _write_netcdf(tree: xr.DataTree, path: Path) -> Path:
+    if path.suffix != ".nc":
+        raise InputError(f"{path}: results are saved as netCDF; let the name end in .nc")
+    return _replace(path, lambda temporary: _storable(tree).to_netcdf(temporary, engine="netcdf4"))
+
+
+def _replace(path: Path, write: Callable[[str], object]) -> Path:
+    """Write a temporary file beside a path, flush it to disk, and give it its name in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".nc")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     os.close(handle)
     try:
-        _storable(fit).to_netcdf(temporary, engine="netcdf4")
-        _commit(temporary, path)
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes files private; an artifact gets the usual permissions.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -141,17 +151,6 @@ def _storable(fit: xr.DataTree) -> xr.DataTree:
         )
 
     return fit.map_over_datasets(plain)
-
-
-def _commit(temporary: str, path: Path) -> None:
-    """Flush a temporary file to disk and give it its name in one step."""
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    # mkstemp makes files private; an artifact gets the usual permissions.
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(temporary, 0o666 & ~mask)
-    os.replace(temporary, path)
 
 
 def _differences(old: object, new: object, at: str = "") -> list[str]:

@@ -275,7 +275,7 @@ class _View:
         index = self.design.arms.index(arm)
         cells = self._cells[index]
         names = [str(name) for name in self.effects["cell_task"].values[cells]]
-        reach = self._stacked["reachable"][:, cells]
+        reach = 1.0 if isinstance(strategy, TreeOfThought) else self._stacked["reachable"][:, cells]
         tokens = self._tokens(strategy, index, cells)
         if isinstance(strategy, TreeOfThought):
             q = 1 / (1 + np.exp(-self._tree_logit(strategy, index, cells)))
@@ -362,7 +362,7 @@ class _View:
         rng = np.random.default_rng([self.seed, 4, index])
         size = (self.samples, 1)
         prior = [self.spec.prior(name).draw(size, rng) for name in ("tree_slope", "step_discrimination", "answer_fidelity")]
-        scale = self.spec.prior("interaction_sd").draw(size, rng)
+        scale = self.spec.prior("tree_interaction_sd").draw(size, rng)
         own = scale * rng.standard_t(self.spec.population.interaction_dof, size=(self.samples, cells.size))
         return self._response(strategy, index, cells, *prior) + own
 

@@ -58,7 +58,7 @@ def test_expression_and_arrays_agree(strategy):
 
 def test_laws():
     np.testing.assert_array_equal(CoT().answer_array(Q), Q)
-    np.testing.assert_allclose(BestOfN(n=4).answer_array(Q), 1 - (1 - Q) ** 4, rtol=1e-6)
+    np.testing.assert_allclose(BestOfN(n=4).answer_array(Q), 1 - (1 - Q) ** 4, atol=1e-15)
     np.testing.assert_allclose(PassPower(n=3).answer_array(Q), Q**3, rtol=1e-14)
     voters = Majority(n=3, wrong_shares=(1.0,)).answer_array(Q)
     np.testing.assert_allclose(voters, binom.sf(1, 3, Q), rtol=1e-12)
