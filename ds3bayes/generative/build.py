@@ -107,13 +107,9 @@ def _readable(design: Design, spec: ModelSpec, given: dict[str, Any]) -> None:
     """Add the DS3 parameters that follow from the sampled ones."""
     subsets = Subsets.of(design)
     if len(subsets.free_path_arm):
-        mean_steps = pt.stack(
-            [
-                pt.exp(given["log_tokens"][subsets.place("timed_arm", arm)]) / design.tokens_per_step
-                for arm in subsets.free_path_arm
-            ]
-        )
-        variance = pt.stack([attempt_variance(design, int(arm), given) for arm in subsets.free_path_arm])
+        arms = subsets.free_path_arm.tolist()
+        mean_steps = pt.exp(given["log_tokens"][subsets.places("timed_arm", arms)]) / design.tokens_per_step
+        variance = attempt_variance(design, arms, given)
         length = 1.0 / (variance + 1.0 / mean_steps)
         pm.Deterministic("path_length", length, dims="free_path_arm")
         pm.Deterministic("pace", length / mean_steps, dims="free_path_arm")
@@ -148,19 +144,25 @@ def _prompts(design: Design, given: dict[str, Any]) -> None:
 
 
 def _votes(design: Design, given: dict[str, Any]) -> None:
-    """How wrong answers agree: Ewens' sampling formula."""
-    for place, wrong in enumerate(design.wrong_answers):
-        a = given["wrong_answer_concentration"][place]
-        rising = (wrong.counts * (pt.gammaln(a + wrong.sizes) - pt.gammaln(a))).sum()
-        pm.Potential(f"wrong_answers_{wrong.arm}", wrong.distinct * pt.log(a) - rising)
+    """How wrong answers agree: Ewens' sampling formula, all arms at once."""
+    if not design.wrong_answers:
+        return
+    a = given["wrong_answer_concentration"]
+    distinct = np.array([wrong.distinct for wrong in design.wrong_answers])
+    place = np.repeat(np.arange(len(design.wrong_answers)), [wrong.sizes.size for wrong in design.wrong_answers])
+    sizes = np.concatenate([wrong.sizes for wrong in design.wrong_answers])
+    counts = np.concatenate([wrong.counts for wrong in design.wrong_answers])
+    rising = (counts * (pt.gammaln(a[place] + sizes) - pt.gammaln(a[place]))).sum()
+    pm.Potential("wrong_answers", (distinct * pt.log(a)).sum() - rising)
 
 
 def _token_spreads(design: Design, given: dict[str, Any]) -> None:
-    """Spread of log tokens between solved attempts on one task: a scaled chi-square."""
+    """Spread of log tokens between solved attempts on one task: scaled chi-squares."""
     subsets = Subsets.of(design)
-    for spread in design.token_spreads:
-        if subsets.has("free_path_arm", spread.arm):
-            variance = pt.log1p(attempt_variance(design, spread.arm, given))
-            pm.Potential(
-                f"token_spread_{spread.arm}", -0.5 * spread.dof * pt.log(variance) - 0.5 * spread.sum_of_squares / variance
-            )
+    spreads = [spread for spread in design.token_spreads if subsets.has("free_path_arm", spread.arm)]
+    if not spreads:
+        return
+    variance = pt.log1p(attempt_variance(design, [spread.arm for spread in spreads], given))
+    dof = np.array([spread.dof for spread in spreads])
+    sums = np.array([spread.sum_of_squares for spread in spreads])
+    pm.Potential("token_spreads", (-0.5 * dof * pt.log(variance) - 0.5 * sums / variance).sum())

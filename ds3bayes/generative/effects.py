@@ -20,10 +20,13 @@ from ds3bayes.generative.terms import (
     Subsets,
     attempt_variance,
     block_terms,
+    length_spread,
     log_likelihood,
-    own_effect_scale,
+        own_effect_scale,
     reach_groups,
+    timed_columns,
     token_law,
+    token_terms,
 )
 from ds3bayes.theory.evaluate import MODE
 
@@ -47,9 +50,7 @@ class PopulationAtDraws:
         self._functions = []
         for index, block in enumerate(design.blocks):
             terms = block_terms(block, index, design, spec, given)
-            arms = block.arms
-            timed = [arm for arm in arms if design.has_tokens[arm]]
-            laws = [token_law(design, arm, terms.easiness, given) for arm in timed]
+            timed = [block.arms[column] for column in timed_columns(block, design)]
             outputs = {
                 "log_weight": terms.log_weight,
                 "easiness": pt.as_tensor(terms.easiness),
@@ -58,10 +59,13 @@ class PopulationAtDraws:
                 "log_task": log_likelihood(block, terms, design, spec, given),
                 "log_marginal": task_log_likelihood(block, terms, design, spec, given),
             }
-            if timed:
-                outputs["token_mean"] = pt.stack([mean + pt.zeros_like(terms.log_weight) for mean, _ in laws])
-                outputs["token_sd"] = pt.stack([sd for _, sd in laws])
-                outputs["attempt_variance"] = pt.stack([attempt_variance(design, arm, given) for arm in timed])
+            lengths = token_terms(block, terms.easiness, design, given)
+            if lengths is not None:
+                outputs["token_mean"], outputs["token_sd"] = token_law(design, timed, terms.easiness, given)
+                outputs["length_mean"] = lengths.length_mean
+                outputs["length_variance"] = lengths.length_variance
+                outputs["attempt_variance"] = attempt_variance(design, timed, given)
+                outputs["length_spread"] = pt.as_tensor(length_spread(design, timed, given))
             function = pytensor.function(list(given.values()), list(outputs.values()), mode=MODE, on_unused_input="ignore")
             self._functions.append((function, list(outputs)))
 
@@ -171,10 +175,15 @@ def _draw_block(
             place = _categorical(density * np.exp(log_mass - log_mass.max(axis=1, keepdims=True)), rng)
         logit[:, column] = table.place(cell, place, rng.random(tasks))
     tokens = np.full((tasks, arms), np.nan)
-    timed = [column for column, arm in enumerate(block.arms) if design.has_tokens[arm]]
+    timed = timed_columns(block, design)
+    length = np.zeros(tasks)
+    if timed.size:
+        length = terms["length_mean"][signature, node]
+        length = length + np.sqrt(terms["length_variance"][signature]) * rng.standard_normal(tasks)
     for row, column in enumerate(timed):
         # Normal prior over tasks times normal error of a mean over attempts: conjugate.
-        mean, sd = terms["token_mean"][row][node], terms["token_sd"][row]
+        mean = terms["token_mean"][row][node] + terms["length_spread"][row] * length
+        sd = terms["token_sd"][row]
         weight = block.token_weight[:, column]
         error = terms["attempt_variance"][row]
         share = np.where(weight > 0, sd**2 / (sd**2 + error / np.maximum(weight, 1.0)), 0.0)
@@ -237,8 +246,8 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
     most = max(len(block.arms) for block in design.blocks)
     parts: dict[str, list[Array]] = {"logit_success": [], "reachable": [], "log_tokens": [], "easiness": []}
     for index, draw in enumerate(each_draw(posterior, names)):
-        # One column for the easiness, one for reachability, two per arm for its own effect and tokens.
-        points = qmc.Sobol(2 + 2 * most, rng=np.random.default_rng([seed, index])).random(tasks)
+        # Columns: easiness, reachability, path length, then two per arm for its own effect and tokens.
+        points = qmc.Sobol(3 + 2 * most, rng=np.random.default_rng([seed, index])).random(tasks)
         points = np.clip(points, 1e-9, 1 - 1e-9)
         row: dict[str, list[Array]] = {name: [] for name in parts}
         for number, block in enumerate(design.blocks):
@@ -250,12 +259,12 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
                 centre = np.interp(node, np.arange(terms["log_weight"].size), terms["location"][column])
                 if block.easiness is not None:
                     scale = own_effect_scale(subsets, arm, draw)
-                    centre = centre + scale * stdtrit(spec.population.interaction_dof, points[:, 2 + 2 * column])
+                    centre = centre + scale * stdtrit(spec.population.interaction_dof, points[:, 3 + 2 * column])
                 logit[:, column] = centre
-            timed = [column for column, arm in enumerate(block.arms) if design.has_tokens[arm]]
-            for place, column in enumerate(timed):
+            for place, column in enumerate(timed_columns(block, design)):
                 mean = np.interp(node, np.arange(terms["log_weight"].size), terms["token_mean"][place])
-                tokens[:, column] = mean + terms["token_sd"][place] * ndtri(points[:, 3 + 2 * column])
+                mean = mean + terms["length_spread"][place] * ndtri(points[:, 2])
+                tokens[:, column] = mean + terms["token_sd"][place] * ndtri(points[:, 4 + 2 * column])
             reach = np.ones((tasks, arms), dtype=np.int8)
             if spec.population.reachability:
                 for pair, mine in reach_groups(block, design):

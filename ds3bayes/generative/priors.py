@@ -147,10 +147,15 @@ DEFAULTS: dict[str, tuple[Prior, str, str]] = {
         "timed_arm",
         "rise of log tokens per unit of shared difficulty",
     ),
+    "length_spread": (
+        prior("LogNormal", mu=_log(0.2), sigma=0.7),
+        "linked_timed_arm",
+        "sd of log tokens over tasks that comes from a task's own path length, common to all arms",
+    ),
     "token_sd": (
         prior("LogNormal", mu=_log(0.4), sigma=0.6),
         "timed_arm",
-        "sd of log tokens between tasks of equal difficulty",
+        "sd of log tokens between tasks of equal difficulty and path length",
     ),
     "attempt_cv": (
         prior("LogNormal", mu=_log(0.2), sigma=0.6),
@@ -183,6 +188,11 @@ DEFAULTS: dict[str, tuple[Prior, str, str]] = {
         prior("LogNormal", mu=_log(0.5), sigma=0.5),
         "tree_arm",
         "tree search: scale of its own task effect on the logit",
+    ),
+    "tree_offset": (
+        prior("Normal", mu=0.0, sigma=1.5),
+        "tree",
+        "tree search: how much better its proposals are than the walk's steps, on the walk's logit",
     ),
     "tree_slope": (
         prior("Normal", mu=0.4, sigma=0.3),

@@ -6,7 +6,7 @@ posterior draws. No formula of the model stands anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ class Subsets:
     linked_arm: np.ndarray
     tree_arm: np.ndarray
     timed_arm: np.ndarray
+    linked_timed_arm: np.ndarray
     free_path_arm: np.ndarray
     prompted_arm: np.ndarray
     voted_arm: np.ndarray
@@ -46,6 +47,7 @@ class Subsets:
             linked_arm=arms[linked & ~tree],
             tree_arm=arms[tree],
             timed_arm=arms[timed],
+            linked_timed_arm=arms[timed & linked],
             free_path_arm=arms[timed & ~tree & ~np.isfinite(design.path_length)],
             prompted_arm=arms[design.has_prompts & timed],
             voted_arm=np.array([wrong.arm for wrong in design.wrong_answers], dtype=int),
@@ -54,6 +56,10 @@ class Subsets:
     def place(self, subset: str, arm: int) -> int:
         """Return the position of an arm in a subset, which must hold it."""
         return int(np.flatnonzero(getattr(self, subset) == arm)[0])
+
+    def places(self, subset: str, arms: Sequence[int]) -> list[int]:
+        """Return the positions of several arms in a subset, which must hold them."""
+        return [self.place(subset, arm) for arm in arms]
 
     def has(self, subset: str, arm: int) -> bool:
         """Whether a subset holds an arm."""
@@ -116,8 +122,17 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         return _lone_arm(block, spec, given, subsets.place("walk", block.arms[0]), skew)
     easiness = block.easiness.nodes
     log_weight = split_normal_logp(easiness, skew)
-    location = pt.stack([arm_location(design, arm, easiness, given, subsets) for arm in block.arms])
-    scale = pt.stack([own_effect_scale(subsets, arm, given) for arm in block.arms])
+    trees = [arm for arm in block.arms if design.arms[arm].is_tree]
+    walks = [arm for arm in block.arms if not design.arms[arm].is_tree]
+    # Rows of walks, then of trees, then put into the block's order.
+    order = np.argsort(np.argsort([design.arms[arm].is_tree for arm in block.arms], kind="stable"))
+    place = subsets.places("walk", walks)
+    location = given["location"][place][:, None] + given["spread"][place][:, None] * easiness
+    scale = given["interaction_sd"][subsets.places("linked_arm", walks)]
+    if trees:
+        location = pt.concatenate([location, pt.stack([tree_location(design, arm, easiness, given) for arm in trees])])
+        scale = pt.concatenate([scale, given["tree_interaction_sd"][subsets.places("tree_arm", trees)]])
+        location, scale = location[order], scale[order]
     nodes = block.tables[0].grid.nodes
     density = interaction_density(
         nodes - location[:, :, None], scale[:, None, None], spec.population.interaction_dof
@@ -158,19 +173,15 @@ def _lone_arm(block: Block, spec: ModelSpec, given: Parameters, walk: int, skew:
     )
 
 
-def arm_location(design: Design, arm: int, easiness: Tensor, given: Parameters, subsets: Subsets) -> Tensor:
-    """Mean logit success of one arm at given easiness.
-
-    A walk's is linear in the easiness; a tree searches over its walk with a slope of its own.
-    """
-    walk = subsets.place("walk", int(design.base[arm]))
-    location, spread = given["location"][walk], given["spread"][walk]
+def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:
+    """Mean logit success of an output of a tree arm: it searches over its walk, with an offset and a slope of its own."""
+    walk = Subsets.of(design).place("walk", int(design.base[arm]))
     what = design.arms[arm]
-    if not what.is_tree:
-        return location + spread * easiness
     tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
     return logit_tree_output(
-        location + given["tree_slope"][tree] * spread * easiness,
+        given["location"][walk]
+        + given["tree_offset"][tree]
+        + given["tree_slope"][tree] * given["spread"][walk] * easiness,
         length=int(design.path_length[arm]),
         branching=what.branching,
         kept_states=what.kept_states,
@@ -202,7 +213,8 @@ def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, 
             reached = log_reach + reached
             reached = pt.switch(unsolved, pt.logaddexp(reached, log_miss), reached)
         total = total + reached
-    return total + token_log_likelihood(block, terms.easiness, design, given)
+    tokens = token_terms(block, terms.easiness, design, given)
+    return total if tokens is None else total + tokens.log_likelihood
 
 
 def reach_groups(block: Block, design: Design) -> list[tuple[int, np.ndarray]]:
@@ -218,42 +230,94 @@ def reach_groups(block: Block, design: Design) -> list[tuple[int, np.ndarray]]:
     return groups + ([(-1, np.flatnonzero(tree))] if tree.any() else [])
 
 
-def token_law(design: Design, arm: int, easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:
-    """Mean (shape of easiness) and sd (scalar) over tasks of an arm's log tokens per unit, at given easiness."""
-    place = Subsets.of(design).place("timed_arm", arm)
-    return given["log_tokens"][place] - given["token_slope"][place] * easiness, given["token_sd"][place]
+def timed_columns(block: Block, design: Design) -> np.ndarray:
+    """Columns of a block whose arms have tokens, shape (B,)."""
+    return np.flatnonzero(design.has_tokens[list(block.arms)])
 
 
-def attempt_variance(design: Design, arm: int, given: Parameters) -> Tensor:
-    """Relative variance of generated tokens between attempts on one task.
+def token_law(design: Design, arms: Sequence[int], easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:
+    """Mean (B, J) and sd (B,) over tasks of log tokens per unit of some timed arms, at given easiness (J,)."""
+    place = Subsets.of(design).places("timed_arm", arms)
+    mean = given["log_tokens"][place][:, None] - given["token_slope"][place][:, None] * easiness
+    return mean, given["token_sd"][place]
+
+
+def length_spread(design: Design, arms: Sequence[int], given: Mapping[str, Any]) -> Any:
+    """Spread (B,) of log tokens by the tasks' own path lengths; 0 for arms that share no tasks."""
+    subsets = Subsets.of(design)
+    if not all(subsets.has("linked_timed_arm", arm) for arm in arms):
+        return np.zeros(len(arms))
+    return given["length_spread"][subsets.places("linked_timed_arm", arms)]
+
+
+def attempt_variance(design: Design, arms: Sequence[int], given: Parameters) -> Tensor:
+    """Relative variance of generated tokens between attempts on one task, for some timed arms, shape (B,).
 
     A path of m skills at pace s takes NB(m, s) steps: relative variance (1 - s)/m = 1/m - 1/(mean steps).
     With m known it follows from the mean tokens; otherwise it is learned, and m follows from it. Trees are
     single runs, whose spread is part of that between tasks.
     """
     subsets = Subsets.of(design)
-    if design.arms[arm].is_tree:
-        return pt.as_tensor(0.0)
-    if subsets.has("free_path_arm", arm):
-        return given["attempt_cv"][subsets.place("free_path_arm", arm)] ** 2
-    mean_tokens = pt.exp(given["log_tokens"][subsets.place("timed_arm", arm)])
-    return pt.maximum(1.0 / design.path_length[arm] - design.tokens_per_step / mean_tokens, 0.0)
+    free = np.array([subsets.has("free_path_arm", arm) for arm in arms])
+    known = ~free & np.array([not design.arms[arm].is_tree for arm in arms])
+    variance: Tensor = pt.zeros(len(arms))
+    if free.any():
+        place = subsets.places("free_path_arm", [arm for arm, one in zip(arms, free, strict=True) if one])
+        variance = pt.set_subtensor(variance[np.flatnonzero(free)], given["attempt_cv"][place] ** 2)
+    if known.any():
+        chosen = [arm for arm, one in zip(arms, known, strict=True) if one]
+        mean_tokens = pt.exp(given["log_tokens"][subsets.places("timed_arm", chosen)])
+        # An attempt takes at least one step per skill.
+        least = pt.maximum(1.0 / design.path_length[chosen] - design.tokens_per_step / mean_tokens, 0.0)
+        variance = pt.set_subtensor(variance[np.flatnonzero(known)], least)
+    return variance
 
 
-def token_log_likelihood(block: Block, easiness: Tensor, design: Design, given: Parameters) -> Tensor:
-    """Log-likelihood of mean tokens per unit of each distinct signature at the nodes, shape (U, J) or scalar 0."""
+@dataclass(frozen=True, kw_only=True)
+class TokenTerms:
+    """A block's token data at the nodes, the tasks' own path lengths summed out.
+
+    Log mean tokens of a task in an arm are normal around the arm's mean at the task's easiness, moved by the
+    task's standard normal path-length effect times the arm's ``length_spread``, with the arm's own variance.
+    Given easiness, that is a normal law with a covariance of rank one plus a diagonal.
+
+    Parameters
+    ----------
+    log_likelihood : tensor, shape (U, J)
+        Of each signature at the nodes.
+    length_mean : tensor, shape (U, J)
+        Conditional mean of the path-length effect.
+    length_variance : tensor, shape (U,)
+        Its conditional variance.
+    """
+
+    log_likelihood: Tensor
+    length_mean: Tensor
+    length_variance: Tensor
+
+
+def token_terms(block: Block, easiness: Tensor, design: Design, given: Parameters) -> TokenTerms | None:
+    """Build a block's token terms, or None if it has no tokens."""
+    columns = timed_columns(block, design)
+    if not columns.size:
+        return None
     first, _, _ = block.distinct
-    total: Tensor = 0.0
-    for column, arm in enumerate(block.arms):
-        weight = block.token_weight[first, column][:, None]
-        if not (weight > 0).any():
-            continue
-        mean, sd = token_law(design, arm, easiness, given)
-        variance = sd**2 + attempt_variance(design, arm, given) / np.maximum(weight, 1.0)
-        error = block.log_tokens[first, column][:, None] - mean[None, :]
-        density = -0.5 * error**2 / variance - 0.5 * pt.log(2 * np.pi * variance)
-        total = total + pt.switch(weight > 0, density, 0.0)
-    return total
+    arms = [block.arms[column] for column in columns]
+    mean, sd = token_law(design, arms, easiness, given)
+    weight = block.token_weight[np.ix_(first, columns)]
+    precision = (weight > 0) / (sd**2 + attempt_variance(design, arms, given) / np.maximum(weight, 1.0))
+    error = block.log_tokens[np.ix_(first, columns)][:, :, None] - mean
+    spread = length_spread(design, arms, given)
+    squares = (precision[:, :, None] * error**2).sum(axis=1)
+    logs = pt.switch(weight > 0, np.log(2 * np.pi) - pt.log(pt.maximum(precision, 1e-300)), 0.0).sum(axis=1)
+    pull = ((precision * spread)[:, :, None] * error).sum(axis=1)
+    length_variance = 1.0 / (1.0 + (precision * spread**2).sum(axis=1))
+    exponent = squares - length_variance[:, None] * pull**2
+    return TokenTerms(
+        log_likelihood=-0.5 * (exponent + (logs - pt.log(length_variance))[:, None]),
+        length_mean=length_variance[:, None] * pull,
+        length_variance=length_variance,
+    )
 
 
 def _padded(tables: list[np.ndarray]) -> np.ndarray:

@@ -9,6 +9,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import expit
 
 from ds3bayes.generative.effects import new_task_effects
 from ds3bayes.generative.priors import DEFAULTS
@@ -111,7 +112,7 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
     fresh = new_task_effects(design, spec, thin, 256, seed)
     rng = np.random.default_rng([seed, 2])
     logit = fresh["logit_success"].stack(sample=("chain", "draw")).transpose("sample", "cell")
-    q = 1 / (1 + np.exp(-logit.values)) * fresh["reachable"].stack(sample=("chain", "draw")).transpose("sample", "cell").values
+    q = expit(logit.values) * fresh["reachable"].stack(sample=("chain", "draw")).transpose("sample", "cell").values
     rows = []
     for block in design.blocks:
         for column, arm in enumerate(block.arms):

@@ -14,7 +14,14 @@ import numpy as np
 import nutpie
 import xarray as xr
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
@@ -106,6 +113,8 @@ def fit(
             chains=sampling.chains,
             cores=cores,
             seed=sampling.seed,
+            # Arms on the same tasks move together; a low-rank mass matrix follows that.
+            adaptation="low_rank",
             save_warmup=False,
             progress_bar=False,
             progress_callback=lambda chains: update(sum(chain.finished_draws for chain in chains)),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.design import Arm, Design
@@ -25,6 +26,8 @@ from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import expected_steps, finish_within
 
 Array = np.ndarray
+
+_TREE = ("tree_offset", "tree_slope", "step_discrimination", "answer_fidelity")
 
 UNITS = {
     "success": ("1", "probability that the final answer is right, mean over tasks"),
@@ -64,7 +67,7 @@ def predict(
         Add the sampling noise of evaluating each task once: what a real evaluation would read, not what it
         expects. For ``tasks="new"`` as many tasks are evaluated as were observed.
     calibrated : bool, default True
-        False predicts tree search from chain of thought alone: its slope, step selector, answer fidelity and own
+        False predicts tree search from chain of thought alone: its offset and slope, step selector, answer fidelity and own
         task effect come from their priors, as if no tree had ever been observed.
     new_tasks : int, default 256
         Points (a power of 2) that represent the population for ``tasks="new"``.
@@ -278,13 +281,13 @@ class _View:
         reach = 1.0 if isinstance(strategy, TreeOfThought) else self._stacked["reachable"][:, cells]
         tokens = self._tokens(strategy, index, cells)
         if isinstance(strategy, TreeOfThought):
-            q = 1 / (1 + np.exp(-self._tree_logit(strategy, index, cells)))
+            q = expit(self._tree_logit(strategy, index, cells))
             if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
                 total = self._needed(tokens, strategy) * self._units(strategy, index)
                 q = q * (total <= strategy.budget_tokens)
                 tokens = np.minimum(total, strategy.budget_tokens) / self._units(strategy, index)
         else:
-            q = 1 / (1 + np.exp(-self._stacked["logit_success"][:, cells]))
+            q = expit(self._stacked["logit_success"][:, cells])
             if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
                 q, tokens = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
         found = {"success": (strategy.answer_array(q * reach, self._concentration(strategy, index)), names)}
@@ -356,18 +359,25 @@ class _View:
             if same and strategy.evaluator is None and strategy.answer_fidelity is None:
                 return observed
             tree = self.design.tree_of_pair(int(self.design.pair_of_arm[index]))
-            learned = [self.parameter(name, "tree", tree) for name in ("tree_slope", "step_discrimination", "answer_fidelity")]
+            learned = [self.parameter(name, "tree", tree) for name in _TREE]
             own = observed - self._response(arm.strategy, index, cells, *learned)  # type: ignore[arg-type]
             return self._response(strategy, index, cells, *learned) + own
         rng = np.random.default_rng([self.seed, 4, index])
         size = (self.samples, 1)
-        prior = [self.spec.prior(name).draw(size, rng) for name in ("tree_slope", "step_discrimination", "answer_fidelity")]
+        prior = [self.spec.prior(name).draw(size, rng) for name in _TREE]
         scale = self.spec.prior("tree_interaction_sd").draw(size, rng)
         own = scale * rng.standard_t(self.spec.population.interaction_dof, size=(self.samples, cells.size))
         return self._response(strategy, index, cells, *prior) + own
 
     def _response(
-        self, strategy: TreeOfThought, index: int, cells: Array, slope: Array, gap: Array, fidelity: Array
+        self,
+        strategy: TreeOfThought,
+        index: int,
+        cells: Array,
+        offset: Array,
+        slope: Array,
+        gap: Array,
+        fidelity: Array,
     ) -> Array:
         """Logit success of an output before the tree's own effect, (samples, tasks)."""
         if self.spec.population.family == "path":
@@ -377,7 +387,7 @@ class _View:
             raise InputError(f"{strategy}: tree search needs one known path length; set population.path_length in the spec")
         base = int(self.design.base[index])
         location, spread = self.parameter("location", "walk", base), self.parameter("spread", "walk", base)
-        walk = location + slope * spread * self._stacked["easiness"][:, cells]
+        walk = location + offset + slope * spread * self._stacked["easiness"][:, cells]
         if strategy.evaluator is not None:
             gap = np.full_like(gap, min(as_verifier(strategy.evaluator).discrimination, 1e6))
         if strategy.answer_fidelity is not None:

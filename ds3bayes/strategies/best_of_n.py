@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from ds3bayes.strategies.base import AttemptStrategy, Verifier, as_verifier, read_verifier, register
-from ds3bayes.theory.selectors import noisy_verifier
+from ds3bayes.theory.selectors import any_right, noisy_verifier
 
 _ORACLE = Verifier(math.inf)
 
@@ -58,4 +58,6 @@ class BestOfN(AttemptStrategy):
 
     def answer(self, q: Any, concentration: Any = None) -> Any:
         """Probability that the attempt with the top score is right."""
-        return noisy_verifier(q, self.n, as_verifier(self.verifier).discrimination)
+        d = as_verifier(self.verifier).discrimination
+        # noisy_verifier has this limit too, but not without its quadrature.
+        return any_right(q, self.n) if math.isinf(d) else noisy_verifier(q, self.n, d)

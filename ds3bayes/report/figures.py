@@ -1,0 +1,573 @@
+"""The pictures of a report, each a function from data to a matplotlib figure and one that says it in words.
+
+One visual language: blue intervals are predictions, black marks are observations inside them, orange-red crosses
+with the word "missed" are observations outside, grey is the prior or what serves as a guide. Every point has its
+90 % interval. Each picture is drawn for a wide page and, with a smaller ``width``, for a telephone.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+
+from ds3bayes.report.tables import (
+    COST_NAMES,
+    HARDLY_LEARNED,
+    Sweep,
+    amount,
+    interval,
+    is_share,
+    number,
+    share,
+    worth_showing,
+)
+
+#: Widths in inches; a picture narrower than `_NARROW` puts its labels above the rows.
+WIDE, PHONE = 9.0, 3.8
+_NARROW = 6.0
+
+# Okabe and Ito's colours, told apart by every common kind of colour vision.
+BLACK, GREY = "#000000", "#6e6e6e"
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#B8A900",
+)
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": GREY,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the report's style, whatever the user has set."""
+
+    @wraps(draw)
+    def styled(*args: Any, **kwargs: Any) -> Figure:
+        with mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"], **_STYLE}):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+@_styled
+def success_against_cost(
+    options: pd.DataFrame,
+    *,
+    cost: str,
+    max_cost: float | None = None,
+    target: float | None = None,
+    width: float = WIDE,
+) -> Figure:
+    """Draw predicted success against cost of every option, with the frontier of the means.
+
+    Parameters
+    ----------
+    options : pandas.DataFrame
+        Of a `tables.Decision`.
+    cost : str
+        Which cost the options have.
+    max_cost, target : float, optional
+        Cap on cost and success aimed at, drawn as guides.
+    width : float
+        In inches.
+    """
+    narrow = width < _NARROW
+    options = options[np.isfinite(options["cost"])]
+    labelled = worth_showing(options)
+    figure = Figure(figsize=(width, 1.15 * width if narrow else 0.62 * width), layout="constrained")
+    axes = figure.add_subplot()
+    group = options["model"] if options["model"].nunique() > 1 else options["strategy"].str.partition("(")[0]
+    kinds = list(dict.fromkeys(group))
+    for row, kind in zip(options.itertuples(), group, strict=True):
+        place = kinds.index(kind)
+        shown = row.Index in labelled.index
+        colour = _COLOURS[place % len(_COLOURS)]
+        axes.errorbar(
+            row.cost,
+            row.success,
+            xerr=[[row.cost - row.cost_lower], [row.cost_upper - row.cost]],
+            yerr=[[row.success - row.success_lower], [row.success_upper - row.success]],
+            color=colour,
+            marker=_MARKERS[place % len(_MARKERS)],
+            markersize=6 if shown else 4,
+            elinewidth=1.2,
+            capsize=2,
+            alpha=1.0 if shown else 0.35,
+            zorder=3 if shown else 2,
+        )
+    front = options[options["on_frontier"].astype(bool)].sort_values("cost")
+    axes.step(front["cost"], front["success"], where="post", color=GREY, linewidth=1, zorder=1)
+    positive = options[["cost_lower", "cost"]].min().min() > 0
+    if positive and options["cost"].max() > 8 * options["cost"].min():
+        axes.set_xscale("log")
+        _plain_log_ticks(axes)
+    axes.set_ylim(min(0.0, options["success_lower"].min()) - 0.02, min(1.0, 1.12 * options["success_upper"].max()) + 0.02)
+    axes.margins(x=0.08)
+    axes.set_xlabel(f"expected cost, {COST_NAMES[cost]}")
+    axes.set_ylabel("expected success")
+    if max_cost is not None:
+        axes.axvline(max_cost, color=GREY, linestyle="--", linewidth=1, zorder=1)
+    if target is not None:
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, max(high, min(target + 0.05, 1.02)))
+        axes.axhline(target, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
+    handles = [
+        Line2D([], [], color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)], linestyle="", label=_wrap(kind, 34))
+        for i, kind in enumerate(kinds)
+    ]
+    handles.append(Line2D([], [], color=GREY, label="frontier of the means"))
+    if max_cost is not None:
+        handles.append(Line2D([], [], color=GREY, linestyle="--", label=f"cap, {amount(max_cost, cost)}"))
+    if target is not None:
+        handles.append(Line2D([], [], color=GREY, linestyle=":", label=f"target, success {target:g}"))
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=1 if narrow else 3)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    in_words = not narrow and len(labelled) <= 8
+    texts = [
+        f"{row.number}  {_wrap(_short(row.strategy), 30)}" if in_words else str(row.number)
+        for row in labelled.itertuples()
+    ]
+    _place_labels(axes, labelled, options, texts, 8.0)
+    return figure
+
+
+def say_success_against_cost(options: pd.DataFrame, *, cost: str) -> str:
+    """Put `success_against_cost` in words, with the numbers."""
+    rows = worth_showing(options[np.isfinite(options["cost"])])
+    said = [
+        f"{row.number}: {row.option}, success {interval(row.success, row.success_lower, row.success_upper)}, "
+        f"cost {interval(row.cost, row.cost_lower, row.cost_upper, cost=True)}"
+        + (", on the frontier" if row.on_frontier else "")
+        for row in rows.itertuples()
+    ]
+    return _listing(f"Predicted success against cost in {COST_NAMES[cost]}, means with 90 % intervals.", said)
+
+
+@_styled
+def success_alone(options: pd.DataFrame, *, target: float | None = None, width: float = WIDE) -> Figure:
+    """Draw predicted success of every option, for predictions without a cost."""
+    rows = [
+        _Row(label=f"{row.number}  {row.option}", mean=row.success, lower=row.success_lower, upper=row.success_upper)
+        for row in worth_showing(options).itertuples()
+    ]
+    figure = Figure(figsize=(width, _height(rows, width)), layout="constrained")
+    axes = figure.add_subplot()
+    _draw_rows(axes, rows, width)
+    if target is not None:
+        axes.axvline(target, color=GREY, linestyle=":", linewidth=1.2)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("expected success")
+    return figure
+
+
+def say_success_alone(options: pd.DataFrame) -> str:
+    """Put `success_alone` in words, with the numbers."""
+    said = [
+        f"{row.number}: {row.option} {interval(row.success, row.success_lower, row.success_upper)}"
+        for row in worth_showing(options).itertuples()
+    ]
+    return _listing("Predicted success, means with 90 % intervals.", said)
+
+
+@_styled
+def compared_success(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
+    """Draw observed shares of right answers beside their predictive intervals, held-out rows first.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `tables.comparison`.
+    width : float
+        In inches.
+    """
+    chosen = table[is_share(table)]
+    rows = _compared_rows(chosen, lambda row: (row.mean, row.lower, row.upper, row.observed))
+    figure = Figure(figsize=(width, _height(rows, width)), layout="constrained")
+    axes = figure.add_subplot()
+    _draw_rows(axes, rows, width)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("share of right answers")
+    _observed_legend(figure, not chosen["inside"].all())
+    return figure
+
+
+@_styled
+def compared_cost(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
+    """Draw predicted over observed tokens and prices, held-out rows first; 1 means as observed."""
+    chosen = table[~is_share(table) & (table["observed"] > 0) & (table["lower"] > 0)]
+    rows = _compared_rows(
+        chosen, lambda row: (row.mean / row.observed, row.lower / row.observed, row.upper / row.observed, 1.0)
+    )
+    figure = Figure(figsize=(width, _height(rows, width)), layout="constrained")
+    axes = figure.add_subplot()
+    _draw_rows(axes, rows, width)
+    axes.axvline(1.0, color=BLACK, linewidth=0.8, zorder=1)
+    ends = [1.0, *(row.lower for row in rows if not row.header), *(row.upper for row in rows if not row.header)]
+    span = max(max(ends), 1 / min(ends), 1.1) ** 1.1
+    if span > 4:
+        axes.set_xscale("log")
+        _plain_log_ticks(axes)
+    axes.set_xlim(1 / span, span)
+    axes.set_xlabel("predicted cost ÷ observed cost")
+    _observed_legend(figure, not chosen["inside"].all())
+    return figure
+
+
+def say_compared(table: pd.DataFrame, *, of_success: bool) -> str:
+    """Put `compared_success` or `compared_cost` in words, with the numbers."""
+    chosen = table[is_share(table) == of_success]
+    said = [
+        f"{row.rows}, {row.sampler}, {row.quantity}: observed {share(row.observed) if of_success else number(row.observed)}, "
+        f"predicted {interval(row.mean, row.lower, row.upper, not of_success)}, {row.verdict}"
+        for row in chosen.itertuples()
+    ]
+    return _listing("Observed values and predictions with 90 % intervals.", said)
+
+
+@_styled
+def evaluator_sweep(sweep: Sweep, *, width: float = WIDE) -> Figure:
+    """Draw how the prediction for a tree search moves with its step evaluator, against the observed value.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        From `tables.sweeps`.
+    width : float
+        In inches.
+    """
+    narrow = width < _NARROW
+    panels = list(sweep.table.groupby("quantity", sort=False))
+    per_panel = [
+        [
+            _Row(
+                label=row.evaluator,
+                mean=row.mean,
+                lower=row.lower,
+                upper=row.upper,
+                colour=(ORANGE, BLUE)[position] if position < 2 else GREEN,
+                marker="sD"[position] if position < 2 else "o",
+            )
+            for position, row in enumerate(group.itertuples())
+        ]
+        for _, group in panels
+    ]
+    height = _height(per_panel[0], width) + 0.25
+    shape = (len(panels), 1) if narrow else (1, len(panels))
+    figure = Figure(figsize=(width, height * shape[0]), layout="constrained")
+    grid = figure.subplots(*shape, squeeze=False).ravel()
+    for axes, (quantity, group), rows in zip(grid, panels, per_panel, strict=True):
+        _draw_rows(axes, rows, width, labelled=narrow or axes is grid[0])
+        observed = float(group["observed"].iloc[0])
+        axes.axvline(observed, color=BLACK, linewidth=1.2, zorder=1)
+        axes.set_title(f"{quantity}\nline: observed, {share(observed)}", parse_math=False)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("share of tasks" if quantity.startswith("any") else "share of outputs")
+    return figure
+
+
+def say_evaluator_sweep(sweep: Sweep) -> str:
+    """Put `evaluator_sweep` in words, with the numbers."""
+    said = [
+        f"{row.quantity}, {row.evaluator}: {interval(row.mean, row.lower, row.upper)}, observed {share(row.observed)}"
+        for row in sweep.table.itertuples()
+    ]
+    return _listing(f"Predicted success of {sweep.name} by step evaluator, means with 90 % intervals.", said)
+
+
+@_styled
+def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = (), width: float = WIDE) -> Figure:
+    """Draw the 90 % interval of every parameter before (grey) and after the data, one panel per parameter.
+
+    Parameters
+    ----------
+    learned : pandas.DataFrame
+        Table of the check `informed`.
+    log_scaled : iterable of str
+        Parameters whose axis is logarithmic.
+    width : float
+        In inches.
+    """
+    panels = list(learned.groupby("parameter", sort=False))
+    columns = 1 if width < _NARROW else 3
+    named = len(learned) <= 40
+    row_height = 0.16 if named else 0.075
+    lines = -(-len(panels) // columns)
+    heights = [
+        0.72 + row_height * max(len(group) for _, group in panels[line * columns : (line + 1) * columns])
+        for line in range(lines)
+    ]
+    figure = Figure(figsize=(width, sum(heights) + 0.55), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, gridspec_kw={"height_ratios": heights}).ravel()
+    log_scaled = set(log_scaled)
+    for axes, (name, group) in zip(grid, panels, strict=False):
+        before = group.iloc[0]
+        axes.axvspan(before["prior 5%"], before["prior 95%"], color="#dcdcdc", linewidth=0, zorder=0)
+        axes.axvline(before["prior 50%"], color="white", linewidth=1.5, zorder=1)
+        if not named:
+            group = group.sort_values("50%")
+        for y, (_, row) in enumerate(group.iterrows()):
+            weak = row["sd ratio"] > HARDLY_LEARNED
+            axes.plot([row["5%"], row["95%"]], [y, y], color=VERMILION if weak else BLUE, linewidth=2.2, solid_capstyle="butt")
+            axes.plot(row["50%"], y, "x" if weak else "o", color=VERMILION if weak else BLUE, markersize=5 if named else 3.5)
+        axes.set_ylim(len(group) - 0.4, -0.6)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_title(str(name), parse_math=False)
+        if str(name) in log_scaled:
+            axes.set_xscale("log")
+            _plain_log_ticks(axes)
+        axes.locator_params(axis="x", nbins=5) if str(name) not in log_scaled else None
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    handles = [
+        Line2D([], [], color="#dcdcdc", linewidth=7, label="prior"),
+        Line2D([], [], color=BLUE, marker="o", linewidth=2.2, markersize=5, label="posterior"),
+        Line2D([], [], color=VERMILION, marker="x", linewidth=2.2, markersize=5, label="posterior, hardly learned"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=1 if width < _NARROW else 3)
+    return figure
+
+
+def say_prior_and_posterior(learned: pd.DataFrame) -> str:
+    """Put `prior_and_posterior` in words, with the numbers."""
+    said = []
+    for name, group in learned.groupby("parameter", sort=False):
+        row = group.iloc[0]
+        weak = int((group["sd ratio"] > HARDLY_LEARNED).sum())
+        said.append(
+            f"{name}: prior {number(row['prior 5%'])} to {number(row['prior 95%'])}, {len(group)} posterior medians from "
+            f"{number(group['50%'].min())} to {number(group['50%'].max())}, {weak} hardly learned"
+        )
+    return _listing("Prior and posterior 90 % intervals of every parameter.", said)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One labelled interval, or a header between them."""
+
+    label: str
+    mean: float = np.nan
+    lower: float = np.nan
+    upper: float = np.nan
+    observed: float | None = None
+    colour: str = BLUE
+    marker: str = "o"
+    header: bool = False
+
+
+def _compared_rows(table: pd.DataFrame, values: Callable[[Any], tuple[float, float, float, float]]) -> list[_Row]:
+    rows = []
+    titles = {"held out": "Held out: the fit did not see these", "fitted": "Used in the fit"}
+    for kind, group in table.groupby("rows", sort=False):
+        rows.append(_Row(label=titles.get(str(kind), str(kind)), header=True))
+        for row in group.itertuples():
+            mean, lower, upper, observed = values(row)
+            rows.append(_Row(label=f"{row.sampler}: {row.quantity}", mean=mean, lower=lower, upper=upper, observed=observed))
+    return rows
+
+
+def _lines(row: _Row, width: float) -> int:
+    return _wrap(row.label, _label_width(width)).count("\n") + 1
+
+
+def _label_width(width: float) -> int:
+    return 50 if width < _NARROW else 46
+
+
+def _height(rows: Sequence[_Row], width: float) -> float:
+    """Height in inches of a picture of rows, with room for its axis and legend."""
+    return 1.05 + sum(_row_height(row, width) for row in rows)
+
+
+def _row_height(row: _Row, width: float) -> float:
+    lines = _lines(row, width)
+    if row.header:
+        return 0.16 * lines + 0.14
+    return 0.16 * lines + (0.22 if width < _NARROW else 0.1)
+
+
+def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool = True) -> None:
+    """Draw intervals below one another; on a narrow page each label stands above its interval."""
+    narrow = width < _NARROW
+    top = 0.0
+    ticks, labels = [], []
+    for row in rows:
+        height = _row_height(row, width)
+        text = _wrap(row.label, _label_width(width))
+        weight = "bold" if row.header else "normal"
+        if narrow:
+            axes.text(0.0, top + 0.03, text, transform=axes.get_yaxis_transform(), va="top", fontsize=8, weight=weight, parse_math=False, linespacing=1.1)
+            y = top + height - 0.12
+        else:
+            y = top + height / 2
+            ticks.append(y)
+            labels.append(text)
+        if not row.header:
+            _draw_interval(axes, row, y)
+        top += height
+    axes.set_ylim(top, 0.0)
+    axes.set_yticks(ticks if labelled else [])
+    if labelled and not narrow:
+        for tick, row in zip(axes.set_yticklabels(labels), rows, strict=True):
+            tick.set_parse_math(False)
+            tick.set_fontweight("bold" if row.header else "normal")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def _draw_interval(axes: Axes, row: _Row, y: float) -> None:
+    axes.plot([row.lower, row.upper], [y, y], color=row.colour, linewidth=3.2, alpha=0.45, solid_capstyle="butt", zorder=2)
+    for end in (row.lower, row.upper):
+        axes.plot([end, end], [y - 0.05, y + 0.05], color=row.colour, linewidth=1.2, zorder=2)
+    axes.plot(row.mean, y, row.marker, color=row.colour, markersize=4.5, zorder=3)
+    if row.observed is None:
+        return
+    if row.lower <= row.observed <= row.upper:
+        axes.plot(row.observed, y, "o", markerfacecolor="white", markeredgecolor=BLACK, markeredgewidth=1.4, markersize=7, zorder=2.5)
+        return
+    axes.plot(row.observed, y, "X", color=VERMILION, markeredgecolor="white", markersize=9, zorder=4)
+    right = row.observed > row.upper
+    axes.annotate(
+        "missed",
+        (row.observed, y),
+        xytext=(7 if right else -7, 0),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="center",
+        fontsize=8,
+        weight="bold",
+        color="#A84A00",
+        annotation_clip=False,
+    )
+
+
+def _observed_legend(figure: Figure, missed: bool) -> None:
+    handles = [
+        Line2D([], [], color=BLUE, marker="o", markersize=4.5, linewidth=3, label="predicted, 90 % interval"),
+        Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor=BLACK, markeredgewidth=1.4, markersize=7, label="observed, inside"),
+    ]
+    if missed:
+        handles.append(Line2D([], [], linestyle="", marker="X", color=VERMILION, markeredgecolor="white", markersize=9, label="observed, missed"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=1 if figure.get_figwidth() < _NARROW else 3)
+
+
+def _plain_log_ticks(axes: Axes) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read."""
+    low, high = axes.get_xlim()
+    decades = np.log10(high / low)
+    subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _tick(value)))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _tick(value: float) -> str:
+    return f"{value:.0e}" if value >= 1e6 else f"{value:,.12g}"
+
+
+def _short(strategy: str) -> str:
+    return strategy.replace("_states", "").replace("answer_", "").replace(", verifier=oracle", ", oracle")
+
+
+def _wrap(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
+
+
+def _listing(title: str, said: Sequence[str], limit: int = 30) -> str:
+    more = f" And {len(said) - limit} more, in the table." if len(said) > limit else ""
+    return f"{title} {'; '.join(said[:limit])}.{more}"
+
+
+def _place_labels(axes: Axes, rows: pd.DataFrame, all_rows: pd.DataFrame, texts: Sequence[str], size: float) -> None:
+    """Write a label beside each point where it covers neither points, intervals nor other labels."""
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    scale = figure.dpi / 72
+    frame = axes.get_window_extent()
+    to_pixels = axes.transData.transform
+    taken: list[tuple[Bbox, float]] = []
+    for row in all_rows.itertuples():
+        x, y = to_pixels((row.cost, row.success))
+        (left, _), (right, _) = to_pixels((row.cost_lower, row.success)), to_pixels((row.cost_upper, row.success))
+        (_, low), (_, high) = to_pixels((row.cost, row.success_lower)), to_pixels((row.cost, row.success_upper))
+        taken.append((Bbox.from_extents(x - 4, y - 4, x + 4, y + 4), 3.0))
+        taken.append((Bbox.from_extents(left, y - 1.5, right, y + 1.5), 1.0))
+        taken.append((Bbox.from_extents(x - 1.5, low, x + 1.5, high), 1.0))
+    angles = np.deg2rad([45, 135, -45, -135, 0, 180, 90, -90])
+    for row, text in zip(rows.itertuples(), texts, strict=True):
+        x, y = to_pixels((row.cost, row.success))
+        probe = axes.text(0, 0, text, fontsize=size, parse_math=False, linespacing=1.05)
+        extent = probe.get_window_extent(renderer)
+        probe.remove()
+        w, h = extent.width + 2, extent.height + 2
+        options = []
+        for radius in (7, 13, 22, 34, 50, 70, 95):
+            for angle in angles:
+                cx = x + np.cos(angle) * (radius * scale + w / 2)
+                cy = y + np.sin(angle) * (radius * scale + h / 2)
+                box = Bbox.from_extents(cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+                outside = w * h - _overlap(box, frame)
+                covered = sum(weight * _overlap(box, other) for other, weight in taken)
+                options.append((4 * outside + covered + 0.6 * (radius - 7) ** 1.2, cx, cy, box, radius))
+        _, cx, cy, box, radius = min(options, key=lambda option: option[0])
+        taken.append((box, 4.0))
+        label = axes.annotate(
+            text,
+            (row.cost, row.success),
+            xytext=((cx - x) / scale, (cy - y) / scale),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=size,
+            linespacing=1.05,
+            color="#222222",
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4} if radius > 13 else None,
+            zorder=5,
+        )
+        label.set_parse_math(False)
+        label.set_in_layout(False)
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    width = min(one.x1, other.x1) - max(one.x0, other.x0)
+    height = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return width * height if width > 0 and height > 0 else 0.0
+

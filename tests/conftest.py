@@ -1,0 +1,121 @@
+"""Fits that many tests share: made once per run, and never changed by a test."""
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import ds3bayes as ds3
+from ds3bayes.evals import data_sha256
+from ds3bayes.generative.build import held_out_rows
+from ds3bayes.generative.design import make_design
+from ds3bayes.generative.effects import task_effects
+from ds3bayes.generative.terms import Subsets
+from ds3bayes.inference.fit import SCHEMA, prior_draws
+
+ROOT = Path(__file__).resolve().parents[1]
+SHORT = {"draws": 150, "tune": 250, "chains": 2, "seed": 1, "progress": False}
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def short_fit() -> Callable[..., xr.DataTree]:
+    """Return a function that fits with few draws."""
+
+    def fit(evals: xr.Dataset, spec: ds3.ModelSpec | None = None, **changes: int) -> xr.DataTree:
+        with warnings.catch_warnings():
+            # Short chains fall short of 400 effective draws, which a fit says.
+            warnings.simplefilter("ignore", ds3.FitWarning)
+            return ds3.fit(evals, spec, **{**SHORT, **changes})
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def prior_fit() -> Callable[..., xr.DataTree]:
+    """Return a function that makes a fit whose population draws are the prior's: nothing is compiled or sampled.
+
+    Task effects are drawn as in any fit. Good for what must hold at every draw.
+    """
+
+    def make(evals: xr.Dataset, spec: ds3.ModelSpec | None = None, draws: int = 40, seed: int = 5) -> xr.DataTree:
+        spec = spec or ds3.ModelSpec()
+        held_out = held_out_rows(spec, evals)
+        design = make_design(evals, spec, held_out)
+        posterior = prior_draws(design, spec, seed, draws)
+        free = Subsets.of(design).free_path_arm
+        if len(free):
+            # What the model adds for arms whose path length follows from their tokens.
+            tokens = [Subsets.of(design).place("timed_arm", arm) for arm in free]
+            mean_steps = np.exp(posterior["log_tokens"].values[..., tokens]) / design.tokens_per_step
+            length = 1 / (posterior["attempt_cv"].values ** 2 + 1 / mean_steps)
+            posterior["path_length"] = (("chain", "draw", "free_path_arm"), length)
+            posterior["pace"] = (("chain", "draw", "free_path_arm"), length / mean_steps)
+        effects = task_effects(design, spec, posterior, seed)
+        tree = xr.DataTree.from_dict(
+            {
+                "posterior": posterior,
+                "sample_stats": xr.Dataset({"diverging": (("chain", "draw"), np.zeros((1, draws), dtype=bool))}),
+                "prior": prior_draws(design, spec, seed, 50),
+                "log_likelihood": effects[["log_likelihood"]].rename(log_likelihood="tasks"),
+                "task_effects": effects.drop_vars(["log_likelihood", "task"]),
+                "observed_data": evals[["successes"]].drop_attrs(deep=False),
+                "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
+            }
+        )
+        tree.attrs = {
+            "schema": SCHEMA,
+            "model_id": spec.model_id,
+            "spec": spec.model_dump_json(),
+            "data_sha256": data_sha256(evals),
+            "versions": json.dumps({}),
+            "seed": seed,
+        }
+        return tree
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def game24_spec() -> ds3.ModelSpec:
+    return ds3.ModelSpec.from_toml(ROOT / "models" / "game24.toml")
+
+
+@pytest.fixture(scope="session")
+def game24_evals() -> xr.Dataset:
+    return ds3.read_evals(ROOT / "data" / "game24.csv")
+
+
+@pytest.fixture(scope="session")
+def game24_fit(game24_evals, game24_spec, short_fit) -> xr.DataTree:
+    return short_fit(game24_evals, game24_spec)
+
+
+@pytest.fixture(scope="session")
+def simulation() -> ds3.Simulation:
+    return ds3.simulate(tasks=60, attempts=12, path_length=4, location=0.4, spread=1.6, seed=11)
+
+
+@pytest.fixture(scope="session")
+def simulated_spec() -> ds3.ModelSpec:
+    return ds3.ModelSpec.from_dict(
+        {
+            "name": "simulated",
+            "costs": {"*": {"input_usd": 0.0, "output_usd": 8.0, "tokens_per_second": 50.0, "params": 7e9}},
+            "query": {"strategies": ["cot", "majority(n=8)"]},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def simulated_fit(simulation, simulated_spec, short_fit) -> xr.DataTree:
+    return short_fit(simulation.evals, simulated_spec)

@@ -1,0 +1,447 @@
+"""The summed-out likelihood against plain enumeration, and task effects against numerical integration."""
+
+import itertools
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytensor
+import pytest
+import xarray as xr
+from scipy import stats
+
+import ds3bayes as ds3
+from ds3bayes.generative.design import make_design
+from ds3bayes.generative.effects import PopulationAtDraws, task_effects
+from ds3bayes.generative.priors import DEFAULTS
+from ds3bayes.generative.tree import log_tree_success
+from ds3bayes.inference.fit import prior_draws
+from ds3bayes.theory.evaluate import MODE, evaluate
+
+# --- an enumeration of the model in plain NumPy, one task at a time -----------------------------------------
+
+
+def two_piece(x: np.ndarray, skew: float) -> np.ndarray:
+    """Density (up to a factor) of the standardised two-piece normal."""
+    left, right = math.exp(skew / 2), math.exp(-skew / 2)
+    shift = math.sqrt(2 / math.pi) * (right - left)
+    sd = math.sqrt((1 - 2 / math.pi) * (right - left) ** 2 + left * right)
+    y = x * sd + shift
+    return np.where(y < 0, stats.norm.pdf(y / left), stats.norm.pdf(y / right))
+
+
+def hat_means(grid: Any, rows: list[tuple[int, int]]) -> np.ndarray:
+    """Mean likelihood of binomial rows over each node's hat, by the trapezoid rule."""
+    offsets, weights = grid.within(sum(n for n, _ in rows))
+    result = []
+    for node in grid.nodes:
+        q = 1 / (1 + np.exp(-(node + offsets)))
+        values = np.prod([stats.binom.pmf(c, n, q) for n, c in rows], axis=0) if rows else np.ones_like(q)
+        result.append(float(values @ weights))
+    return np.array(result)
+
+
+class Enumerated:
+    """Log-likelihood of each task of a table by loops over easiness nodes, own-effect nodes and reachability."""
+
+    def __init__(self, evals: xr.Dataset, spec: ds3.ModelSpec) -> None:
+        self.spec, self.design = spec, make_design(evals, spec)
+
+    def of_block(self, index: int, draw: dict[str, np.ndarray], coords: dict[str, list[str]]) -> np.ndarray:
+        design, block = self.design, self.design.blocks[index]
+
+        def value(name: str, label: str) -> float:
+            return float(draw[name][coords[DEFAULTS[name][1]].index(label)])
+
+        def value_of(name: str, arm: int) -> float:
+            return value(name, design.labels[arm])
+
+        skew = value("skew", design.populations[index])
+        lone = len(block.arms) == 1
+        if lone:
+            nodes = block.tables[0].grid.nodes
+            arm = block.arms[0]
+            weight = two_piece((nodes - value_of("location", arm)) / value_of("spread", arm), skew)
+            weight = weight / weight.sum()
+            mean = weight @ nodes
+            easiness = (nodes - mean) / math.sqrt(weight @ (nodes - mean) ** 2)
+        else:
+            easiness = block.easiness.nodes
+            weight = two_piece(easiness, skew)
+            weight = weight / weight.sum()
+
+        result = []
+        for task in range(len(block.tasks)):
+            total = 0.0
+            for j, z in enumerate(easiness):
+                given_z = self._counts(block, task, j, z, lone, value, value_of)
+                total += weight[j] * given_z * self._tokens(block, task, z, lone, value_of)
+            result.append(math.log(total))
+        return np.array(result)
+
+    def _counts(self, block, task, j, z, lone, value, value_of) -> float:
+        design = self.design
+        by_pair: dict[str, float] = {}
+        solved: dict[str, int] = {}
+        trees = 1.0
+        for column, arm in enumerate(block.arms):
+            what = design.arms[arm]
+            n, c = int(block.attempts[task, column]), int(block.successes[task, column])
+            means = cell_means(block.tables[column].grid, n, c)
+            if lone:
+                likelihood = means[j]
+            else:
+                base = design.labels[int(design.base[arm])]
+                location, spread = value("location", base), value("spread", base)
+                grid = block.tables[column].grid.nodes
+                if what.is_tree:
+                    pair = what.pair
+                    walk = location + value("tree_offset", pair) + value("tree_slope", pair) * spread * z
+                    log_share = evaluate(
+                        log_tree_success,
+                        np.array([walk]),
+                        np.array([value("step_discrimination", pair)]),
+                        length=3,
+                        branching=what.branching,
+                        kept_states=what.kept_states,
+                    )[0]
+                    success = value("answer_fidelity", pair) * math.exp(log_share)
+                    centre, scale = math.log(success / (1 - success)), value_of("tree_interaction_sd", arm)
+                else:
+                    centre, scale = location + spread * z, value_of("interaction_sd", arm)
+                density = stats.t.pdf((grid - centre) / scale, self.spec.population.interaction_dof)
+                likelihood = float(density @ means / density.sum())
+            if what.is_tree:
+                trees *= likelihood
+            else:
+                by_pair[what.pair] = by_pair.get(what.pair, 1.0) * likelihood
+                solved[what.pair] = solved.get(what.pair, 0) + c
+        total = trees
+        for pair, likelihood in by_pair.items():
+            if self.spec.population.reachability:
+                gamma = value("reachability", pair)
+                # Reachable 1, or 0: then every attempt fails.
+                likelihood = gamma * likelihood + (1 - gamma) * (1.0 if solved[pair] == 0 else 0.0)
+            total *= likelihood
+        return total
+
+    def _tokens(self, block, task, z, lone, value_of) -> float:
+        design = self.design
+        mean, variance, spread, seen = [], [], [], []
+        for column, arm in enumerate(block.arms):
+            attempts = block.token_weight[task, column]
+            if attempts == 0:
+                continue
+            level = value_of("log_tokens", arm)
+            mean.append(level - value_of("token_slope", arm) * z)
+            if design.arms[arm].is_tree:
+                within = 0.0
+            elif np.isfinite(design.path_length[arm]):
+                within = max(1 / design.path_length[arm] - design.tokens_per_step / math.exp(level), 0.0)
+            else:
+                within = value_of("attempt_cv", arm) ** 2
+            variance.append(value_of("token_sd", arm) ** 2 + within / attempts)
+            spread.append(0.0 if lone else value_of("length_spread", arm))
+            seen.append(block.log_tokens[task, column])
+        if not seen:
+            return 1.0
+        covariance = np.diag(variance) + np.outer(spread, spread)
+        return float(stats.multivariate_normal.pdf(seen, mean, covariance))
+
+
+@cache
+def _cached_means(grid: Any, n: int, c: int) -> np.ndarray:
+    return hat_means(grid, [(n, c)] if n else [])
+
+
+def cell_means(grid: Any, n: int, c: int) -> np.ndarray:
+    return _cached_means(grid, n, c)
+
+
+# --- tables -------------------------------------------------------------------------------------------------
+
+
+def row(task: str, strategy: str, n: int, c: int, tokens: float | None = None, **more: Any) -> dict[str, Any]:
+    cell = {"model": "m", "benchmark": "shared", "task": task, "strategy": strategy, "attempts": n, "successes": c}
+    return cell | ({"tokens_mean": tokens} if tokens else {}) | more
+
+
+WALKS = [
+    row("t0", "cot", 9, 4, 310.0),
+    row("t1", "cot", 8, 0, 520.0),
+    row("t2", "cot", 120, 119),
+    row("t0", "direct", 9, 1, 40.0),
+    row("t1", "direct", 30, 0, 44.0),
+    row("lone0", "cot", 8, 3, 200.0, benchmark="alone"),
+    row("lone1", "cot", 8, 0, 250.0, benchmark="alone"),
+    row("lone2", "cot", 8, 0, 250.0, benchmark="alone"),
+]
+TREES = [one | {"steps": 3} for one in WALKS[:5]] + [
+    row("t0", "tot", 5, 5, 900.0, branching=5, kept_states=5, steps=3),
+    row("t2", "tot", 5, 0, 1300.0, branching=5, kept_states=5, steps=3),
+    row("t1", "tot", 1, 1, branching=5, kept_states=1, steps=3),
+]
+TWO_MODELS = [one | {"model": model} for model in ("a", "b") for one in WALKS[:3]]
+
+
+@pytest.mark.parametrize("reachability", [True, False])
+@pytest.mark.parametrize("family", ["split_normal", "normal"])
+@pytest.mark.parametrize("rows", [WALKS, TREES, TWO_MODELS], ids=["walks", "trees", "two models"])
+def test_summed_out_likelihood_equals_enumeration(rows, family, reachability):
+    spec = ds3.ModelSpec.from_dict({"population": {"family": family, "reachability": reachability}})
+    evals = ds3.read_evals(pd.DataFrame(rows))
+    oracle = Enumerated(evals, spec)
+    design = oracle.design
+    draws = prior_draws(design, spec, seed=7, draws=4)
+    names = [str(name) for name in draws.data_vars]
+    coords = {str(dim): [str(label) for label in draws[dim].values] for dim in draws.dims}
+    population = PopulationAtDraws(design, spec, names)
+    for at in range(4):
+        draw = {name: draws[name].values[0, at] for name in names}
+        known = draw if family == "split_normal" else draw | {"skew": np.zeros(len(design.populations))}
+        coords.setdefault("population", list(design.populations))
+        for index, block in enumerate(design.blocks):
+            found = population(index, draw)["log_marginal"][block.distinct[1]]
+            np.testing.assert_allclose(found, oracle.of_block(index, known, coords), rtol=1e-9)
+
+
+def test_tasks_that_look_alike_are_taken_once():
+    design = make_design(ds3.read_evals(pd.DataFrame(WALKS)), ds3.ModelSpec())
+    block = next(block for block in design.blocks if "lone0" in block.tasks)
+    first, inverse, counts = block.distinct
+    assert sorted(counts) == [1, 2]
+    assert inverse[block.tasks.index("lone1")] == inverse[block.tasks.index("lone2")]
+    assert first.size == 2
+
+
+# --- wrong answers ------------------------------------------------------------------------------------------
+
+
+def partitions_of_sequence(w: int):
+    """Yield every way in which w customers can sit: block of each customer, in order of first appearance."""
+    for labels in itertools.product(range(w), repeat=w):
+        if all(label <= max(labels[:i], default=-1) + 1 for i, label in enumerate(labels)):
+            yield labels
+
+
+def restaurant(labels: tuple[int, ...], a: float) -> float:
+    """Probability of a seating, customer by customer."""
+    probability, sizes = 1.0, {}
+    for i, label in enumerate(labels):
+        probability *= (sizes[label] if label in sizes else a) / (a + i)
+        sizes[label] = sizes.get(label, 0) + 1
+    return probability
+
+
+@pytest.mark.parametrize("texts", [["3|1"], ["1"], ["2|2|1", "1|1", "3"], ["4|1", "1|1|1|1|1"]])
+def test_wrong_answers_follow_the_chinese_restaurant(texts):
+    rows = [
+        row(f"t{i}", "cot", 9, 9 - sum(map(int, text.split("|"))), wrong_answer_counts=text)
+        for i, text in enumerate(texts)
+    ]
+    model = ds3.build_model(ds3.ModelSpec(), ds3.read_evals(pd.DataFrame(rows)))
+    potential = next(one for one in model.potentials if one.name.startswith("wrong_answers"))
+    function = pytensor.function([model["wrong_answer_concentration"]], potential, mode=MODE)
+    excess = []
+    for a in (0.05, 0.4, 1.0, 3.0, 20.0):
+        expected = 0.0
+        for text in texts:
+            sizes = sorted(map(int, text.split("|")))
+            ways = [
+                restaurant(labels, a)
+                for labels in partitions_of_sequence(sum(sizes))
+                if sorted(np.bincount(labels).tolist()) == sizes
+            ]
+            expected += math.log(sum(ways))
+        excess.append(float(function(np.array([a]))) - expected)
+    # What does not depend on the concentration is left out of the potential.
+    np.testing.assert_allclose(excess, excess[0], atol=1e-10)
+
+
+# --- task effects -------------------------------------------------------------------------------------------
+
+DRAWS = 3000
+PARAMETERS = {
+    "location": 0.3,
+    "spread": 1.7,
+    "skew": 0.6,
+    "reachability": 0.8,
+    "log_tokens": 6.0,
+    "token_slope": 0.0,
+    "token_sd": 0.5,
+    "attempt_cv": 0.9,
+}
+LONE = [row("none", "cot", 6, 0, 700.0), row("some", "cot", 6, 2, 150.0), row("all", "cot", 6, 6)]
+
+
+@pytest.fixture(scope="module")
+def lone_effects() -> tuple[xr.Dataset, Any]:
+    spec = ds3.ModelSpec()
+    design = make_design(ds3.read_evals(pd.DataFrame(LONE)), spec)
+    posterior = xr.Dataset(
+        {
+            name: (("chain", "draw", DEFAULTS[name][1]), np.full((1, DRAWS, 1), value))
+            for name, value in PARAMETERS.items()
+        },
+        coords={"chain": [0], "draw": np.arange(DRAWS)},
+    )
+    return task_effects(design, spec, posterior, seed=3), design
+
+
+def posterior_law(n: int, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, prior and posterior density of a lone task's logit, by the model's piecewise linear prior."""
+    grid = np.linspace(-20.0, 12.0, 161)
+    nodes = two_piece((grid - PARAMETERS["location"]) / PARAMETERS["spread"], PARAMETERS["skew"])
+    x = np.linspace(-20.0, 12.0, 160 * 64 + 1)
+    prior = np.interp(x, grid, nodes)
+    prior /= prior.sum()
+    return x, prior, stats.binom.pmf(c, n, 1 / (1 + np.exp(-x))) * prior
+
+
+def of_task(effects: xr.Dataset, name: str, task: str) -> np.ndarray:
+    at = list(effects["cell_task"].values).index(task)
+    return effects[name].values[0, :, at].astype(float)
+
+
+@pytest.mark.parametrize(("task", "c"), [("none", 0), ("some", 2), ("all", 6)])
+def test_logit_success_has_its_posterior_mean_and_spread(lone_effects, task, c):
+    effects, _ = lone_effects
+    x, _, joint = posterior_law(6, c)
+    drawn = of_task(effects, "logit_success", task)
+    if c == 0:
+        drawn = drawn[of_task(effects, "reachable", task) == 1]
+    mean = joint @ x / joint.sum()
+    sd = math.sqrt(joint @ (x - mean) ** 2 / joint.sum())
+    # Draws are independent: 4 standard errors, plus 1/100 sd for straight lines between quantiles.
+    assert abs(drawn.mean() - mean) < 4 * sd / math.sqrt(drawn.size) + 0.01 * sd
+    kurtosis = joint @ (x - mean) ** 4 / joint.sum() / sd**4
+    assert abs(drawn.var() / sd**2 - 1) < 4 * math.sqrt((kurtosis - 1) / drawn.size) + 0.02
+
+
+def test_out_of_reach_the_counts_say_nothing(lone_effects):
+    effects, _ = lone_effects
+    x, prior, _ = posterior_law(6, 0)
+    drawn = of_task(effects, "logit_success", "none")[of_task(effects, "reachable", "none") == 0]
+    mean = prior @ x
+    sd = math.sqrt(prior @ (x - mean) ** 2)
+    assert abs(drawn.mean() - mean) < 4 * sd / math.sqrt(drawn.size) + 0.01 * sd
+
+
+def test_reachability_follows_bayes_rule(lone_effects):
+    effects, _ = lone_effects
+    _, _, joint = posterior_law(6, 0)
+    gamma = PARAMETERS["reachability"]
+    odds = gamma * joint.sum() / (gamma * joint.sum() + 1 - gamma)
+    found = of_task(effects, "reachable", "none").mean()
+    assert abs(found - odds) < 4 * math.sqrt(odds * (1 - odds) / DRAWS)
+    assert of_task(effects, "reachable", "some").min() == 1
+    assert of_task(effects, "reachable", "all").min() == 1
+
+
+@pytest.mark.parametrize(("task", "tokens"), [("none", 700.0), ("some", 150.0), ("all", None)])
+def test_tokens_are_the_conjugate_posterior(lone_effects, task, tokens):
+    effects, _ = lone_effects
+    prior = PARAMETERS["token_sd"] ** 2
+    if tokens is None:
+        mean, variance = PARAMETERS["log_tokens"], prior
+    else:
+        error = PARAMETERS["attempt_cv"] ** 2 / 6
+        variance = 1 / (1 / prior + 1 / error)
+        mean = variance * (PARAMETERS["log_tokens"] / prior + math.log(tokens) / error)
+    drawn = of_task(effects, "log_tokens", task)
+    assert abs(drawn.mean() - mean) < 4 * math.sqrt(variance / DRAWS)
+    assert abs(drawn.var() / variance - 1) < 4 * math.sqrt(2 / DRAWS)
+
+
+def test_task_log_likelihood_is_that_of_the_model(lone_effects):
+    effects, _ = lone_effects
+    task = list(effects["task"].values)
+    found = dict(zip(task, effects["log_likelihood"].values[0, 0], strict=True))
+    _, _, joint = posterior_law(6, 6)
+    # The task without tokens: reachable, and its counts summed over the law. The law is taken as linear between
+    # nodes 1/8.5 sd apart, which the sum over nodes integrates exactly.
+    last = next(value for name, value in found.items() if name.endswith("all"))
+    expected = math.log(PARAMETERS["reachability"]) + math.log(joint.sum())
+    assert last == pytest.approx(expected, abs=1e-4)
+
+
+# --- invariances --------------------------------------------------------------------------------------------
+
+
+def total_log_likelihood(frame: pd.DataFrame, seed: int = 3) -> float:
+    """Sum of all potentials of the built model at parameters that depend on their labels only."""
+    spec = ds3.ModelSpec()
+    evals = ds3.read_evals(frame)
+    model = ds3.build_model(spec, evals)
+    variables = [one for one in model.free_RVs]
+    values = []
+    for one in variables:
+        prior = spec.prior(one.name)
+        labels = model.coords[DEFAULTS[one.name][1]]
+        values.append(
+            np.array([prior.draw((1,), np.random.default_rng([seed, *f"{one.name} {label}".encode()]))[0] for label in labels])
+        )
+    function = pytensor.function(variables, sum(model.potentials), mode=MODE, on_unused_input="ignore")
+    return float(function(*values))
+
+
+@pytest.fixture(scope="module")
+def mixed() -> pd.DataFrame:
+    more = [
+        row("t0", "best_of_n", 4, 3, n_samples=5, verifier="oracle"),
+        row("t1", "majority", 2, 0, n_samples=5),
+        row("t2", "pass_power", 3, 2, n_samples=2),
+    ]
+    frame = pd.DataFrame([*WALKS, *more])
+    frame["prompt_tokens"] = np.where(frame["strategy"] == "cot", 60.0 * frame["attempts"], np.nan)
+    frame["wrong_answer_counts"] = np.where(frame["strategy"].eq("cot") & frame["task"].eq("t1"), "5|2|1", "")
+    return frame
+
+
+def test_shuffling_rows_leaves_the_likelihood(mixed):
+    before = total_log_likelihood(mixed)
+    for seed in (0, 1):
+        assert total_log_likelihood(mixed.sample(frac=1, random_state=seed)) == pytest.approx(before, rel=1e-12)
+
+
+def test_relabelling_tasks_leaves_the_likelihood(mixed):
+    names = {name: f"{len(mixed) - place} {name[::-1]}" for place, name in enumerate(mixed["task"])}
+    renamed = mixed.assign(task=mixed["task"].map(names))
+    assert total_log_likelihood(renamed) == pytest.approx(total_log_likelihood(mixed), rel=1e-12)
+
+
+def test_attempts_row_by_row_leave_the_likelihood():
+    counts = pd.DataFrame(WALKS).drop(columns="tokens_mean")
+    single = [
+        one | {"attempts": 1, "successes": int(i < one["successes"])}
+        for one in counts.to_dict("records")
+        for i in range(one["attempts"])
+    ]
+    collapsed = total_log_likelihood(counts)
+    assert total_log_likelihood(pd.DataFrame(single)) == pytest.approx(collapsed, rel=1e-12)
+
+
+def test_held_out_rows_do_not_enter():
+    frame = pd.DataFrame(WALKS)
+    spec = ds3.ModelSpec.from_dict({"holdout": [{"where": "strategy == 'direct'"}]})
+    logp = []
+    for c in (1, 8):
+        frame.loc[3, "successes"] = c
+        model = ds3.build_model(spec, ds3.read_evals(frame))
+        function = pytensor.function(model.free_RVs, sum(model.potentials), mode=MODE, on_unused_input="ignore")
+        values = [
+            spec.prior(one.name).draw((len(model.coords[DEFAULTS[one.name][1]]),), np.random.default_rng(1))
+            for one in model.free_RVs
+        ]
+        logp.append(float(function(*values)))
+    assert logp[0] == logp[1]
+
+
+def test_the_model_has_named_dims(game24_evals, game24_spec):
+    model = ds3.build_model(game24_spec, game24_evals)
+    for variable in model.free_RVs:
+        (dim,) = model.named_vars_to_dims[variable.name]
+        assert dim == DEFAULTS[variable.name][1]
+        assert len(model.coords[dim]) > 0
