@@ -11,6 +11,7 @@ from ds3bayes.inference.store import load, save
 from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.queries.decide import best, cheapest, frontier
 from ds3bayes.queries.predict import predict
+from ds3bayes.report import report
 from ds3bayes.strategies import BestOfN, CoT, Direct, Majority, PassPower, TreeOfThought
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "observed_vs_predicted",
     "predict",
     "read_evals",
+    "report",
     "save",
     "simulate",
 ]

@@ -30,7 +30,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 _say = Console(stderr=True, highlight=False)
-_out = Console(highlight=False)
+# A pipe has no width of its own; tables keep theirs there.
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 
 SpecFile = Annotated[Path, typer.Argument(help="model specification, a TOML file", show_default=False)]
 FitFile = Annotated[Path, typer.Argument(help="a fit that `fit` or `run` wrote (.nc)", show_default=False)]
@@ -174,7 +175,12 @@ def decide(
     query = spec_of(loaded).query.model_copy(
         update={
             name: value
-            for name, value in {"cost": cost, "max_cost": max_cost, "success": success, "confidence": confidence}.items()
+            for name, value in {
+                "cost": cost,
+                "max_cost": max_cost,
+                "success": success,
+                "confidence": confidence,
+            }.items()
             if value is not None
         }
     )
@@ -227,7 +233,12 @@ def simulate(
     if output.suffix != ".csv":
         raise InputError(f"{output}: simulated evaluations are written as CSV; let the name end in .csv")
     made = walk_paths(
-        tasks=tasks, attempts=attempts, models=models, path_length=path_length, reachability=reachability, seed=seed
+        tasks=tasks,
+        attempts=attempts,
+        models=models,
+        path_length=path_length,
+        reachability=reachability,
+        seed=seed,
     )
     write_atomically(output, to_table(made.evals).to_csv(index=False).encode())
     truth = output.with_suffix(".truth.nc")
@@ -239,7 +250,8 @@ def simulate(
 def run(
     spec: SpecFile,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="folder of the results; default runs/NAME", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", help="folder of the results; default runs/NAME", show_default=False),
     ] = None,
     strict: Annotated[bool, typer.Option(help="exit with code 1 if a check fails")] = False,
     as_json: Json = False,
@@ -272,7 +284,7 @@ def run(
         write_atomically(folder / name, _csv(table))
     write_atomically(folder / "observed_vs_predicted.csv", compared.to_csv(index=False).encode())
     _say.print("writing the report ...")
-    path = write(fitted, pred, folder / "report.html")
+    path = write(fitted, pred, folder / "report.html", checks=results)
     if as_json:
         _print_json(
             {
@@ -308,7 +320,7 @@ def _read(path: Path) -> tuple[Any, xr.Dataset]:
     return spec, evals if spec.data.where is None else select(evals, spec.data.where)
 
 
-def _fit(evals: xr.Dataset, spec: Any, **sampling: int | None) -> xr.DataTree:
+def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:
     from ds3bayes.inference.fit import fit as sample
 
     if not _say.is_terminal:
@@ -346,7 +358,7 @@ def _decisions(pred: xr.Dataset, query: Any) -> tuple[dict[str, str], list[dict[
         f"best{cap}": top.attrs["choice"],
         f"cheapest with success >= {query.success:g} (confidence {query.confidence:g})": enough.attrs["choice"],
     }
-    return choices, _records(top.merge(enough[["p_reach"]]).merge(edge[["p_frontier"]]))
+    return choices, _records(top.assign(p_reach=enough["p_reach"], p_frontier=edge["p_frontier"]))
 
 
 def _records(table: xr.Dataset) -> list[dict[str, Any]]:
@@ -415,7 +427,13 @@ def _show(title: str, rows: list[dict[str, Any]], most: int = 30) -> None:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in names:
         number = not isinstance(rows[0][name], str)
-        table.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")
+        table.add_column(
+            name,
+            justify="right" if number else "left",
+            no_wrap=number,
+            overflow="fold",
+            min_width=None if number else 24,
+        )
     for row in rows[:most]:
         table.add_row(*[_cell(row[name]) for name in names])
     _out.print(table)

@@ -92,9 +92,7 @@ def select(evals: xr.Dataset, query: str) -> xr.Dataset:
     return chosen.assign_attrs(data_sha256=data_sha256(chosen))
 
 
-def split(
-    evals: xr.Dataset, where: str | None, fraction: float, seed: int, by: str = "task"
-) -> tuple[Mask, Mask]:
+def split(evals: xr.Dataset, where: str | None, fraction: float, seed: int, by: str = "task") -> tuple[Mask, Mask]:
     """Choose rows to hold out: a fraction of the tasks among the rows that match a condition.
 
     Parameters
@@ -122,18 +120,10 @@ def split(
     InputError
         If an argument is out of range or no row matches.
     """
-    groupings = [
-        column.name for column in COLUMNS if column.kind == "text" and column.name in evals.data_vars
-    ]
+    groupings = [column.name for column in COLUMNS if column.kind == "text" and column.name in evals.data_vars]
     if by not in groupings:
-        raise InputError(
-            f"split: by={by!r}; allowed: {', '.join(groupings)}.{did_you_mean(str(by), groupings)}"
-        )
-    if (
-        isinstance(fraction, bool)
-        or not isinstance(fraction, int | float | np.floating)
-        or not 0 < fraction <= 1
-    ):
+        raise InputError(f"split: by={by!r}; allowed: {', '.join(groupings)}.{did_you_mean(str(by), groupings)}")
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.floating) or not 0 < fraction <= 1:
         raise InputError(f"split: fraction={fraction!r}; allowed: a number in (0, 1]")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"split: seed={seed!r}; allowed: an integer >= 0")

@@ -136,9 +136,7 @@ def data_sha256(evals: xr.Dataset) -> str:
     str
         64 hexadecimal digits.
     """
-    arrays = {
-        column.name: evals[column.name].to_numpy() for column in COLUMNS if column.name in evals.data_vars
-    }
+    arrays = {column.name: evals[column.name].to_numpy() for column in COLUMNS if column.name in evals.data_vars}
     order = _canonical_order(arrays)
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -179,8 +177,7 @@ def _load(source: str | os.PathLike[str] | pd.DataFrame) -> _Table:
         return _Table(frame=source, headers=headers, where="the DataFrame", name="DataFrame")
     if not isinstance(source, str | os.PathLike):
         raise InputError(
-            f"evaluations: got {type(source).__name__}; allowed: a path to a .csv or .parquet file, or a "
-            "DataFrame"
+            f"evaluations: got {type(source).__name__}; allowed: a path to a .csv or .parquet file, or a DataFrame"
         )
     path = Path(source)
     suffix = path.suffix.lower()
@@ -198,9 +195,7 @@ def _load(source: str | os.PathLike[str] | pd.DataFrame) -> _Table:
     try:
         frame, headers = _load_csv(path) if suffix == ".csv" else _load_parquet(path)
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not UTF-8 text: {error.reason} at byte {error.start}. Save it as UTF-8."
-        ) from error
+        raise InputError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}. Save it as UTF-8.") from error
     except InputError:
         raise
     except (OSError, ValueError, TypeError, csv.Error, pa.ArrowException, pd.errors.ParserWarning) as error:
@@ -278,11 +273,7 @@ class _Faults:
                 if room > 0 and taken[i] < rows.size:
                     taken[i] += 1
                     room -= 1
-        shown = [
-            (int(row), i, say(int(row)))
-            for i, (rows, say) in enumerate(self.groups)
-            for row in rows[: taken[i]]
-        ]
+        shown = [(int(row), i, say(int(row))) for i, (rows, say) in enumerate(self.groups) for row in rows[: taken[i]]]
         lines += [text for _, _, text in sorted(shown)]
         if total == len(lines):
             raise InputError.of_faults(self.table.where, lines)
@@ -328,21 +319,15 @@ def _match_headers(table: _Table, faults: _Faults) -> tuple[_Headers, list[str]]
         name = misspelt(header, absent)
         if name:
             spelt.add(name)
-            faults.add(
-                f"column {header!r} is not a column. Did you mean {name!r}? Rename the column, or remove it."
-            )
+            faults.add(f"column {header!r} is not a column. Did you mean {name!r}? Rename the column, or remove it.")
         else:
             ignored.append(header)
     for column in COLUMNS:
         if column.required and column.name in absent and column.name not in spelt:
-            near = next(
-                (f" Did you mean to rename {h!r}?" for h in ignored if did_you_mean(h, [column.name])), ""
-            )
+            near = next((f" Did you mean to rename {h!r}?" for h in ignored if did_you_mean(h, [column.name])), "")
             faults.add(f"column {column.name!r} ({column.meaning}) is missing and required.{near}")
     if len(table.headers) == 1 and any(mark in table.headers[0] for mark in ";\t"):
-        faults.add(
-            f"the header is {_shown(table.headers[0])}: is the file cut by something else than commas?"
-        )
+        faults.add(f"the header is {_shown(table.headers[0])}: is the file cut by something else than commas?")
     if not len(table.frame):
         faults.add("the table has no rows")
     return _Headers(position, absent), ignored
@@ -407,10 +392,7 @@ def _type_text(column: Column, series: pd.Series, typed: _Typed, faults: _Faults
         typed.wrong[name] = wrong
     # A strategy at fault stays, as its parameters are checked by what it says.
     drop = column.kind != "text"
-    clean = [
-        "" if word is None or (drop and problem) else word
-        for word, problem in zip(words, problems, strict=True)
-    ]
+    clean = ["" if word is None or (drop and problem) else word for word, problem in zip(words, problems, strict=True)]
     typed.texts[name] = (codes, clean)
 
 
@@ -544,9 +526,7 @@ def _check_rows(typed: _Typed, faults: _Faults) -> None:
         at_most(name, typed.number(name), attempts, "attempts")
     if typed.has("wrong_answer_counts"):
         codes, words = typed.texts["wrong_answer_counts"]
-        sums = np.array(
-            [sum(map(int, word.split("|"))) if word else np.nan for word in words], dtype=np.float64
-        )
+        sums = np.array([sum(map(int, word.split("|"))) if word else np.nan for word in words], dtype=np.float64)
         failures = np.maximum(attempts - successes, 0)
         faults.add_rows(
             sums[codes] > failures,

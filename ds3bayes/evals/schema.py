@@ -351,9 +351,7 @@ COLUMNS: tuple[Column, ...] = (
         about="task",
         meaning="difficulty level of the task as its benchmark states it",
     ),
-    Column(
-        name="skills", kind="parts", about="task", meaning="skills the task needs, such as 'algebra|counting'"
-    ),
+    Column(name="skills", kind="parts", about="task", meaning="skills the task needs, such as 'algebra|counting'"),
 )
 
 COLUMN: Mapping[str, Column] = MappingProxyType({column.name: column for column in COLUMNS})

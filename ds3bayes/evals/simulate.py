@@ -134,9 +134,7 @@ def walk(
     steps = np.zeros(rhos.size, dtype=np.int64)
     for start in range(0, rhos.size, _BLOCK):
         block = slice(start, start + _BLOCK)
-        _walk_block(
-            rhos[block], paces[block], lengths[block], budgets[block], outcome[block], steps[block], rng
-        )
+        _walk_block(rhos[block], paces[block], lengths[block], budgets[block], outcome[block], steps[block], rng)
     return Walks(outcome=outcome.reshape(shape), steps=steps.reshape(shape))
 
 
@@ -168,9 +166,7 @@ def _walk_block(
             steps[done] = step
             outcome[done] = np.where(solved[ended], SOLVED, np.where(wrong[ended], WRONG, TRUNCATED))
             keep = ~ended
-            going, advance, finish, left, budget = (
-                array[keep] for array in (going, advance, finish, left, budget)
-            )
+            going, advance, finish, left, budget = (array[keep] for array in (going, advance, finish, left, budget))
 
 
 def simulate(
@@ -285,9 +281,7 @@ def simulate(
     budgets = _budgets(budget_tokens, tokens_per_step, faults)
     walks = len(shifts) * tasks * attempts * len(budgets) * sum(n for _, n in settings)
     if walks > _MOST_WALKS:
-        faults.append(
-            f"that is {walks} walks; allowed: at most {_MOST_WALKS}. Use several calls with other seeds"
-        )
+        faults.append(f"that is {walks} walks; allowed: at most {_MOST_WALKS}. Use several calls with other seeds")
     if faults:
         raise InputError.of_faults("simulate", faults)
 
@@ -359,18 +353,13 @@ def _settings(strategies: Sequence[str], faults: list[str]) -> list[tuple[str, i
 def _lengths(path_length: int | Sequence[int] | Ints, tasks: int, faults: list[str]) -> Ints:
     try:
         lengths = np.asarray(path_length)
-        if (
-            lengths.dtype.kind in "iu"
-            and lengths.min(initial=1) >= 1
-            and lengths.max(initial=1) <= _LONGEST_WALK
-        ):
+        if lengths.dtype.kind in "iu" and lengths.min(initial=1) >= 1 and lengths.max(initial=1) <= _LONGEST_WALK:
             return np.broadcast_to(lengths, (tasks,)).astype(np.int64)
     except ValueError:
         # Ragged or of another length: said below like every other misfit.
         lengths = np.empty(0)
     faults.append(
-        f"path_length={path_length!r}; allowed: an integer from 1 to {_LONGEST_WALK}, or one for each of "
-        f"{tasks} tasks"
+        f"path_length={path_length!r}; allowed: an integer from 1 to {_LONGEST_WALK}, or one for each of {tasks} tasks"
     )
     return np.ones(tasks, dtype=np.int64)
 
@@ -392,8 +381,7 @@ def _budgets(
             budgets.append(float(budget))
         else:
             faults.append(
-                f"budget_tokens={budget!r}; allowed: None or an integer from one step ({tokens_per_step:g} "
-                "tokens) up"
+                f"budget_tokens={budget!r}; allowed: None or an integer from one step ({tokens_per_step:g} tokens) up"
             )
     if not len(listed) or len(set(budgets)) < len(budgets):
         faults.append(f"budget_tokens={budget_tokens!r}; allowed: one or more budgets, all different")
@@ -572,9 +560,7 @@ def _restaurant(rng: np.random.Generator, groups: Ints, concentration: float, nu
     return result
 
 
-def _decide(
-    rng: np.random.Generator, name: str, solved: NDArray[np.bool_], answers: Ints
-) -> NDArray[np.bool_]:
+def _decide(rng: np.random.Generator, name: str, solved: NDArray[np.bool_], answers: Ints) -> NDArray[np.bool_]:
     """Return whether each decision is right; inputs have dims (pair, attempt, sample)."""
     if name == "pass_power":
         return solved.all(axis=2)

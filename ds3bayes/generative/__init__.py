@@ -1,0 +1,1 @@
+"""The generative model: a specification and evaluations become a PyMC model."""

@@ -79,7 +79,10 @@ def assemble(spec: ModelSpec, design: Design) -> pm.Model:
         _readable(design, spec, given)
         for index, block in enumerate(design.blocks):
             terms = block_terms(block, index, design, spec, given)
-            pm.Potential(f"tasks_{index}", (block.distinct[2] * task_log_likelihood(block, terms, design, spec, given)).sum())
+            pm.Potential(
+                f"tasks_{index}",
+                (block.distinct[2] * task_log_likelihood(block, terms, design, spec, given)).sum(),
+            )
         _prompts(design, given)
         _votes(design, given)
         _token_spreads(design, given)
@@ -139,7 +142,8 @@ def _prompts(design: Design, given: dict[str, Any]) -> None:
             # Counts of a fixed prompt do not vary at all; 1 % stands for rounding.
             sd = pt.sqrt(given["prompt_sd"][place] ** 2 + 0.01**2)
             pm.Potential(
-                f"prompt_tokens_{arm}", pm.logp(pm.Normal.dist(mean, sd), block.log_prompt[seen, column]).sum()
+                f"prompt_tokens_{arm}",
+                pm.logp(pm.Normal.dist(mean, sd), block.log_prompt[seen, column]).sum(),
             )
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ds3bayes.errors import InputError
+from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
 from ds3bayes.generative.grid import Grid, LogLikelihood, Table, difficulty_grid, success_grid
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.strategies import STRATEGIES, BestOfN, Majority, Strategy, TreeOfThought, parse_strategy
+from ds3bayes.strategies import STRATEGIES, Majority, Strategy, TreeOfThought, parse_strategy
 
 Array = np.ndarray
 
@@ -59,7 +60,7 @@ class Arm:
         return f"{self.model} | {self.benchmark}"
 
     @property
-    def setting(self) -> dict[str, object]:
+    def setting(self) -> dict[str, Any]:
         """Effort and budget as a strategy's fields."""
         return {"effort": self.effort or None, "budget_tokens": self.budget_tokens}
 
@@ -439,7 +440,13 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         at = single["task"].map(row_of_task).to_numpy(dtype=int)
         runs = np.ones(len(single)) if arm.is_tree else single["attempts"].to_numpy(dtype=float)
         if "tokens_mean" in single:
-            _accumulate(token_sum[:, column], token_weight[:, column], at, runs, single["tokens_mean"] * single["attempts"] / runs)
+            _accumulate(
+                token_sum[:, column],
+                token_weight[:, column],
+                at,
+                runs,
+                single["tokens_mean"] * single["attempts"] / runs,
+            )
         if "prompt_tokens" in single:
             _accumulate(prompt_sum[:, column], prompt_weight[:, column], at, runs, single["prompt_tokens"] / runs)
         token_sum[:, column] /= units
@@ -485,9 +492,7 @@ def _cells(rows: pd.DataFrame, at: Array, tasks: int, grid: Grid) -> tuple[Array
         per_task[task].append((_selector_text(row), int(row.attempts), int(row.successes)))
     codes: dict[tuple[tuple[str, int, int], ...], int] = {}
     empty = -1
-    cell = np.array(
-        [codes.setdefault(tuple(sorted(found)), len(codes)) if found else empty for found in per_task]
-    )
+    cell = np.array([codes.setdefault(tuple(sorted(found)), len(codes)) if found else empty for found in per_task])
     likelihoods = [
         LogLikelihood(
             attempts=sum(attempts * _walks(text) for text, attempts, _ in signature),
@@ -523,7 +528,6 @@ def _selector(text: str) -> object:
     if isinstance(strategy, Majority):
         # Answer shares are not learned jointly with decisions; wrong answers agree with chance 1/2.
         return lambda q: strategy.answer_array(q, concentration=np.ones((1,) * np.ndim(q)))
-    assert isinstance(strategy, Strategy) and (isinstance(strategy, BestOfN) or strategy.attempts > 1)
     return strategy.answer_array
 
 

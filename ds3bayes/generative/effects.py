@@ -22,7 +22,7 @@ from ds3bayes.generative.terms import (
     block_terms,
     length_spread,
     log_likelihood,
-        own_effect_scale,
+    own_effect_scale,
     reach_groups,
     timed_columns,
     token_law,
@@ -66,7 +66,9 @@ class PopulationAtDraws:
                 outputs["length_variance"] = lengths.length_variance
                 outputs["attempt_variance"] = attempt_variance(design, timed, given)
                 outputs["length_spread"] = pt.as_tensor(length_spread(design, timed, given))
-            function = pytensor.function(list(given.values()), list(outputs.values()), mode=MODE, on_unused_input="ignore")
+            function = pytensor.function(
+                list(given.values()), list(outputs.values()), mode=MODE, on_unused_input="ignore"
+            )
             self._functions.append((function, list(outputs)))
 
     def __call__(self, block: int, draw: Mapping[str, Array]) -> dict[str, Array]:
@@ -115,7 +117,10 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     cells = cell_coordinates(design)
     variables: dict[str, Any] = {
-        name: (("chain", "draw", "cell"), np.concatenate([part[name].reshape(len(draws), -1) for part in parts], axis=1).reshape(shape))
+        name: (
+            ("chain", "draw", "cell"),
+            np.concatenate([part[name].reshape(len(draws), -1) for part in parts], axis=1).reshape(shape),
+        )
         for name in ("logit_success", "reachable", "log_tokens", "easiness")
     }
     variables["log_likelihood"] = (
@@ -150,7 +155,12 @@ def _names(posterior: xr.Dataset) -> list[str]:
 
 
 def _draw_block(
-    block: Block, design: Design, spec: ModelSpec, terms: dict[str, Array], draw: Mapping[str, Array], rng: np.random.Generator
+    block: Block,
+    design: Design,
+    spec: ModelSpec,
+    terms: dict[str, Array],
+    draw: Mapping[str, Array],
+    rng: np.random.Generator,
 ) -> dict[str, Array]:
     """Draw node, reachability, logit success and tokens of every task of a block at one posterior draw."""
     _, signature, _ = block.distinct
@@ -166,11 +176,17 @@ def _draw_block(
         empty = table.log_mass.shape[0] - 1
         cell = np.where(reachable[:, column], block.cell[:, column], empty)
         if block.easiness is None:
-            place = np.where(reachable[:, column], node, _categorical(np.exp(terms["log_weight"])[None].repeat(tasks, 0), rng))
+            place = np.where(
+                reachable[:, column],
+                node,
+                _categorical(np.exp(terms["log_weight"])[None].repeat(tasks, 0), rng),
+            )
         else:
             scale = own_effect_scale(subsets, arm, draw)
             nodes = table.grid.nodes
-            density = interaction_density(nodes - terms["location"][column][node][:, None], scale, spec.population.interaction_dof)
+            density = interaction_density(
+                nodes - terms["location"][column][node][:, None], scale, spec.population.interaction_dof
+            )
             log_mass = table.log_mass[cell]
             place = _categorical(density * np.exp(log_mass - log_mass.max(axis=1, keepdims=True)), rng)
         logit[:, column] = table.place(cell, place, rng.random(tasks))
@@ -200,7 +216,13 @@ def _draw_block(
 
 
 def _reachable(
-    block: Block, design: Design, spec: ModelSpec, terms: dict[str, Array], draw: Mapping[str, Array], node: Array, rng: np.random.Generator
+    block: Block,
+    design: Design,
+    spec: ModelSpec,
+    terms: dict[str, Array],
+    draw: Mapping[str, Array],
+    node: Array,
+    rng: np.random.Generator,
 ) -> Array:
     tasks, arms = block.cell.shape
     reachable = np.ones((tasks, arms), dtype=bool)
@@ -278,7 +300,11 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
             parts[name].append(np.concatenate(pieces))
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     renamed = [
-        (np.repeat([f"new-{i + 1}" for i in range(tasks)], len(block.arms)), np.tile(block.arms, tasks), np.full(tasks * len(block.arms), number))
+        (
+            np.repeat([f"new-{i + 1}" for i in range(tasks)], len(block.arms)),
+            np.tile(block.arms, tasks),
+            np.full(tasks * len(block.arms), number),
+        )
         for number, block in enumerate(design.blocks)
     ]
     return xr.Dataset(

@@ -162,13 +162,21 @@ DEFAULTS: dict[str, tuple[Prior, str, str]] = {
         "free_path_arm",
         "coefficient of variation of tokens between attempts on one task",
     ),
-    "log_prompt": (prior("Normal", mu=_log(200.0), sigma=2.5), "prompted_arm", "mean log prompt tokens per unit"),
+    "log_prompt": (
+        prior("Normal", mu=_log(200.0), sigma=2.5),
+        "prompted_arm",
+        "mean log prompt tokens per unit",
+    ),
     "prompt_slope": (
         prior("Normal", mu=0.5, sigma=0.5),
         "prompted_arm",
         "rise of log prompt tokens with log generated tokens",
     ),
-    "prompt_sd": (prior("LogNormal", mu=_log(0.1), sigma=1.0), "prompted_arm", "sd of log prompt tokens given those"),
+    "prompt_sd": (
+        prior("LogNormal", mu=_log(0.1), sigma=1.0),
+        "prompted_arm",
+        "sd of log prompt tokens given those",
+    ),
     "wrong_answer_concentration": (
         prior("LogNormal", mu=0.0, sigma=1.5),
         "voted_arm",

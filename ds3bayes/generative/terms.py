@@ -89,7 +89,13 @@ class Terms:
 
 
 def logit_tree_output(
-    logit_walk: Tensor, *, length: int, branching: int, kept_states: int, discrimination: Tensor, fidelity: Tensor
+    logit_walk: Tensor,
+    *,
+    length: int,
+    branching: int,
+    kept_states: int,
+    discrimination: Tensor,
+    fidelity: Tensor,
 ) -> Tensor:
     """Logit success of one output of a tree search, from the logit eventual success of the walk it searches over.
 
@@ -134,14 +140,12 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         scale = pt.concatenate([scale, given["tree_interaction_sd"][subsets.places("tree_arm", trees)]])
         location, scale = location[order], scale[order]
     nodes = block.tables[0].grid.nodes
-    density = interaction_density(
-        nodes - location[:, :, None], scale[:, None, None], spec.population.interaction_dof
-    )
+    density = interaction_density(nodes - location[:, :, None], scale[:, None, None], spec.population.interaction_dof)
     log_mass = _padded([table.log_mass for table in block.tables])
     top = log_mass.max(axis=2, keepdims=True)
     mass = np.exp(log_mass - top).swapaxes(1, 2)
     log_cell = (
-        pt.log(pt.matmul(density, pt.as_tensor(np.ascontiguousarray(mass))))
+        pt.log(density @ pt.as_tensor(np.ascontiguousarray(mass)))
         - pt.log(density.sum(axis=-1))[:, :, None]
         + top[:, :, 0][:, None, :]
     )
@@ -174,7 +178,7 @@ def _lone_arm(block: Block, spec: ModelSpec, given: Parameters, walk: int, skew:
 
 
 def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:
-    """Mean logit success of an output of a tree arm: it searches over its walk, with an offset and a slope of its own."""
+    """Mean logit success of an output of a tree arm, which searches over its walk with its own offset and slope."""
     walk = Subsets.of(design).place("walk", int(design.base[arm]))
     what = design.arms[arm]
     tree = design.tree_of_pair(int(design.pair_of_arm[arm]))

@@ -1,0 +1,1 @@
+"""Sampling a model, checking the fit, and keeping it."""

@@ -126,7 +126,15 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
             observed, drawn = _statistics(c[None], n), _statistics(replicated, n)
             for name, value in observed.items():
                 below = np.mean(drawn[name] < value[0]) + 0.5 * np.mean(drawn[name] == value[0])
-                rows.append((str(design.arms[arm]), name, value[0], *np.quantile(drawn[name], [0.05, 0.5, 0.95]), 2 * min(below, 1 - below)))
+                rows.append(
+                    (
+                        str(design.arms[arm]),
+                        name,
+                        value[0],
+                        *np.quantile(drawn[name], [0.05, 0.5, 0.95]),
+                        2 * min(below, 1 - below),
+                    )
+                )
     table = pd.DataFrame(rows, columns=["arm", "statistic", "observed", "lower", "median", "upper", "p"])
     bound = 0.01 / max(1, table["arm"].nunique())
     bad = table[table["p"] < bound]
@@ -135,7 +143,10 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
         f"{table['p'].min():.3f})."
         if bad.empty
         else "the fitted population cannot reproduce "
-        + "; ".join(f"{row.statistic} of {row.arm} (observed {row.observed:.3g}, expected {row.lower:.3g} to {row.upper:.3g})" for row in bad.head(3).itertuples())
+        + "; ".join(
+            f"{row.statistic} of {row.arm} (observed {row.observed:.3g}, expected {row.lower:.3g} to {row.upper:.3g})"
+            for row in bad.head(3).itertuples()
+        )
         + ": try another population.family."
     )
     return CheckResult(name="posterior prediction", passed=bad.empty, sentence=sentence, table=table)
@@ -159,10 +170,15 @@ def leave_one_out(fit: xr.DataTree) -> CheckResult:
         warnings.simplefilter("ignore", UserWarning)
         loo = az.loo(fit, var_name="tasks", pointwise=True)
     k = np.asarray(loo.pareto_k).ravel()
-    table = pd.DataFrame({"task": fit["log_likelihood"]["task"].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k})
+    table = pd.DataFrame(
+        {"task": fit["log_likelihood"]["task"].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k}
+    )
     table = table.sort_values("pareto_k", ascending=False, ignore_index=True)
     high = int((k > 0.7).sum())
-    said = f"expected log predictive density of a left-out task: {loo.elpd / k.size:.2f} ({loo.elpd:.1f} in all, standard error {loo.se:.1f})"
+    said = (
+        f"expected log predictive density of a left-out task: {loo.elpd / k.size:.2f} ({loo.elpd:.1f} in all, "
+        f"standard error {loo.se:.1f})"
+    )
     passed = high <= 0.05 * k.size
     advice = (
         "; no task dominates."
@@ -184,8 +200,20 @@ def informed(fit: xr.DataTree) -> CheckResult:
         for label in prior[dim].values:
             before = prior[name].sel({dim: label}).values.ravel()
             after = posterior[name].sel({dim: label}).values.ravel()
-            ratio = after.std() / before.std() if DEFAULTS[str(name)][0].family != "LogNormal" else np.log(after).std() / np.log(before).std()
-            rows.append((str(name), str(label), *np.quantile(before, [0.05, 0.5, 0.95]), *np.quantile(after, [0.05, 0.5, 0.95]), ratio))
+            ratio = (
+                after.std() / before.std()
+                if DEFAULTS[str(name)][0].family != "LogNormal"
+                else np.log(after).std() / np.log(before).std()
+            )
+            rows.append(
+                (
+                    str(name),
+                    str(label),
+                    *np.quantile(before, [0.05, 0.5, 0.95]),
+                    *np.quantile(after, [0.05, 0.5, 0.95]),
+                    ratio,
+                )
+            )
     columns = ["parameter", "of", "prior 5%", "prior 50%", "prior 95%", "5%", "50%", "95%", "sd ratio"]
     table = pd.DataFrame(rows, columns=columns)
     weak = table[table["sd ratio"] > 0.8]

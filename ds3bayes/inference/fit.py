@@ -179,7 +179,8 @@ def prior_draws(design: Design, spec: ModelSpec, seed: int, draws: int = 1000) -
         variables[name] = (("chain", "draw", dim), spec.prior(name).draw((1, draws, len(coords[dim])), rng))
     dims = {DEFAULTS[name][1] for name in variables}
     return xr.Dataset(
-        variables, coords={"chain": [0], "draw": np.arange(draws), **{dim: coords[dim] for dim in sorted(dims)}}
+        variables,
+        coords={"chain": [0], "draw": np.arange(draws), **{dim: coords[dim] for dim in sorted(dims)}},
     )
 
 

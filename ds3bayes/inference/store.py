@@ -120,7 +120,8 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
     _check_attrs(tree, str(path))
     if tree.attrs["schema"] > SCHEMA:
         raise InputError(
-            f"{path}: written by a newer ds3bayes (schema {tree.attrs['schema']}, this one reads up to {SCHEMA}); upgrade"
+            f"{path}: written by a newer ds3bayes (schema {tree.attrs['schema']}; this one reads up to {SCHEMA}): "
+            "upgrade"
         )
     found = data_sha256(evals_of(tree)[0])
     if found != tree.attrs["data_sha256"]:

@@ -13,7 +13,18 @@ from ds3bayes.inference.fit import evals_of
 from ds3bayes.queries.predict import predict
 from ds3bayes.strategies import parse_strategy
 
-_COLUMNS = ["model", "benchmark", "strategy", "rows", "quantity", "tasks", "observed", "mean", "lower", "upper"]
+_COLUMNS = [
+    "model",
+    "benchmark",
+    "strategy",
+    "rows",
+    "quantity",
+    "tasks",
+    "observed",
+    "mean",
+    "lower",
+    "upper",
+]
 
 
 def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0) -> pd.DataFrame:
@@ -36,7 +47,17 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
     """
     evals, held = evals_of(fit)
     table = to_table(evals).assign(held_out=held)
-    keys = ["model", "benchmark", "strategy", "effort", "budget_tokens", "branching", "kept_states", "n_samples", "verifier"]
+    keys = [
+        "model",
+        "benchmark",
+        "strategy",
+        "effort",
+        "budget_tokens",
+        "branching",
+        "kept_states",
+        "n_samples",
+        "verifier",
+    ]
     rng = np.random.default_rng([seed, 6])
     tails = [(1 - level) / 2, (1 + level) / 2]
     rows = []
@@ -48,10 +69,23 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         label = pred["strategy"].values[0]
         at = pred.sel(model=group["model"].iloc[0], benchmark=group["benchmark"].iloc[0], strategy=label, task=tasks)
         at = at.stack(sample=("chain", "draw")).transpose("sample", "task")
-        base = (group["model"].iloc[0], group["benchmark"].iloc[0], label, "held out" if group["held_out"].iloc[0] else "fitted")
+        base = (
+            group["model"].iloc[0],
+            group["benchmark"].iloc[0],
+            label,
+            "held out" if group["held_out"].iloc[0] else "fitted",
+        )
         n, c = group["attempts"].to_numpy(), group["successes"].to_numpy()
         replicated = rng.binomial(n, at["success"].values)
-        rows.append((*base, "success per attempt", len(tasks), c.sum() / n.sum(), *_summary(replicated.sum(axis=1) / n.sum(), tails)))
+        rows.append(
+            (
+                *base,
+                "success per attempt",
+                len(tasks),
+                c.sum() / n.sum(),
+                *_summary(replicated.sum(axis=1) / n.sum(), tails),
+            )
+        )
         if n.min() == n.max() > 1:
             name = f"any of {n[0]} attempts right"
             rows.append((*base, name, len(tasks), (c > 0).mean(), *_summary((replicated > 0).mean(axis=1), tails)))
@@ -62,7 +96,15 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
                 continue
             seen = (group[column].to_numpy() * scale / runs).mean()
             unit = "USD" if quantity == "usd" else "tokens"
-            rows.append((*base, f"{unit} per {per}", len(tasks), seen, *_summary(at[quantity].values.mean(axis=1), tails)))
+            rows.append(
+                (
+                    *base,
+                    f"{unit} per {per}",
+                    len(tasks),
+                    seen,
+                    *_summary(at[quantity].values.mean(axis=1), tails),
+                )
+            )
     result = pd.DataFrame(rows, columns=_COLUMNS)
     result["inside"] = (result["observed"] >= result["lower"]) & (result["observed"] <= result["upper"])
     return result.sort_values("rows", ascending=False, kind="stable", ignore_index=True)

@@ -68,9 +68,7 @@ def best(pred: xr.Dataset, *, max_cost: float | None = None, cost: str = "tokens
     return result.assign_attrs(cost=cost, max_cost="none" if max_cost is None else max_cost, choice="; ".join(choices))
 
 
-def cheapest(
-    pred: xr.Dataset, *, success: float = 0.8, confidence: float = 0.9, cost: str = "tokens"
-) -> xr.Dataset:
+def cheapest(pred: xr.Dataset, *, success: float = 0.8, confidence: float = 0.9, cost: str = "tokens") -> xr.Dataset:
     """Find the cheapest option that reaches a target success with a stated confidence.
 
     Parameters
@@ -121,7 +119,7 @@ def cheapest(
                 f"{at['option'].values[likeliest]} with probability {float(at['p_reach'][likeliest]):.2f}"
             )
         else:
-            choices.append(f"{benchmark}: {at['option'].values[int(good['cost'].argmin())]}")
+            choices.append(f"{benchmark}: {at['option'].values[int(np.nanargmin(good['cost'].values))]}")
     return result.assign_attrs(cost=cost, target=success, confidence=confidence, choice="; ".join(choices))
 
 

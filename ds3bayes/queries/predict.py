@@ -67,8 +67,8 @@ def predict(
         Add the sampling noise of evaluating each task once: what a real evaluation would read, not what it
         expects. For ``tasks="new"`` as many tasks are evaluated as were observed.
     calibrated : bool, default True
-        False predicts tree search from chain of thought alone: its offset and slope, step selector, answer fidelity and own
-        task effect come from their priors, as if no tree had ever been observed.
+        False predicts tree search from chain of thought alone: its offset and slope, step selector, answer
+        fidelity and own task effect come from their priors, as if no tree had ever been observed.
     new_tasks : int, default 256
         Points (a power of 2) that represent the population for ``tasks="new"``.
     seed : int, default 0
@@ -165,7 +165,9 @@ def _expand(view: _View, strategies: Sequence[Strategy | str] | None) -> dict[st
     asked = [arm.strategy for arm in view.design.arms] if strategies is None else strategies
     parsed = [parse_strategy(one) if isinstance(one, str) else one for one in asked]
     if not parsed:
-        raise InputError("no strategies to predict; give at least one, such as CoT() or 'best_of_n(n=8, verifier=oracle)'")
+        raise InputError(
+            "no strategies to predict; give at least one, such as CoT() or 'best_of_n(n=8, verifier=oracle)'"
+        )
     result: dict[str, dict[Arm, Strategy]] = {}
     for strategy in parsed:
         hits = 0
@@ -196,16 +198,17 @@ class _View:
     seed: int
 
     @classmethod
-    def of(
-        cls, fit: xr.DataTree, tasks: str | Sequence[str], calibrated: bool, new_tasks: int, seed: int
-    ) -> _View:
+    def of(cls, fit: xr.DataTree, tasks: str | Sequence[str], calibrated: bool, new_tasks: int, seed: int) -> _View:
         design, spec = design_of(fit), spec_of(fit)
         effects = fit["task_effects"].to_dataset()
         posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
         only = None
         if isinstance(tasks, str):
             if tasks not in ("observed", "new"):
-                raise InputError(f"tasks = {tasks!r}; allowed: 'observed', 'new' or a list of task names." + did_you_mean(tasks, ["observed", "new"]))
+                raise InputError(
+                    f"tasks = {tasks!r}; allowed: 'observed', 'new' or a list of task names."
+                    + did_you_mean(tasks, ["observed", "new"])
+                )
             which = tasks
             if tasks == "new":
                 if new_tasks < 2 or new_tasks & (new_tasks - 1):
@@ -217,7 +220,10 @@ class _View:
             unknown = sorted(only - known)
             if unknown or not only:
                 first = unknown[0] if unknown else ""
-                raise InputError(f"{len(unknown)} of the tasks asked for are not in the fit, first {first!r}." + did_you_mean(first, known))
+                raise InputError(
+                    f"{len(unknown)} of the tasks asked for are not in the fit, first {first!r}."
+                    + did_you_mean(first, known)
+                )
             which = f"{len(only)} observed tasks"
         return cls(design, spec, effects, posterior, which, only, calibrated, seed)
 
@@ -267,7 +273,7 @@ class _View:
         result = []
         for effort in dict.fromkeys(arm.effort for arm in arms):
             group = [arm for arm in arms if arm.effort == effort]
-            group.sort(key=lambda arm: (arm.budget_tokens or np.inf))
+            group.sort(key=lambda arm: arm.budget_tokens or np.inf)
             enough = [arm for arm in group if (arm.budget_tokens or np.inf) >= strategy.budget_tokens]
             arm = enough[0] if enough else group[-1]
             result.append((arm, replace(strategy, effort=effort or None)))
@@ -305,7 +311,9 @@ class _View:
     def _units(self, strategy: Strategy, index: int) -> float:
         length = self.design.path_length[index]
         if isinstance(strategy, TreeOfThought) and not np.isfinite(length):
-            raise InputError(f"{strategy}: tree search needs a known path length; set population.path_length in the spec")
+            raise InputError(
+                f"{strategy}: tree search needs a known path length; set population.path_length in the spec"
+            )
         return float(strategy.token_units(length))
 
     def _tokens(self, strategy: Strategy, index: int, cells: Array) -> Array | None:
@@ -384,7 +392,9 @@ class _View:
             raise InputError(f"{strategy}: tree search is predicted from the normal families, not from family 'path'")
         length = self.design.path_length[index]
         if not np.isfinite(length):
-            raise InputError(f"{strategy}: tree search needs one known path length; set population.path_length in the spec")
+            raise InputError(
+                f"{strategy}: tree search needs one known path length; set population.path_length in the spec"
+            )
         base = int(self.design.base[index])
         location, spread = self.parameter("location", "walk", base), self.parameter("spread", "walk", base)
         walk = location + offset + slope * spread * self._stacked["easiness"][:, cells]
@@ -394,7 +404,12 @@ class _View:
             # A fidelity of exactly 1 has no logit where the tree is certain.
             fidelity = np.full_like(fidelity, min(strategy.answer_fidelity, 1.0 - 1e-12))
         log_success = np.log(fidelity) + evaluate(
-            log_tree_success, walk, gap, length=int(length), branching=strategy.branching, kept_states=strategy.kept_states
+            log_tree_success,
+            walk,
+            gap,
+            length=int(length),
+            branching=strategy.branching,
+            kept_states=strategy.kept_states,
         )
         return log_success - np.log(-np.expm1(log_success))
 
@@ -466,9 +481,10 @@ def _closest_trees(arms: list[Arm], strategy: Strategy) -> list[Arm]:
     """Keep, per effort and budget, the observed tree that is most like the strategy."""
     if not isinstance(strategy, TreeOfThought):
         return arms
-    ranked = sorted(arms, key=lambda arm: (arm.branching != strategy.branching, arm.kept_states != strategy.kept_states))
+    ranked = sorted(
+        arms, key=lambda arm: (arm.branching != strategy.branching, arm.kept_states != strategy.kept_states)
+    )
     kept: dict[tuple[str, int | None], Arm] = {}
     for arm in ranked:
         kept.setdefault((arm.effort, arm.budget_tokens), arm)
     return list(kept.values())
-

@@ -133,7 +133,9 @@ def success_against_cost(
     if positive and options["cost"].max() > 8 * options["cost"].min():
         axes.set_xscale("log")
         _plain_log_ticks(axes)
-    axes.set_ylim(min(0.0, options["success_lower"].min()) - 0.02, min(1.0, 1.12 * options["success_upper"].max()) + 0.02)
+    axes.set_ylim(
+        min(0.0, options["success_lower"].min()) - 0.02, min(1.0, 1.12 * options["success_upper"].max()) + 0.02
+    )
     axes.margins(x=0.08)
     axes.set_xlabel(f"expected cost, {COST_NAMES[cost]}")
     axes.set_ylabel("expected success")
@@ -144,7 +146,14 @@ def success_against_cost(
         axes.set_ylim(low, max(high, min(target + 0.05, 1.02)))
         axes.axhline(target, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
     handles = [
-        Line2D([], [], color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)], linestyle="", label=_wrap(kind, 34))
+        Line2D(
+            [],
+            [],
+            color=_COLOURS[i % len(_COLOURS)],
+            marker=_MARKERS[i % len(_MARKERS)],
+            linestyle="",
+            label=_wrap(kind, 34),
+        )
         for i, kind in enumerate(kinds)
     ]
     handles.append(Line2D([], [], color=GREY, label="frontier of the means"))
@@ -340,8 +349,12 @@ def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = ()
             group = group.sort_values("50%")
         for y, (_, row) in enumerate(group.iterrows()):
             weak = row["sd ratio"] > HARDLY_LEARNED
-            axes.plot([row["5%"], row["95%"]], [y, y], color=VERMILION if weak else BLUE, linewidth=2.2, solid_capstyle="butt")
-            axes.plot(row["50%"], y, "x" if weak else "o", color=VERMILION if weak else BLUE, markersize=5 if named else 3.5)
+            axes.plot(
+                [row["5%"], row["95%"]], [y, y], color=VERMILION if weak else BLUE, linewidth=2.2, solid_capstyle="butt"
+            )
+            axes.plot(
+                row["50%"], y, "x" if weak else "o", color=VERMILION if weak else BLUE, markersize=5 if named else 3.5
+            )
         axes.set_ylim(len(group) - 0.4, -0.6)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -395,7 +408,9 @@ def _compared_rows(table: pd.DataFrame, values: Callable[[Any], tuple[float, flo
         rows.append(_Row(label=titles.get(str(kind), str(kind)), header=True))
         for row in group.itertuples():
             mean, lower, upper, observed = values(row)
-            rows.append(_Row(label=f"{row.sampler}: {row.quantity}", mean=mean, lower=lower, upper=upper, observed=observed))
+            rows.append(
+                _Row(label=f"{row.sampler}: {row.quantity}", mean=mean, lower=lower, upper=upper, observed=observed)
+            )
     return rows
 
 
@@ -429,7 +444,17 @@ def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool
         text = _wrap(row.label, _label_width(width))
         weight = "bold" if row.header else "normal"
         if narrow:
-            axes.text(0.0, top + 0.03, text, transform=axes.get_yaxis_transform(), va="top", fontsize=8, weight=weight, parse_math=False, linespacing=1.1)
+            axes.text(
+                0.0,
+                top + 0.03,
+                text,
+                transform=axes.get_yaxis_transform(),
+                va="top",
+                fontsize=8,
+                weight=weight,
+                parse_math=False,
+                linespacing=1.1,
+            )
             y = top + height - 0.12
         else:
             y = top + height / 2
@@ -451,14 +476,25 @@ def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool
 
 
 def _draw_interval(axes: Axes, row: _Row, y: float) -> None:
-    axes.plot([row.lower, row.upper], [y, y], color=row.colour, linewidth=3.2, alpha=0.45, solid_capstyle="butt", zorder=2)
+    axes.plot(
+        [row.lower, row.upper], [y, y], color=row.colour, linewidth=3.2, alpha=0.45, solid_capstyle="butt", zorder=2
+    )
     for end in (row.lower, row.upper):
         axes.plot([end, end], [y - 0.05, y + 0.05], color=row.colour, linewidth=1.2, zorder=2)
     axes.plot(row.mean, y, row.marker, color=row.colour, markersize=4.5, zorder=3)
     if row.observed is None:
         return
     if row.lower <= row.observed <= row.upper:
-        axes.plot(row.observed, y, "o", markerfacecolor="white", markeredgecolor=BLACK, markeredgewidth=1.4, markersize=7, zorder=2.5)
+        axes.plot(
+            row.observed,
+            y,
+            "o",
+            markerfacecolor="white",
+            markeredgecolor=BLACK,
+            markeredgewidth=1.4,
+            markersize=7,
+            zorder=2.5,
+        )
         return
     axes.plot(row.observed, y, "X", color=VERMILION, markeredgecolor="white", markersize=9, zorder=4)
     right = row.observed > row.upper
@@ -479,10 +515,31 @@ def _draw_interval(axes: Axes, row: _Row, y: float) -> None:
 def _observed_legend(figure: Figure, missed: bool) -> None:
     handles = [
         Line2D([], [], color=BLUE, marker="o", markersize=4.5, linewidth=3, label="predicted, 90 % interval"),
-        Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor=BLACK, markeredgewidth=1.4, markersize=7, label="observed, inside"),
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker="o",
+            markerfacecolor="white",
+            markeredgecolor=BLACK,
+            markeredgewidth=1.4,
+            markersize=7,
+            label="observed, inside",
+        ),
     ]
     if missed:
-        handles.append(Line2D([], [], linestyle="", marker="X", color=VERMILION, markeredgecolor="white", markersize=9, label="observed, missed"))
+        handles.append(
+            Line2D(
+                [],
+                [],
+                linestyle="",
+                marker="X",
+                color=VERMILION,
+                markeredgecolor="white",
+                markersize=9,
+                label="observed, missed",
+            )
+        )
     figure.legend(handles=handles, loc="outside lower center", ncols=1 if figure.get_figwidth() < _NARROW else 3)
 
 
@@ -559,7 +616,9 @@ def _place_labels(axes: Axes, rows: pd.DataFrame, all_rows: pd.DataFrame, texts:
             fontsize=size,
             linespacing=1.05,
             color="#222222",
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4} if radius > 13 else None,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4}
+            if radius > 13
+            else None,
             zorder=5,
         )
         label.set_parse_math(False)
@@ -570,4 +629,3 @@ def _overlap(one: Bbox, other: Bbox) -> float:
     width = min(one.x1, other.x1) - max(one.x0, other.x0)
     height = min(one.y1, other.y1) - max(one.y0, other.y0)
     return width * height if width > 0 and height > 0 else 0.0
-

@@ -133,9 +133,7 @@ def _content(
         "verdict": _verdict(compared),
         "sweeps": [_sweep(one) for one in sweeps],
         "sweep_fault": sweep_fault,
-        "checks": [
-            {"result": result, "table": tables.check_table(result.name, result.table)} for result in checks
-        ],
+        "checks": [{"result": result, "table": tables.check_table(result.name, result.table)} for result in checks],
         "learned": None if learned is None else _learned_section(learned, spec),
         "data": tables.samplers_table(data),
         "provenance": _provenance(fit),
@@ -211,9 +209,7 @@ def _no_cost(pred: xr.Dataset, spec: ModelSpec) -> str:
         return ""
     reasons = pred.attrs.get("absent", "no reason was recorded")
     mine = [part for part in reasons.split("; ") if part.startswith(f"{cost}:")]
-    return (
-        f"These predictions hold no {cost} ({'; '.join(mine) or reasons}), so options are compared by success alone."
-    )
+    return f"These predictions hold no {cost} ({'; '.join(mine) or reasons}), so options are compared by success alone."
 
 
 def _decision(decision: Decision, pred: xr.Dataset, spec: ModelSpec) -> dict[str, Any]:
@@ -225,8 +221,7 @@ def _decision(decision: Decision, pred: xr.Dataset, spec: ModelSpec) -> dict[str
             figures.success_against_cost,
             f"Predicted success against cost on {decision.benchmark}. Bars are 90 % intervals in both directions; "
             "labels are the numbers of the table above; the grey line joins the options that no other beats in both "
-            "means."
-            + (" Pale points are options that the table leaves out." if shown.note else ""),
+            "means." + (" Pale points are options that the table leaves out." if shown.note else ""),
             figures.say_success_against_cost(options, cost=query.cost),
             options,
             cost=query.cost,

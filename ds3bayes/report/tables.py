@@ -239,8 +239,7 @@ def _enough(pred: xr.Dataset, options: pd.DataFrame, query: Query) -> str:
     if good.empty:
         near = options.loc[options["p_reach"].idxmax()]
         return (
-            f"No option reaches {target}; the nearest is {near['option']}, with probability "
-            f"{chance(near['p_reach'])}."
+            f"No option reaches {target}; the nearest is {near['option']}, with probability {chance(near['p_reach'])}."
         )
     first = good.loc[good["cost"].idxmin()]
     row = options[(options["model"] == first["model"]) & (options["strategy"] == first["strategy"])].iloc[0]

@@ -141,9 +141,7 @@ class _Reader:
     def unquote(self, quoted: str, begin: int) -> str:
         body = quoted[1:-1]
         if quoted[0] == "'":
-            body = re.sub(
-                r"\\.|\"", lambda m: {"\\'": "'", '"': '\\"'}.get(m.group(), m.group()), body, flags=re.S
-            )
+            body = re.sub(r"\\.|\"", lambda m: {"\\'": "'", '"': '\\"'}.get(m.group(), m.group()), body, flags=re.S)
         try:
             return json.loads(f'"{body}"', strict=False)
         except ValueError:

@@ -65,13 +65,9 @@ class Majority(AttemptStrategy):
             return []
         if not isinstance(shares, tuple) or not shares:
             return [f"wrong_shares must be a list of at least one number, got {shares!r}"]
-        found = [
-            fault for i, share in enumerate(shares) for fault in check_share(f"wrong_shares[{i}]", share)
-        ]
+        found = [fault for i, share in enumerate(shares) for fault in check_share(f"wrong_shares[{i}]", share)]
         if not found and abs(math.fsum(shares) - 1.0) > 1e-9:
-            found.append(
-                f"wrong_shares must sum to 1, got {list(shares)} with the sum {math.fsum(shares):.10g}"
-            )
+            found.append(f"wrong_shares must sum to 1, got {list(shares)} with the sum {math.fsum(shares):.10g}")
         if not found:
             object.__setattr__(self, "wrong_shares", tuple(float(share) for share in shares))
         return found
@@ -88,9 +84,7 @@ class Majority(AttemptStrategy):
                 "or answer counts (column wrong_answer_counts) in the evaluations, from which it is learned"
             )
         if isinstance(concentration, Variable):
-            raise InputError(
-                f"{self}: concentration must be an array of numbers, got the tensor {concentration}"
-            )
+            raise InputError(f"{self}: concentration must be an array of numbers, got the tensor {concentration}")
         return plurality_weights_partition(self.n, concentration)
 
     def answer(self, q: Any, concentration: Any = None) -> Any:

@@ -28,9 +28,7 @@ def _compiled(
     ]
     result = function(*inputs, **{name: value for name, _, value in static})
     outputs = (
-        [pt.as_tensor_variable(part) for part in result]
-        if isinstance(result, tuple)
-        else pt.as_tensor_variable(result)
+        [pt.as_tensor_variable(part) for part in result] if isinstance(result, tuple) else pt.as_tensor_variable(result)
     )
     compiled = pytensor.function(inputs, outputs, mode=MODE, on_unused_input="ignore")
     compiled.trust_input = True

@@ -139,9 +139,7 @@ def truncated(K: Any, m: Any, r: Any, h: Any) -> Any:
     uncommitted = pt.exp(count * pt.log1p(-pt.switch(certain, 0.5, h)))
     # The chance to idle given no commitment, from 1 - (r + h) so that it is exactly 0 when r + h = 1.
     idle = (1.0 - (r + h)) / pt.switch(certain, 1.0, 1.0 - h)
-    value = pt.switch(
-        endless, pt.switch(pt.gt(h, 0.0), 0.0, _late(K, m, idle)), uncommitted * _late(K, m, idle)
-    )
+    value = pt.switch(endless, pt.switch(pt.gt(h, 0.0), 0.0, _late(K, m, idle)), uncommitted * _late(K, m, idle))
     return pt.switch(certain, pt.switch(pt.gt(K, 0.0), 0.0, 1.0), value)
 
 

@@ -461,9 +461,7 @@ def tree_levels(rho: Any, levels: int, b: int, w: int, discrimination: Any) -> A
             possible = found <= tried
             misses = np.where(possible, tried - found, 0.0)
             log_count = gammaln(tried + 1.0) - gammaln(found + 1.0) - gammaln(misses + 1.0)
-            body = pt.switch(
-                possible, pt.exp(log_count + found * pt.log(safe) + misses * pt.log1p(-safe)), 0.0
-            )
+            body = pt.switch(possible, pt.exp(log_count + found * pt.log(safe) + misses * pt.log1p(-safe)), 0.0)
             none = np.where(found == 0.0, 1.0, 0.0) + rho_matrix * (
                 np.where(found == 1.0, tried, 0.0) - np.where(found == 0.0, tried, 0.0)
             )
@@ -474,17 +472,13 @@ def tree_levels(rho: Any, levels: int, b: int, w: int, discrimination: Any) -> A
             proposals = pt.switch(inside[..., None, None], body, edge)
             transition = pt.matmul(proposals, _selection(b * before, now, d))
         # The root is right, so the first level starts from the last row.
-        state = (
-            transition[..., -1, :] if level == 0 else pt.matmul(state[..., None, :], transition)[..., 0, :]
-        )
+        state = transition[..., -1, :] if level == 0 else pt.matmul(state[..., None, :], transition)[..., 0, :]
         shares.append((state * (np.arange(now + 1) / now)).sum(axis=-1))
         before = now
     return pt.stack(shares, axis=-1)
 
 
-def tree_outputs(
-    rho: Any, path_length: Any, b: int, w: int, discrimination: Any, max_levels: int | None = None
-) -> Any:
+def tree_outputs(rho: Any, path_length: Any, b: int, w: int, discrimination: Any, max_levels: int | None = None) -> Any:
     """Return the expected share of kept states that are right after a tree search of m levels.
 
     At each level every kept state proposes b candidates. A candidate of a right state is right with
@@ -529,9 +523,7 @@ def tree_outputs(
     if isinstance(path_length, int | np.integer) and path_length >= 1:
         return tree_levels(rho, int(path_length), b, w, discrimination)[..., -1]
     if max_levels is None:
-        raise ValueError(
-            f"with w > 1 give path_length as an int of at least 1, or max_levels; got {path_length!r}"
-        )
+        raise ValueError(f"with w > 1 give path_length as an int of at least 1, or max_levels; got {path_length!r}")
     shares = tree_levels(rho, max_levels, b, w, discrimination)
     m = pt.expand_dims(as_float(path_length), -1)
     levels = np.arange(1, max_levels + 1, dtype=float)

@@ -37,9 +37,7 @@ def rows_of(keys: dict[Any, list[tuple[bool, int]]], split: bool) -> pd.DataFram
             rows += [cell | {"attempts": 1, "successes": int(s), "completion_tokens": t} for s, t in attempts]
         else:
             successes, tokens = (sum(values) for values in zip(*attempts, strict=True))
-            rows.append(
-                cell | {"attempts": len(attempts), "successes": successes, "completion_tokens": tokens}
-            )
+            rows.append(cell | {"attempts": len(attempts), "successes": successes, "completion_tokens": tokens})
     return pd.DataFrame(rows)
 
 
@@ -53,9 +51,7 @@ def test_order_of_rows_and_columns_does_not_matter(keys: dict[Any, Any], seed: i
     for split in (False, True):
         frame = rows_of(keys, split)
         evals = read_evals(frame)
-        shuffled = read_evals(
-            frame.sample(frac=1, random_state=seed).sample(frac=1, axis=1, random_state=seed)
-        )
+        shuffled = read_evals(frame.sample(frac=1, random_state=seed).sample(frac=1, axis=1, random_state=seed))
         same(evals, shuffled)
         assert evals.attrs["data_sha256"] == shuffled.attrs["data_sha256"]
 
@@ -96,9 +92,7 @@ junk = st.one_of(
     st.floats(),
     st.text(max_size=5),
     st.text(st.characters(categories=["Cs", "Nd", "Lu"]), max_size=3),
-    st.sampled_from(
-        [*strategy_names(), "1", "2", "-1", "nan", "inf", "1e400", "3|1", "|", pd.NA, pd.NaT, b"x"]
-    ),
+    st.sampled_from([*strategy_names(), "1", "2", "-1", "nan", "inf", "1e400", "3|1", "|", pd.NA, pd.NaT, b"x"]),
     st.complex_numbers(),
     st.datetimes(),
     st.timedeltas(),
@@ -218,9 +212,7 @@ pieces = st.sampled_from(
 @settings(deadline=None, max_examples=200)
 @given(st.one_of(st.text(max_size=12), st.lists(pieces, max_size=7).map(" ".join)))
 def test_no_condition_ends_in_anything_else_either(query: str) -> None:
-    evals = read_evals(
-        rows_of({("m", "b", "t", "", None): [(True, 3)], ("m", "b", "u", "", 1): [(False, 4)]}, False)
-    )
+    evals = read_evals(rows_of({("m", "b", "t", "", None): [(True, 3)], ("m", "b", "u", "", 1): [(False, 4)]}, False))
     try:
         chosen = select(evals, query)
     except InputError:

@@ -259,9 +259,7 @@ def test_a_fault_is_named(columns: dict[str, Any], parts: list[str]) -> None:
 
 def test_conflicting_steps_of_one_task() -> None:
     frame = table(task=["t", "t"], effort=["low", "high"], steps=[3, 4])
-    assert "row 2, column 'steps': got 4, but row 1, column 'steps': got 3 for the same task" in message(
-        frame
-    )
+    assert "row 2, column 'steps': got 4, but row 1, column 'steps': got 3 for the same task" in message(frame)
 
 
 def test_columns_of_dates_are_no_numbers() -> None:
@@ -276,10 +274,7 @@ def test_mean_tokens_of_no_attempts() -> None:
 
 def test_repeated_rows() -> None:
     different = message(table(task=["t", "t"]))
-    assert (
-        "row 2: the same model, benchmark, task, strategy and parameters as row 1 but other successes"
-        in different
-    )
+    assert "row 2: the same model, benchmark, task, strategy and parameters as row 1 but other successes" in different
     assert "rows must be distinct, except per-attempt rows (attempts = 1)" in different
     assert "and the same values" in message(table(task=["t", "t"], successes=[3, 3]))
     # One sample said or unsaid is one setting.

@@ -50,8 +50,6 @@ def test_misspelt_headers_are_recognised(header: str, column: str) -> None:
     assert misspelt(header, tuple(COLUMN)) == column
 
 
-@pytest.mark.parametrize(
-    "header", ["notes", "seed", "temperature", "run_id", "date", "epoch", "", "-", "comment"]
-)
+@pytest.mark.parametrize("header", ["notes", "seed", "temperature", "run_id", "date", "epoch", "", "-", "comment"])
 def test_other_headers_are_left_alone(header: str) -> None:
     assert misspelt(header, tuple(COLUMN)) == ""

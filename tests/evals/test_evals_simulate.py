@@ -30,11 +30,7 @@ def chances(r: float, h: float, m: int, budget: int) -> tuple[float, float]:
     """Return P(solved) and P(truncated), by the closed forms of the path."""
     s = r + h
     solved = (r / s) ** m * betainc(m, budget - m + 1, s) if budget >= m else 0.0
-    cut = (
-        (1 - h) ** budget * (1 - betainc(m, budget - m + 1, r / (1 - h)))
-        if budget >= m
-        else (1 - h) ** budget
-    )
+    cut = (1 - h) ** budget * (1 - betainc(m, budget - m + 1, r / (1 - h))) if budget >= m else (1 - h) ** budget
     return float(solved), float(cut)
 
 
@@ -97,9 +93,9 @@ def test_bad_walks() -> None:
 def test_restaurant_seats_by_its_law() -> None:
     # Chance that n customers share one table: product of i / (a + i); mean tables: sum of a / (a + i).
     groups, customers, concentration = 20_000, 4, 0.7
-    seats = _restaurant(
-        np.random.default_rng(1), np.tile(np.arange(groups), customers), concentration, groups
-    ).reshape(customers, groups)
+    seats = _restaurant(np.random.default_rng(1), np.tile(np.arange(groups), customers), concentration, groups).reshape(
+        customers, groups
+    )
     tables = np.array([len(set(column)) for column in seats.T])
     later = np.arange(1, customers)
     one = np.prod(later / (concentration + later))

@@ -10,7 +10,19 @@ from scipy.stats import binom
 from ds3bayes.generative.grid import Grid, LogLikelihood, difficulty_grid, success_grid
 from ds3bayes.strategies import BestOfN, PassPower
 
-CELLS = [(1, 0), (1, 1), (8, 0), (8, 3), (8, 8), (100, 1), (100, 50), (1000, 500), (10_000, 0), (10_000, 2500), (10_000, 9990)]
+CELLS = [
+    (1, 0),
+    (1, 1),
+    (8, 0),
+    (8, 3),
+    (8, 8),
+    (100, 1),
+    (100, 50),
+    (1000, 500),
+    (10_000, 0),
+    (10_000, 2500),
+    (10_000, 9990),
+]
 
 
 def likelihood(n: int, c: int):

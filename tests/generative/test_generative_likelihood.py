@@ -381,7 +381,12 @@ def total_log_likelihood(frame: pd.DataFrame, seed: int = 3) -> float:
         prior = spec.prior(one.name)
         labels = model.coords[DEFAULTS[one.name][1]]
         values.append(
-            np.array([prior.draw((1,), np.random.default_rng([seed, *f"{one.name} {label}".encode()]))[0] for label in labels])
+            np.array(
+                [
+                    prior.draw((1,), np.random.default_rng([seed, *f"{one.name} {label}".encode()]))[0]
+                    for label in labels
+                ]
+            )
         )
     function = pytensor.function(variables, sum(model.potentials), mode=MODE, on_unused_input="ignore")
     return float(function(*values))

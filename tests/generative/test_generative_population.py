@@ -40,9 +40,7 @@ def test_no_skew_is_the_normal_law():
     np.testing.assert_allclose(evaluate(split_normal_logp, x, 0.0), -0.5 * x**2, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("location", "spread", "length"), [(1.0, 0.8, 4.0), (-0.5, 1.5, 0.5), (3.0, 2.0, 12.0)]
-)
+@pytest.mark.parametrize(("location", "spread", "length"), [(1.0, 0.8, 4.0), (-0.5, 1.5, 0.5), (3.0, 2.0, 12.0)])
 def test_path_law_enumerates_path_lengths(location, spread, length):
     x = np.linspace(-12.0, 8.0, 81)
 

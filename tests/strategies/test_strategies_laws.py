@@ -101,9 +101,7 @@ def test_vote_with_learned_agreement():
     q = np.array([[0.3, 0.6], [0.3, 0.6]])
     got = Majority(n=6).answer_array(q, alpha)
     weights = selectors.plurality_weights_partition(6, alpha[:, 0])
-    wanted = [
-        [(binom.pmf(np.arange(7), 6, p) * w).sum() for p in row] for row, w in zip(q, weights, strict=True)
-    ]
+    wanted = [[(binom.pmf(np.arange(7), 6, p) * w).sum() for p in row] for row, w in zip(q, weights, strict=True)]
     np.testing.assert_allclose(got, wanted, rtol=1e-12)
     assert got[1, 0] > got[0, 0]
     np.testing.assert_allclose(evaluate(_vote, q), Majority(n=6).answer_array(q, 0.2), rtol=1e-14)
@@ -115,9 +113,7 @@ def _vote(q):
 
 def test_stated_shares_come_before_learned_ones():
     strategy = Majority(n=5, wrong_shares=(0.6, 0.4))
-    np.testing.assert_array_equal(
-        strategy.answer_array(Q, np.array([[1.0], [2.0]])), strategy.answer_array(Q)
-    )
+    np.testing.assert_array_equal(strategy.answer_array(Q, np.array([[1.0], [2.0]])), strategy.answer_array(Q))
 
 
 def test_vote_without_shares_says_what_is_needed():
@@ -175,9 +171,7 @@ def test_a_strategy_from_outside():
         needed: int = 1
 
         def selector_faults(self) -> list[str]:
-            return (
-                [] if 1 <= self.needed <= self.n else [f"needed must lie in 1..{self.n}, got {self.needed}"]
-            )
+            return [] if 1 <= self.needed <= self.n else [f"needed must lie in 1..{self.n}, got {self.needed}"]
 
         def answer(self, q: Any, concentration: Any = None) -> Any:
             return selectors.bernstein(q, selectors.at_least(self.n, self.needed))

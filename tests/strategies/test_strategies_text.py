@@ -21,11 +21,7 @@ from ds3bayes.strategies import (
 QUICK = settings(max_examples=150, deadline=None, database=None)
 
 wholes = st.integers(1, 10**9)
-efforts = (
-    st.none()
-    | st.text(min_size=1, max_size=12)
-    | st.sampled_from(["high", "inf", "nan", "1e3", "inf-x", "a.b"])
-)
+efforts = st.none() | st.text(min_size=1, max_size=12) | st.sampled_from(["high", "inf", "nan", "1e3", "inf-x", "a.b"])
 common = {"effort": efforts, "budget_tokens": st.none() | wholes}
 attempts = {**common, "n": wholes, "sampler": st.sampled_from(["cot", "direct"])}
 verifiers = st.floats(0.0, math.inf, allow_nan=False).map(Verifier)

@@ -23,9 +23,7 @@ def test_equal_flops_asymptotes():
     share = evaluate(cost.equal_flops_tree_tokens, 1e3, 1e16, 96, 12288, 200, 16, 25) / 1e3
     assert share == pytest.approx(1 / 16, rel=1e-4)
     # Without branching nearly the whole budget is one chain.
-    assert evaluate(cost.equal_flops_tree_tokens, 1e4, 1e10, 96, 12288, 200, 1, 25) == pytest.approx(
-        1e4, rel=1e-6
-    )
+    assert evaluate(cost.equal_flops_tree_tokens, 1e4, 1e10, 96, 12288, 200, 1, 25) == pytest.approx(1e4, rel=1e-6)
 
 
 @pytest.mark.parametrize("case", GOLDEN["parallel_latency_steps"], ids=lambda c: f"n{c['N']}")

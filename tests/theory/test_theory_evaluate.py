@@ -41,9 +41,7 @@ def test_static_values_are_told_apart_by_type():
     assert evaluate(_scaled, 3, factor=2.0).dtype == np.float64
 
 
-@pytest.mark.parametrize(
-    "shapes", [((50, 30), (50, 1)), ((30,), (50, 1)), ((1, 200), (3, 1)), ((7, 1, 9), (5, 1))]
-)
+@pytest.mark.parametrize("shapes", [((50, 30), (50, 1)), ((30,), (50, 1)), ((1, 200), (3, 1)), ((7, 1, 9), (5, 1))])
 def test_blocks_equal_the_whole(shapes):
     rng = np.random.default_rng(1)
     q = rng.uniform(size=shapes[0])

@@ -181,9 +181,7 @@ def test_gradients_equal_differences(function, wrt):
 @pytest.mark.parametrize("values", [(10.5, 3.25, 0.2, 0.02), (40.0, 20.5, 1e-20, 0.0)])
 def test_gradient_in_a_real_path_length(values):
     K, m, r, h = values
-    slope = (
-        evaluate(path.log_solved, K, m + 1e-5, r, h) - evaluate(path.log_solved, K, m - 1e-5, r, h)
-    ) / 2e-5
+    slope = (evaluate(path.log_solved, K, m + 1e-5, r, h) - evaluate(path.log_solved, K, m - 1e-5, r, h)) / 2e-5
     assert gradient(path.log_solved, values, 1) == pytest.approx(float(slope), rel=1e-6)
 
 
@@ -221,7 +219,7 @@ def test_binomial_dual_gradient(r, wrt):
     slope = gradient(lambda p: path.binomial_dual(survival, 3, p), (r,), 0)
     side = 1e-6 if r == 0.0 else 0.0
     high, low = (r + 1e-6 if r < 1 else 1.0), (r - 1e-6 if r > 0 else 0.0)
-    difference = (
-        evaluate(path.binomial_dual, survival, 3, high) - evaluate(path.binomial_dual, survival, 3, low)
-    ) / (high - low)
+    difference = (evaluate(path.binomial_dual, survival, 3, high) - evaluate(path.binomial_dual, survival, 3, low)) / (
+        high - low
+    )
     assert slope == pytest.approx(float(difference), rel=1e-5, abs=1e-5 + side)

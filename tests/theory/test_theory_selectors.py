@@ -97,9 +97,7 @@ def test_closed_forms_are_bernstein_polynomials(q, n):
     pairs = [(selectors.any_right, selectors.at_least(n, 1)), (selectors.all_right, selectors.at_least(n, n))]
     for function, weights in pairs:
         closed = float(evaluate(function, q, n))
-        assert float(evaluate(selectors.bernstein, q, weights)) == pytest.approx(
-            closed, rel=1e-11, abs=1e-290
-        )
+        assert float(evaluate(selectors.bernstein, q, weights)) == pytest.approx(closed, rel=1e-11, abs=1e-290)
 
 
 @QUICK
@@ -203,9 +201,7 @@ def counted_plurality(n, shares):
 @pytest.mark.parametrize("shares", [[1.0], [0.7, 0.3], [0.5, 0.25, 0.25], [0.6, 0.4, 0.0]])
 @pytest.mark.parametrize("n", [1, 2, 3, 6])
 def test_plurality_by_enumeration(n, shares):
-    np.testing.assert_allclose(
-        selectors.plurality_weights(n, shares), counted_plurality(n, shares), rtol=1e-12
-    )
+    np.testing.assert_allclose(selectors.plurality_weights(n, shares), counted_plurality(n, shares), rtol=1e-12)
 
 
 @QUICK
@@ -215,9 +211,7 @@ def test_plurality_ignores_the_order_of_wrong_answers(shares, n, random):
     weights = selectors.plurality_weights(n, shares)
     mixed = shares.tolist()
     random.shuffle(mixed)
-    np.testing.assert_allclose(
-        selectors.plurality_weights(n, np.array(mixed)), weights, rtol=1e-9, atol=1e-15
-    )
+    np.testing.assert_allclose(selectors.plurality_weights(n, np.array(mixed)), weights, rtol=1e-9, atol=1e-15)
     assert weights[0] == 0.0
     assert weights[-1] == 1.0
     assert np.all((weights >= 0) & (weights <= 1 + 1e-12))
@@ -315,9 +309,7 @@ def test_partition_weights_of_many_votes():
 def test_partition_weights_in_blocks_and_empty():
     alpha = np.geomspace(0.01, 100, 600)
     whole = selectors.plurality_weights_partition(120, alpha)
-    np.testing.assert_allclose(
-        selectors.plurality_weights_partition(120, alpha[[0, 599]]), whole[[0, 599]], rtol=1e-13
-    )
+    np.testing.assert_allclose(selectors.plurality_weights_partition(120, alpha[[0, 599]]), whole[[0, 599]], rtol=1e-13)
     assert selectors.plurality_weights_partition(4, np.zeros((0, 3))).shape == (0, 3, 5)
 
 

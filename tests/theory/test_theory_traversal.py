@@ -84,12 +84,8 @@ def test_gradient_equals_differences():
     value = absorbed_within(*path_matrices(4, r, h), np.eye(4)[0], 21).expected_steps
     both = pytensor.function([r, h], [value, *pytensor.grad(value, [r, h])], mode=Mode("py", "merge"))
     _, by_r, by_h = both(0.2, 0.05)
-    assert by_r == pytest.approx(
-        float(both(0.2 + 1e-6, 0.05)[0] - both(0.2 - 1e-6, 0.05)[0]) / 2e-6, rel=1e-7
-    )
-    assert by_h == pytest.approx(
-        float(both(0.2, 0.05 + 1e-6)[0] - both(0.2, 0.05 - 1e-6)[0]) / 2e-6, rel=1e-7
-    )
+    assert by_r == pytest.approx(float(both(0.2 + 1e-6, 0.05)[0] - both(0.2 - 1e-6, 0.05)[0]) / 2e-6, rel=1e-7)
+    assert by_h == pytest.approx(float(both(0.2, 0.05 + 1e-6)[0] - both(0.2, 0.05 - 1e-6)[0]) / 2e-6, rel=1e-7)
 
 
 def test_refuses_impossible_sizes():

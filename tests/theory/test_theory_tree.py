@@ -113,9 +113,7 @@ def test_batches_of_tasks_and_draws():
     d = np.array([[0.0], [1.0], [2.0], [np.inf]])
     whole = evaluate(outputs, rho, d, m=3, b=2, w=3)
     for i, j in np.ndindex(rho.shape):
-        assert whole[i, j] == pytest.approx(
-            float(evaluate(outputs, rho[i, j], d[i, 0], m=3, b=2, w=3)), rel=1e-12
-        )
+        assert whole[i, j] == pytest.approx(float(evaluate(outputs, rho[i, j], d[i, 0], m=3, b=2, w=3)), rel=1e-12)
     np.testing.assert_array_equal(evaluate(outputs, rho, d, m=3, b=2, w=3, core=(0, 0), block=3), whole)
 
 
@@ -139,12 +137,8 @@ def test_gradients_equal_differences(m, b, w):
     value = selectors.tree_outputs(rho, m, b, w, d)
     both = pytensor.function([rho, d], [value, *pytensor.grad(value, [rho, d])], mode=Mode("py", "merge"))
     _, by_rho, by_d = both(0.4, 1.1)
-    assert by_rho == pytest.approx(
-        float(both(0.4 + 1e-5, 1.1)[0] - both(0.4 - 1e-5, 1.1)[0]) / 2e-5, rel=1e-7
-    )
-    assert by_d == pytest.approx(
-        float(both(0.4, 1.1 + 1e-5)[0] - both(0.4, 1.1 - 1e-5)[0]) / 2e-5, rel=1e-7, abs=1e-10
-    )
+    assert by_rho == pytest.approx(float(both(0.4 + 1e-5, 1.1)[0] - both(0.4 - 1e-5, 1.1)[0]) / 2e-5, rel=1e-7)
+    assert by_d == pytest.approx(float(both(0.4, 1.1 + 1e-5)[0] - both(0.4, 1.1 - 1e-5)[0]) / 2e-5, rel=1e-7, abs=1e-10)
     assert np.all(np.isfinite([both(x, s) for x in (0.0, 0.4, 1.0) for s in (0.0, 45.0)]))
 
 

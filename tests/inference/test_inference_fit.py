@@ -1,0 +1,325 @@
+"""Fits: what they hold, what checks say of them, and whether they recover what data were drawn from."""
+
+import json
+import warnings
+
+import arviz as az
+import numpy as np
+import nutpie
+import pandas as pd
+import pymc as pm
+import pytest
+import xarray as xr
+from scipy import stats
+
+import ds3bayes as ds3
+from ds3bayes.generative.build import assemble, coordinates, task_log_likelihood, used
+from ds3bayes.generative.design import make_design
+from ds3bayes.generative.priors import DEFAULTS
+from ds3bayes.generative.terms import block_terms
+from ds3bayes.inference.checks import convergence
+from ds3bayes.inference.fit import design_of, evals_of, prior_draws, spec_of
+
+FITS = ["game24_fit", "simulated_fit"]
+
+
+@pytest.fixture(params=FITS)
+def any_fit(request) -> xr.DataTree:
+    return request.getfixturevalue(request.param)
+
+
+# --- contents -----------------------------------------------------------------------------------------------
+
+
+def test_groups_and_dims(any_fit):
+    wanted = {"posterior", "sample_stats", "prior", "log_likelihood", "task_effects", "observed_data", "constant_data"}
+    assert set(any_fit.children) == wanted
+    posterior = any_fit["posterior"]
+    assert (posterior.sizes["chain"], posterior.sizes["draw"]) == (2, 150)
+    for name, variable in posterior.data_vars.items():
+        assert variable.dims[:2] == ("chain", "draw")
+        assert len(variable.dims) == 3, name
+        assert not any(dim.endswith(("_dim_0", "_0")) for dim in variable.dims)
+        if name in DEFAULTS:
+            assert variable.dims[2] == DEFAULTS[name][1]
+        assert np.isfinite(variable).all()
+    assert set(any_fit["prior"].data_vars) <= set(posterior.data_vars)
+    for name in any_fit["prior"].data_vars:
+        dim = DEFAULTS[name][1]
+        assert list(any_fit["prior"][dim].values) == list(posterior[dim].values)
+    assert any_fit["log_likelihood"]["tasks"].dims == ("chain", "draw", "task")
+    assert any_fit["task_effects"]["logit_success"].dims == ("chain", "draw", "cell")
+    for name in ("logit_success", "reachable", "easiness"):
+        assert np.isfinite(any_fit["task_effects"][name]).all()
+    assert set(np.unique(any_fit["task_effects"]["reachable"])) <= {0, 1}
+
+
+def test_attributes_say_how_it_was_made(game24_fit, game24_spec, game24_evals):
+    attrs = game24_fit.attrs
+    assert attrs["model_id"] == game24_spec.model_id
+    assert attrs["seed"] == 1
+    assert attrs["data_sha256"] == game24_evals.attrs["data_sha256"]
+    assert {"ds3bayes", "pymc", "nutpie", "arviz"} <= set(json.loads(attrs["versions"]))
+    assert spec_of(game24_fit) == game24_spec
+    evals, held = evals_of(game24_fit)
+    assert held.sum() == 80
+    np.testing.assert_array_equal(evals["successes"], game24_evals["successes"])
+
+
+def test_held_out_rows_are_not_in_the_design(game24_fit):
+    (block,) = design_of(game24_fit).blocks
+    tree = [design_of(game24_fit).arms[arm].is_tree for arm in block.arms].index(True)
+    assert (block.attempts[:, tree] > 0).sum() == 20
+    assert (block.attempts[:, 1 - tree if tree < 2 else 0] > 0).sum() == 100
+
+
+def test_pointwise_log_likelihood_sums_to_the_models(simulated_fit):
+    design, spec = design_of(simulated_fit), spec_of(simulated_fit)
+    model = assemble(spec, design)
+    potential = next(one for one in model.potentials if one.name == "tasks_0")
+    import pytensor
+
+    from ds3bayes.theory.evaluate import MODE
+
+    function = pytensor.function(model.free_RVs, potential, mode=MODE, on_unused_input="ignore")
+    pointwise = simulated_fit["log_likelihood"]["tasks"]
+    for draw in (0, 77):
+        at = simulated_fit["posterior"].to_dataset().isel(chain=1, draw=draw)
+        total = float(function(*[at[one.name].values for one in model.free_RVs]))
+        assert float(pointwise.isel(chain=1, draw=draw).sum()) == pytest.approx(total, rel=1e-10)
+
+
+def test_leave_one_out_runs(any_fit):
+    with warnings.catch_warnings():
+        # High Pareto k of short chains.
+        warnings.simplefilter("ignore", UserWarning)
+        loo = az.loo(any_fit, var_name="tasks", pointwise=True)
+    assert np.isfinite(loo.elpd)
+    assert loo.n_data_points == any_fit["log_likelihood"].sizes["task"]
+
+
+def test_prior_draws_follow_the_spec():
+    evals = ds3.simulate(tasks=4, attempts=3, seed=0).evals
+    spec = ds3.ModelSpec.from_dict({"priors": {"location": {"family": "Normal", "mu": 5.0, "sigma": 0.1}}})
+    drawn = prior_draws(make_design(evals, spec), spec, seed=0, draws=2000)["location"].values
+    assert abs(drawn.mean() - 5.0) < 4.5 * 0.1 / np.sqrt(2000)
+
+
+@pytest.mark.parametrize("name", ["draws", "tune", "chains"])
+def test_sampling_is_checked_before_compiling(simulation, monkeypatch, name):
+    monkeypatch.setattr(nutpie, "compile_pymc_model", lambda *_, **__: pytest.fail("compiled"))
+    with pytest.raises(ds3.InputError, match=f"{name} must be at least 1, got 0"):
+        ds3.fit(simulation.evals, **{name: 0}, progress=False)
+
+
+def test_data_are_checked_before_compiling(monkeypatch):
+    monkeypatch.setattr(nutpie, "compile_pymc_model", lambda *_, **__: pytest.fail("compiled"))
+    row = {"model": "m", "benchmark": "b", "task": "t", "strategy": "cot", "attempts": 4, "successes": 2}
+
+    def refused(rows, said, **spec):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            evals = ds3.read_evals(pd.DataFrame(rows))
+        with pytest.raises(ds3.InputError, match=said):
+            ds3.fit(evals, ds3.ModelSpec.from_dict(spec), progress=False)
+
+    refused([row | {"strategy": "tot", "branching": 5}], "tree search needs one known path length")
+    refused([row | {"strategy": "beam", "n_samples": 4}], "no success law")
+    refused([row | {"strategy": "best_of_n", "n_samples": 4, "verifier": "prm"}], "verifier 'prm'")
+    refused([row], "no rows are left", holdout=[{}])
+    refused([row, row | {"strategy": "direct"}], "'path' is for one arm per task", population={"family": "path"})
+    refused([row | {"model": "model-a"}], "Did you mean 'model-a'", costs={"model_a": {"output_usd": 1.0}})
+    aggregate = {k: v for k, v in row.items() if k != "task"} | {"tasks": 4}
+    refused([aggregate], "no task")
+    refused([row | {"tokens_mean": 20.0, "steps": 2}], "tokens_per_step = 15", tokens={"tokens_per_step": 15.0})
+
+
+# --- checks -------------------------------------------------------------------------------------------------
+
+
+def test_checks_say_sentences(any_fit):
+    results = ds3.check(any_fit)
+    assert [result.name for result in results] == [
+        "convergence",
+        "posterior prediction",
+        "leave one task out",
+        "what was learned",
+    ]
+    for result in results:
+        assert isinstance(result, ds3.CheckResult)
+        assert isinstance(result.passed, bool)
+        assert len(result.sentence.split()) > 5
+        assert len(result.table) > 0
+        assert str(result).startswith("pass" if result.passed else "FAIL")
+        assert result.name in str(result)
+
+
+def test_short_chains_are_found_out(simulated_fit):
+    outcome = convergence(simulated_fit)
+    assert not outcome.passed
+    assert "effective draws" in outcome.sentence
+    assert "raise draws" in outcome.sentence
+
+
+def changed(fit: xr.DataTree, **variables) -> xr.DataTree:
+    """Return a copy of a fit with some posterior variables replaced."""
+    copy = fit.copy(deep=True)
+    posterior = copy["posterior"].to_dataset()
+    copy["posterior"] = xr.DataTree(posterior.assign(**{k: (posterior[k].dims, v) for k, v in variables.items()}))
+    return copy
+
+
+def test_faults_of_chains_are_named(simulated_fit):
+    shape = simulated_fit["posterior"]["location"].shape
+    apart = np.random.default_rng(0).standard_normal(shape) + np.array([0.0, 5.0])[:, None, None]
+    outcome = convergence(changed(simulated_fit, location=apart))
+    assert not outcome.passed
+    assert "chains disagree" in outcome.sentence
+    assert "location[" in outcome.sentence
+    copy = simulated_fit.copy(deep=True)
+    copy["sample_stats"]["diverging"][0, :3] = True
+    assert "3 draws diverged" in convergence(copy).sentence
+
+
+def test_a_wrong_population_fails_posterior_prediction(simulated_fit):
+    # Draws of the same fit, moved by 3 on the logit: fresh tasks are solved far too often.
+    moved = changed(simulated_fit, location=simulated_fit["posterior"]["location"].values + 3.0)
+    outcome = next(result for result in ds3.check(moved) if result.name == "posterior prediction")
+    assert not outcome.passed
+    assert "solved attempts" in outcome.sentence
+    kept = next(result for result in ds3.check(simulated_fit) if result.name == "posterior prediction")
+    assert kept.passed
+
+
+# --- recovery -----------------------------------------------------------------------------------------------
+
+
+def test_truth_is_recovered(simulated_fit, simulation):
+    z = stats.norm.ppf(0.999)
+    truth = {"location": float(simulation.truth["location"][0]), "spread": float(simulation.truth["spread"])}
+    truth["wrong_answer_concentration"] = float(simulation.truth["wrong_answer_concentration"])
+    for name, value in truth.items():
+        draws = simulated_fit["posterior"][name].squeeze(drop=True)
+        scale = np.log if name != "location" else (lambda x: x)
+        mean, sd = float(scale(draws).mean()), float(scale(draws).std())
+        mcse = float(az.mcse(scale(draws)))
+        # 99.8 % posterior interval, widened by the Monte Carlo error of its centre.
+        assert abs(scale(value) - mean) <= z * np.hypot(sd, mcse), name
+
+
+def test_task_effects_cover_the_truth(simulated_fit, simulation):
+    effects = simulated_fit["task_effects"]
+    drawn = effects["logit_success"].values.reshape(-1, effects.sizes["cell"])
+    truth = simulation.truth["logit_eventual_success"].sel(task=effects["cell_task"].values.astype(str)).values[0]
+    low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+    inside = int(((low <= truth) & (truth <= high)).sum())
+    # 90 % intervals of 60 tasks: binomial, with a false alarm once in 1000 on either side.
+    assert stats.binom.ppf(0.001, 60, 0.9) <= inside <= stats.binom.ppf(0.999, 60, 0.9)
+
+
+@pytest.mark.slow
+def test_coverage_of_population_parameters(short_fit):
+    covered = {"location": 0, "spread": 0}
+    for seed in range(20):
+        made = ds3.simulate(tasks=60, attempts=12, path_length=4, location=0.4, spread=1.6, seed=100 + seed)
+        counts = made.evals[
+            ["model", "benchmark", "task", "strategy", "effort", "n_samples", "budget_tokens", "branching"]
+            + ["kept_states", "verifier", "attempts", "successes"]
+        ]
+        posterior = short_fit(counts, draws=400, seed=seed)["posterior"]
+        for name, value in (("location", 0.4), ("spread", 1.6)):
+            low, high = np.quantile(posterior[name], [0.05, 0.95])
+            covered[name] += int(low <= value <= high)
+    # P(Bin(20, 0.9) < 15) = 1.1 %: fewer than 75 % covered is a false alarm that rarely.
+    assert stats.binom.cdf(14, 20, 0.9) < 0.012
+    assert min(covered.values()) >= 15, covered
+
+
+# --- simulation-based calibration ---------------------------------------------------------------------------
+
+TASKS, ATTEMPTS, FITS_OF_SBC = 30, 8, 200
+NARROW = {
+    "location": {"family": "Normal", "mu": 0.0, "sigma": 1.5},
+    "spread": {"family": "LogNormal", "mu": 0.5, "sigma": 0.4},
+}
+WRONG = NARROW | {"spread": {"family": "LogNormal", "mu": 1.3, "sigma": 0.8}}
+
+
+class Calibration:
+    """The single-arm model, compiled once: how many tasks have each count of successes is its data.
+
+    All is the package's own but the multiplicity of the cells, which `assemble` takes as a constant.
+    """
+
+    def __init__(self, priors: dict) -> None:
+        self.spec = ds3.ModelSpec.from_dict({"priors": priors})
+        rows = [
+            {"model": "m", "benchmark": "b", "task": f"t{c}", "strategy": "cot", "attempts": ATTEMPTS, "successes": c}
+            for c in range(ATTEMPTS + 1)
+        ]
+        design = make_design(ds3.read_evals(pd.DataFrame(rows)), self.spec)
+        (block,) = design.blocks
+        assert len(block.distinct[0]) == ATTEMPTS + 1
+        coords = {name: values for name, values in coordinates(design).items() if values}
+        self.names = used(self.spec, coords)
+        with pm.Model(coords=coords) as model:
+            given = {name: self.spec.prior(name).variable(name, dims=DEFAULTS[name][1]) for name in self.names}
+            counts = pm.Data("counts", np.ones(ATTEMPTS + 1))
+            log_cell = task_log_likelihood(
+                block, block_terms(block, 0, design, self.spec, given), design, self.spec, given
+            )
+            pm.Potential("tasks", (counts * log_cell).sum())
+        self.order = block.successes[block.distinct[0], 0]
+        self.compiled = nutpie.compile_pymc_model(model)
+
+    def ranks(self, truth: dict[str, float], successes: np.ndarray, seed: int) -> dict[str, int]:
+        counts = np.bincount(successes, minlength=ATTEMPTS + 1)[self.order].astype(float)
+        tree = nutpie.sample(
+            self.compiled.with_data(counts=counts),
+            draws=600,
+            tune=300,
+            chains=1,
+            cores=1,
+            seed=seed,
+            save_warmup=False,
+            progress_bar=False,
+        )
+        # Every 12th draw is all but independent: 50 of them, so that a rank is one of 0..50.
+        return {name: int((tree["posterior"][name].values.ravel()[::12] < truth[name]).sum()) for name in self.names}
+
+
+def drawn_data(spec: ds3.ModelSpec, names: list[str], rng: np.random.Generator) -> tuple[dict[str, float], np.ndarray]:
+    """Draw parameters from their priors and counts from them, without any code of the model."""
+    truth = {name: float(spec.prior(name).draw((1,), rng)[0]) for name in names}
+    left, right = np.exp(truth["skew"] / 2), np.exp(-truth["skew"] / 2)
+    on_left = rng.random(TASKS) < left / (left + right)
+    half = np.abs(rng.standard_normal(TASKS))
+    from_mode = np.where(on_left, -left * half, right * half)
+    mean, variance = np.sqrt(2 / np.pi) * (right - left), (1 - 2 / np.pi) * (right - left) ** 2 + left * right
+    logit = truth["location"] + truth["spread"] * (from_mode - mean) / np.sqrt(variance)
+    success = (rng.random(TASKS) < truth["reachability"]) / (1 + np.exp(-logit))
+    return truth, rng.binomial(ATTEMPTS, success)
+
+
+def uniformity(ranks: list[int]) -> float:
+    """P value of the chi-square test that ranks in 0..50 are uniform, in 10 bins of about equal size."""
+    edges = np.round(np.linspace(0, 51, 11)).astype(int)
+    observed = np.histogram(ranks, edges - 0.5)[0]
+    return float(stats.chisquare(observed, np.diff(edges) / 51 * len(ranks)).pvalue)
+
+
+@pytest.mark.slow
+def test_calibration_by_simulation():
+    right, wrong = Calibration(NARROW), Calibration(WRONG)
+    rng = np.random.default_rng(12)
+    ranks: dict[str, list[int]] = {name: [] for name in right.names}
+    failing: list[int] = []
+    for seed in range(FITS_OF_SBC):
+        truth, successes = drawn_data(right.spec, right.names, rng)
+        for name, rank in right.ranks(truth, successes, seed).items():
+            ranks[name].append(rank)
+        failing.append(wrong.ranks(truth, successes, seed)["spread"])
+    p = {name: uniformity(values) for name, values in ranks.items()}
+    assert min(p.values()) > 0.001, p
+    # The test can tell: a prior of the spread that is shifted and twice as wide does not pass.
+    assert uniformity(failing) < 0.001

@@ -1,0 +1,178 @@
+"""Fits on disk: the same after a round trip, refused when altered, never half-written."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+import ds3bayes as ds3
+from ds3bayes.inference import store
+
+
+@pytest.fixture(scope="module")
+def saved(simulated_fit, tmp_path_factory):
+    return ds3.save(simulated_fit, tmp_path_factory.mktemp("store") / "deep" / "run.nc")
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return shutil.copy(saved, tmp_path / "copy.nc")
+
+
+def plain_text(dataset: xr.Dataset) -> xr.Dataset:
+    """Text as object arrays, attributes as plain Python: netCDF may give other types of the same content."""
+    changed = {
+        name: (variable.dims, variable.astype(str).values.astype(object), variable.attrs)
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind in "OUT"
+    }
+    return dataset.assign_coords(changed).reset_coords([name for name in changed if name not in dataset.coords])
+
+
+def test_load_gives_back_what_was_saved(simulated_fit, saved):
+    loaded = ds3.load(saved)
+    assert set(loaded.children) == set(simulated_fit.children)
+    for name, group in simulated_fit.children.items():
+        old, new = plain_text(group.to_dataset()), plain_text(loaded[name].to_dataset())
+        xr.testing.assert_equal(old, new)
+        xr.testing.assert_identical(old.drop_attrs(), new.drop_attrs())
+    assert set(loaded.attrs) == set(simulated_fit.attrs)
+    for key, value in simulated_fit.attrs.items():
+        assert loaded.attrs[key] == value, key
+
+
+def test_predictions_do_not_change_on_the_way(simulated_fit, saved):
+    strategies = ["cot", "best_of_n(n=4)"]
+    xr.testing.assert_identical(
+        ds3.predict(simulated_fit, strategies, tasks="new", seed=2),
+        ds3.predict(ds3.load(saved), strategies, tasks="new", seed=2),
+    )
+
+
+def test_saving_twice_is_stable(saved, tmp_path):
+    again = ds3.save(ds3.load(saved), tmp_path / "again.nc")
+    old, new = ds3.load(saved), ds3.load(again)
+    for name in old.children:
+        xr.testing.assert_identical(old[name].to_dataset(), new[name].to_dataset())
+
+
+def test_altered_data_are_refused(copy):
+    with netCDF4.Dataset(copy, "a") as file:
+        counts = file["observed_data"]["successes"]
+        counts[0] = 5 if counts[0] != 5 else 4
+    with pytest.raises(ds3.InputError, match=r"copy\.nc.*altered.*refit"):
+        ds3.load(copy)
+
+
+def test_another_models_spec_is_refused_and_the_differences_named(saved):
+    spec = ds3.ModelSpec.from_dict(
+        {
+            "population": {"family": "normal", "path_length": 3},
+            "priors": {"location": {"family": "Normal", "mu": 0.0, "sigma": 9.0}},
+        }
+    )
+    with pytest.raises(ds3.InputError) as caught:
+        ds3.load(saved, spec)
+    message = str(caught.value)
+    assert "fitted with another model" in message
+    for part in ("population.family", "'split_normal'", "'normal'", "population.path_length", "priors.location"):
+        assert part in message
+    # Only what makes another model is listed, not the name or the sampling.
+    assert "reachability" not in message
+
+
+def test_the_same_models_spec_is_taken(saved, simulated_spec):
+    ds3.load(saved, simulated_spec)
+    ds3.load(saved, simulated_spec.model_copy(update={"name": "another name"}))
+
+
+def test_what_is_no_fit_is_refused(tmp_path):
+    other = tmp_path / "other.nc"
+    xr.Dataset({"x": ("y", [1.0])}).to_netcdf(other, engine="netcdf4")
+    with pytest.raises(ds3.InputError, match=r"other\.nc is not a fit.*schema"):
+        ds3.load(other)
+    text = tmp_path / "text.nc"
+    text.write_text("hello")
+    with pytest.raises(ds3.InputError, match=r"text\.nc: not a readable netCDF"):
+        ds3.load(text)
+    with pytest.raises(ds3.InputError, match="no such fit"):
+        ds3.load(tmp_path / "absent.nc")
+    with pytest.raises(ds3.InputError):
+        ds3.load(tmp_path)
+    with pytest.raises(ds3.InputError, match="not a fit"):
+        ds3.save(xr.DataTree(), tmp_path / "x.nc")
+
+
+def test_a_fit_without_its_groups_is_refused(simulated_fit, tmp_path):
+    hollow = xr.DataTree(name="hollow")
+    hollow.attrs = dict(simulated_fit.attrs)
+    hollow["posterior"] = simulated_fit["posterior"].copy()
+    store._write_netcdf(hollow, tmp_path / "hollow.nc")
+    with pytest.raises(ds3.InputError, match="not a fit"):
+        ds3.load(tmp_path / "hollow.nc")
+
+
+def test_a_truncated_file_is_refused(copy):
+    content = copy.read_bytes()
+    copy.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ds3.InputError, match=r"copy\.nc"):
+        ds3.load(copy)
+
+
+def test_a_newer_schema_is_refused(copy):
+    with netCDF4.Dataset(copy, "a") as file:
+        file.setncattr("schema", 99)
+    with pytest.raises(ds3.InputError, match="newer.*upgrade"):
+        ds3.load(copy)
+
+
+def test_only_netcdf_names(simulated_fit, tmp_path):
+    with pytest.raises(ds3.InputError, match=r"\.nc"):
+        ds3.save(simulated_fit, tmp_path / "run.pkl")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_the_old_file(simulated_fit, copy, tmp_path, monkeypatch, error):
+    before = copy.read_bytes()
+
+    def half(self, path, **_):
+        Path(path).write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", half)
+    with pytest.raises(type(error)):
+        ds3.save(simulated_fit, copy)
+    assert copy.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.nc"]
+
+
+def test_a_rename_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = store.write_atomically(tmp_path / "a.csv", b"old")
+
+    def fails(*_):
+        raise OSError("no")
+
+    monkeypatch.setattr(store.os, "replace", fails)
+    with pytest.raises(OSError, match="no"):
+        store.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_saving_does_not_change_the_fit(simulated_fit, tmp_path):
+    before = {name: node.to_dataset().copy(deep=True) for name, node in simulated_fit.children.items()}
+    ds3.save(simulated_fit, tmp_path / "run.nc")
+    for name, dataset in before.items():
+        xr.testing.assert_identical(simulated_fit[name].to_dataset(), dataset)
+
+
+def test_no_warnings_on_the_way(simulated_fit, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = ds3.load(ds3.save(simulated_fit, tmp_path / "run.nc"))
+    assert np.isfinite(loaded["posterior"]["location"]).all()

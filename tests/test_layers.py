@@ -1,0 +1,70 @@
+"""Imports between the parts of the package point one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "ds3bayes"
+
+#: Each part and those that it may import from.
+ALLOWED = {
+    "errors": set(),
+    "theory": {"errors"},
+    "strategies": {"errors", "theory"},
+    "evals": {"errors", "strategies"},
+    "generative": {"errors", "theory", "strategies", "evals"},
+    "inference": {"errors", "theory", "strategies", "evals", "generative"},
+    "queries": {"errors", "theory", "strategies", "evals", "generative", "inference"},
+    "report": {"errors", "theory", "strategies", "evals", "generative", "inference", "queries"},
+    "cli": {"errors", "theory", "strategies", "evals", "generative", "inference", "queries", "report"},
+    "__init__": {"errors", "theory", "strategies", "evals", "generative", "inference", "queries", "report"},
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Return the parts that a module imports from, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module or ""]
+            if node.module == "ds3bayes":
+                names = [f"ds3bayes.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            root, _, rest = name.partition(".")
+            if root == "ds3bayes":
+                found.add(rest.split(".")[0] if rest else "__init__")
+    return found
+
+
+def test_there_are_no_other_parts():
+    assert {part_of(path) for path in MODULES} <= set(ALLOWED)
+    assert len(MODULES) > 20
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    part = part_of(path)
+    wrong = imported(path) - ALLOWED[part] - {part}
+    assert not wrong, f"{path.relative_to(PACKAGE)} imports {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_pickled(path):
+    names = {
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    assert not names & {"pickle", "cloudpickle", "joblib", "dill"}
