@@ -52,7 +52,7 @@ def at_least():
         """
 
         name: ClassVar[str] = "at_least"
-        t: int = 1
+        t: int
 
         def selector_faults(self):
             return [] if 1 <= self.t <= self.n else [f"t must lie in 1..{self.n}, got {self.t}"]

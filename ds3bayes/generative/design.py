@@ -15,13 +15,11 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
 from ds3bayes.generative.grid import Grid, LogLikelihood, Table, difficulty_grid, success_grid
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.strategies import STRATEGIES, Majority, Strategy, TreeOfThought, parse_strategy
+from ds3bayes.strategies import STRATEGIES, AttemptStrategy, Majority, Strategy, TreeOfThought, parse_strategy
 
 Array = np.ndarray
 
 _ARM_KEYS = ["model", "benchmark", "walk", "effort", "budget_tokens", "branching", "kept_states"]
-# Strategies of which each attempt is itself a decision over `n_samples` walks.
-_SELECTING = ("best_of_n", "majority", "pass_power")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,7 +340,12 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
 
 
 def _walk(strategy: str) -> str:
-    return "cot" if strategy in _SELECTING else strategy
+    return "cot" if _selects(strategy) else strategy
+
+
+def _selects(strategy: str) -> bool:
+    """Whether each attempt of a strategy is itself a decision over `n_samples` walks."""
+    return issubclass(STRATEGIES[strategy], AttemptStrategy)
 
 
 def _arms(table: pd.DataFrame) -> tuple[tuple[Arm, ...], Array]:
@@ -507,7 +510,7 @@ def _cells(rows: pd.DataFrame, at: Array, tasks: int, grid: Grid) -> tuple[Array
 def _selector_text(row: object) -> str:
     """Return the text of a row's selector, empty if its attempts are single walks."""
     strategy = row.strategy  # type: ignore[attr-defined]
-    if strategy not in _SELECTING:
+    if not _selects(strategy):
         return ""
     n = int(row.n_samples)  # type: ignore[attr-defined]
     if n == 1:

@@ -17,7 +17,7 @@ from scipy.special import gammaln, xlog1py, xlogy
 Array = np.ndarray
 
 # How many quantiles of the within-node law are kept for drawing x between nodes.
-_QUANTILES = 33
+_QUANTILES = 129
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +150,8 @@ class Table:
 def _inverse(offsets: Array, mass: Array) -> Array:
     """Return quantiles (G, Q) of each node's law on the offsets, given unnormalised masses (G, S)."""
     steps = np.linspace(0.0, 1.0, _QUANTILES)
+    # The outermost quantiles stand for the ends: a narrow likelihood fills little of a hat.
+    steps[0], steps[-1] = 1e-4, 1.0 - 1e-4
     cumulative = np.cumsum(mass, axis=1)
     # An interval's mass is spread evenly over it, so the cumulative is taken at midpoints.
     cumulative = np.where(cumulative[:, -1:] > 0, cumulative, np.arange(1.0, mass.shape[1] + 1))

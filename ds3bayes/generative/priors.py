@@ -193,7 +193,7 @@ DEFAULTS: dict[str, tuple[Prior, str, str]] = {
         "tree search: probability that a right kept state ends in a right answer",
     ),
     "tree_interaction_sd": (
-        prior("LogNormal", mu=_log(0.5), sigma=0.5),
+        prior("LogNormal", mu=_log(0.35), sigma=0.6),
         "tree_arm",
         "tree search: scale of its own task effect on the logit",
     ),
@@ -203,7 +203,7 @@ DEFAULTS: dict[str, tuple[Prior, str, str]] = {
         "tree search: how much better its proposals are than the walk's steps, on the walk's logit",
     ),
     "tree_slope": (
-        prior("Normal", mu=0.4, sigma=0.3),
+        prior("Normal", mu=0.2, sigma=0.25),
         "tree",
         "tree search: share of the walk's difficulty spread that it inherits",
     ),

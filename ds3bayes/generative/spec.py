@@ -17,7 +17,7 @@ from ds3bayes.strategies import Strategy, parse_strategy
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSource(_Part):
@@ -193,7 +193,7 @@ class ModelSpec(_Part):
     def model_id(self) -> str:
         """SHA-256 (first 16 digits) of what defines the model: not of names, paths, sampling or questions."""
         content = self.model_dump(mode="json", include={"capability", "population", "tokens", "holdout"})
-        content["priors"] = {name: str(self.prior(name)) for name in DEFAULTS}
+        content["priors"] = {name: self.prior(name).model_dump(mode="json") for name in DEFAULTS}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -228,21 +228,26 @@ def _keys_at(location: tuple[Any, ...]) -> list[str]:
     return list(part.model_fields)
 
 
+def _quoted(value: Any) -> str:
+    """Write a plain value as TOML does: as JSON, but characters beyond ASCII as they are, and DEL escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _toml(content: Mapping[str, Any], prefix: str = "") -> str:
     """Write nested dictionaries of plain values as TOML; tables after values, as TOML wants."""
     plain, tables = [], []
     for key, value in content.items():
-        # A JSON string is a valid TOML basic string, so quoting needs no rules of its own.
-        name = key if key.replace("_", "").isalnum() and key.isascii() else json.dumps(key)
+        name = key if key.replace("_", "").isalnum() and key.isascii() else _quoted(key)
         path = f"{prefix}{name}"
         if isinstance(value, dict) and prefix == "priors.":
-            inside = ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items())
+            inside = ", ".join(f"{k} = {_quoted(v)}" for k, v in value.items())
             plain.append(f"{name} = {{ {inside} }}")
         elif isinstance(value, dict):
-            if value:
+            # An empty table below the top says something: this LLM has no costs.
+            if value or prefix:
                 tables.append(f"\n[{path}]\n{_toml(value, path + '.')}")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             tables.extend(f"\n[[{path}]]\n{_toml(item, path + '.')}" for item in value)
         else:
-            plain.append(f"{name} = {json.dumps(value)}")
+            plain.append(f"{name} = {_quoted(value)}")
     return "\n".join(plain) + ("\n" if plain else "") + "".join(tables)

@@ -38,6 +38,8 @@ def best(pred: xr.Dataset, *, max_cost: float | None = None, cost: str = "tokens
     InputError
         If the cost is not in the predictions.
     """
+    if max_cost is not None and not max_cost > 0:
+        raise InputError(f"max_cost = {max_cost}: it must be above 0, in {cost} per task")
     success, costs, valid = _options(pred, cost, needed=max_cost is not None)
     affordable = valid if max_cost is None else valid & (costs <= max_cost)
     value = np.where(affordable, success, -1.0)
@@ -60,11 +62,15 @@ def best(pred: xr.Dataset, *, max_cost: float | None = None, cost: str = "tokens
     choices = []
     for benchmark in result["benchmark"].values:
         at = result.sel(benchmark=benchmark)
-        if not (at["p_affordable"] > 0).any():
-            choices.append(f"{benchmark}: no option is within {cost} <= {max_cost:g}")
-        else:
-            option = str(at["option"].values[int(np.nanargmin(at["regret"].values))])
-            choices.append(f"{benchmark}: {option}")
+        possible = at["p_affordable"].values > 0
+        if not possible.any():
+            none = "there is no option" if max_cost is None else f"no option is within {cost} <= {max_cost:g}"
+            choices.append(f"{benchmark}: {none}")
+            continue
+        # Least regret; of equals the likeliest to be affordable, then the cheaper.
+        keys = (np.nan_to_num(at["cost"].values), -at["p_affordable"].values, at["regret"].values)
+        order = np.lexsort([np.where(possible, key, np.inf) for key in keys])
+        choices.append(f"{benchmark}: {at['option'].values[order[0]]}")
     return result.assign_attrs(cost=cost, max_cost="none" if max_cost is None else max_cost, choice="; ".join(choices))
 
 
@@ -112,7 +118,9 @@ def cheapest(pred: xr.Dataset, *, success: float = 0.8, confidence: float = 0.9,
     for benchmark in result["benchmark"].values:
         at = result.sel(benchmark=benchmark)
         good = at.where(at["suffices"] == 1)
-        if not (at["suffices"] == 1).any():
+        if np.isnan(at["p_reach"].values).all():
+            choices.append(f"{benchmark}: there is no option")
+        elif not (at["suffices"] == 1).any():
             likeliest = int(np.nanargmax(at["p_reach"].values))
             choices.append(
                 f"{benchmark}: none reaches {success:g} with probability {confidence:g}; nearest is "

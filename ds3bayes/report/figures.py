@@ -7,6 +7,7 @@ with the word "missed" are observations outside, grey is the prior or what serve
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ from ds3bayes.report.tables import (
 #: Widths in inches; a picture narrower than `_NARROW` puts its labels above the rows.
 WIDE, PHONE = 9.0, 3.8
 _NARROW = 6.0
+# Options of least regret that are labelled, on a wide and on a narrow page; those on the frontier always are.
+_LABELS = (15, 8)
 
 # Okabe and Ito's colours, told apart by every common kind of colour vision.
 BLACK, GREY = "#000000", "#6e6e6e"
@@ -52,7 +55,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
 )
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -75,7 +78,8 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @wraps(draw)
     def styled(*args: Any, **kwargs: Any) -> Figure:
-        with mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"], **_STYLE}):
+        defaults: dict[Any, Any] = {key: value for key, value in mpl.rcParamsDefault.items() if "backend" not in key}
+        with mpl.rc_context(defaults | _STYLE):
             return draw(*args, **kwargs)
 
     return styled
@@ -105,14 +109,15 @@ def success_against_cost(
     """
     narrow = width < _NARROW
     options = options[np.isfinite(options["cost"])]
-    labelled = worth_showing(options)
-    figure = Figure(figsize=(width, 1.15 * width if narrow else 0.62 * width), layout="constrained")
+    kept = worth_showing(options)
+    labelled = worth_showing(options, _LABELS[narrow])
+    figure = Figure(figsize=(width, 1.25 * width if narrow else 0.66 * width), layout="constrained")
     axes = figure.add_subplot()
     group = options["model"] if options["model"].nunique() > 1 else options["strategy"].str.partition("(")[0]
     kinds = list(dict.fromkeys(group))
     for row, kind in zip(options.itertuples(), group, strict=True):
         place = kinds.index(kind)
-        shown = row.Index in labelled.index
+        shown = row.Index in kept.index
         colour = _COLOURS[place % len(_COLOURS)]
         axes.errorbar(
             row.cost,
@@ -128,7 +133,7 @@ def success_against_cost(
             zorder=3 if shown else 2,
         )
     front = options[options["on_frontier"].astype(bool)].sort_values("cost")
-    axes.step(front["cost"], front["success"], where="post", color=GREY, linewidth=1, zorder=1)
+    guides = axes.step(front["cost"], front["success"], where="post", color=GREY, linewidth=1, zorder=1)
     positive = options[["cost_lower", "cost"]].min().min() > 0
     if positive and options["cost"].max() > 8 * options["cost"].min():
         axes.set_xscale("log")
@@ -140,11 +145,11 @@ def success_against_cost(
     axes.set_xlabel(f"expected cost, {COST_NAMES[cost]}")
     axes.set_ylabel("expected success")
     if max_cost is not None:
-        axes.axvline(max_cost, color=GREY, linestyle="--", linewidth=1, zorder=1)
+        guides.append(axes.axvline(max_cost, color=GREY, linestyle="--", linewidth=1, zorder=1))
     if target is not None:
         low, high = axes.get_ylim()
         axes.set_ylim(low, max(high, min(target + 0.05, 1.02)))
-        axes.axhline(target, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
+        guides.append(axes.axhline(target, color=GREY, linestyle=":", linewidth=1.2, zorder=1))
     handles = [
         Line2D(
             [],
@@ -152,13 +157,13 @@ def success_against_cost(
             color=_COLOURS[i % len(_COLOURS)],
             marker=_MARKERS[i % len(_MARKERS)],
             linestyle="",
-            label=_wrap(kind, 34),
+            label=_wrap(kind, 40),
         )
         for i, kind in enumerate(kinds)
     ]
     handles.append(Line2D([], [], color=GREY, label="frontier of the means"))
     if max_cost is not None:
-        handles.append(Line2D([], [], color=GREY, linestyle="--", label=f"cap, {amount(max_cost, cost)}"))
+        handles.append(Line2D([], [], color=GREY, linestyle="--", label=f"cap, {amount(max_cost, cost, exact=True)}"))
     if target is not None:
         handles.append(Line2D([], [], color=GREY, linestyle=":", label=f"target, success {target:g}"))
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=1 if narrow else 3)
@@ -169,7 +174,7 @@ def success_against_cost(
         f"{row.number}  {_wrap(_short(row.strategy), 30)}" if in_words else str(row.number)
         for row in labelled.itertuples()
     ]
-    _place_labels(axes, labelled, options, texts, 8.0)
+    _place_labels(axes, labelled, options, texts, 8.0, guides)
     return figure
 
 
@@ -223,13 +228,11 @@ def compared_success(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
         In inches.
     """
     chosen = table[is_share(table)]
-    rows = _compared_rows(chosen, lambda row: (row.mean, row.lower, row.upper, row.observed))
-    figure = Figure(figsize=(width, _height(rows, width)), layout="constrained")
-    axes = figure.add_subplot()
-    _draw_rows(axes, rows, width)
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("share of right answers")
-    _observed_legend(figure, not chosen["inside"].all())
+    kinds = chosen["quantity"].where(chosen["quantity"] == "success per attempt", "any of the attempts right")
+    figure, panels = _compared(chosen, kinds, width, lambda row: (row.mean, row.lower, row.upper, row.observed))
+    for axes in panels:
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("share of tasks" if axes is not panels[0] else "share of attempts")
     return figure
 
 
@@ -237,21 +240,22 @@ def compared_success(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
 def compared_cost(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
     """Draw predicted over observed tokens and prices, held-out rows first; 1 means as observed."""
     chosen = table[~is_share(table) & (table["observed"] > 0) & (table["lower"] > 0)]
-    rows = _compared_rows(
-        chosen, lambda row: (row.mean / row.observed, row.lower / row.observed, row.upper / row.observed, 1.0)
+    kinds = chosen["quantity"].str.partition(" ")[0]
+    figure, panels = _compared(
+        chosen,
+        kinds,
+        width,
+        lambda row: (row.mean / row.observed, row.lower / row.observed, row.upper / row.observed, 1.0),
     )
-    figure = Figure(figsize=(width, _height(rows, width)), layout="constrained")
-    axes = figure.add_subplot()
-    _draw_rows(axes, rows, width)
-    axes.axvline(1.0, color=BLACK, linewidth=0.8, zorder=1)
-    ends = [1.0, *(row.lower for row in rows if not row.header), *(row.upper for row in rows if not row.header)]
-    span = max(max(ends), 1 / min(ends), 1.1) ** 1.1
-    if span > 4:
-        axes.set_xscale("log")
-        _plain_log_ticks(axes)
-    axes.set_xlim(1 / span, span)
-    axes.set_xlabel("predicted cost ÷ observed cost")
-    _observed_legend(figure, not chosen["inside"].all())
+    ratios = np.concatenate([chosen["lower"] / chosen["observed"], chosen["upper"] / chosen["observed"]])
+    span = max(ratios.max(), 1 / ratios.min(), 1.1) ** 1.1
+    for axes in panels:
+        axes.axvline(1.0, color=BLACK, linewidth=0.8, zorder=1)
+        axes.set_xlim(1 / span, span)
+        if span > 4:
+            axes.set_xscale("log")
+            _plain_log_ticks(axes)
+        axes.set_xlabel("predicted ÷ observed")
     return figure
 
 
@@ -259,8 +263,9 @@ def say_compared(table: pd.DataFrame, *, of_success: bool) -> str:
     """Put `compared_success` or `compared_cost` in words, with the numbers."""
     chosen = table[is_share(table) == of_success]
     said = [
-        f"{row.rows}, {row.sampler}, {row.quantity}: observed {share(row.observed) if of_success else number(row.observed)}, "
-        f"predicted {interval(row.mean, row.lower, row.upper, not of_success)}, {row.verdict}"
+        f"{row.rows}, {row.sampler}, {row.quantity}: observed "
+        f"{share(row.observed) if of_success else number(row.observed)}, predicted "
+        f"{interval(row.mean, row.lower, row.upper, not of_success)}, {row.verdict}"
         for row in chosen.itertuples()
     ]
     return _listing("Observed values and predictions with 90 % intervals.", said)
@@ -332,7 +337,7 @@ def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = ()
     panels = list(learned.groupby("parameter", sort=False))
     columns = 1 if width < _NARROW else 3
     named = len(learned) <= 40
-    row_height = 0.16 if named else 0.075
+    row_height = 0.3 if named else 0.075
     lines = -(-len(panels) // columns)
     heights = [
         0.72 + row_height * max(len(group) for _, group in panels[line * columns : (line + 1) * columns])
@@ -347,7 +352,19 @@ def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = ()
         axes.axvline(before["prior 50%"], color="white", linewidth=1.5, zorder=1)
         if not named:
             group = group.sort_values("50%")
-        for y, (_, row) in enumerate(group.iterrows()):
+        labels = _without_common_start([str(label) for label in group["of"]])
+        for y, (label, (_, row)) in enumerate(zip(labels, group.iterrows(), strict=True)):
+            if named and label:
+                axes.text(
+                    0.01,
+                    y - 0.22,
+                    label,
+                    transform=axes.get_yaxis_transform(),
+                    fontsize=7,
+                    va="bottom",
+                    parse_math=False,
+                    clip_on=True,
+                )
             weak = row["sd ratio"] > HARDLY_LEARNED
             axes.plot(
                 [row["5%"], row["95%"]], [y, y], color=VERMILION if weak else BLUE, linewidth=2.2, solid_capstyle="butt"
@@ -355,7 +372,7 @@ def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = ()
             axes.plot(
                 row["50%"], y, "x" if weak else "o", color=VERMILION if weak else BLUE, markersize=5 if named else 3.5
             )
-        axes.set_ylim(len(group) - 0.4, -0.6)
+        axes.set_ylim(len(group) - 0.4, -0.9 if named and len(group) > 1 else -0.6)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.set_title(str(name), parse_math=False)
@@ -381,8 +398,8 @@ def say_prior_and_posterior(learned: pd.DataFrame) -> str:
         row = group.iloc[0]
         weak = int((group["sd ratio"] > HARDLY_LEARNED).sum())
         said.append(
-            f"{name}: prior {number(row['prior 5%'])} to {number(row['prior 95%'])}, {len(group)} posterior medians from "
-            f"{number(group['50%'].min())} to {number(group['50%'].max())}, {weak} hardly learned"
+            f"{name}: prior {number(row['prior 5%'])} to {number(row['prior 95%'])}, {len(group)} posterior "
+            f"medians from {number(group['50%'].min())} to {number(group['50%'].max())}, {weak} hardly learned"
         )
     return _listing("Prior and posterior 90 % intervals of every parameter.", said)
 
@@ -401,17 +418,36 @@ class _Row:
     header: bool = False
 
 
-def _compared_rows(table: pd.DataFrame, values: Callable[[Any], tuple[float, float, float, float]]) -> list[_Row]:
-    rows = []
+def _compared(
+    table: pd.DataFrame, kinds: pd.Series, width: float, values: Callable[[Any], tuple[float, float, float, float]]
+) -> tuple[Figure, list[Axes]]:
+    """Draw one panel per kind of quantity, with a row per sampler and set of rows in each."""
     titles = {"held out": "Held out: the fit did not see these", "fitted": "Used in the fit"}
-    for kind, group in table.groupby("rows", sort=False):
-        rows.append(_Row(label=titles.get(str(kind), str(kind)), header=True))
-        for row in group.itertuples():
-            mean, lower, upper, observed = values(row)
-            rows.append(
-                _Row(label=f"{row.sampler}: {row.quantity}", mean=mean, lower=lower, upper=upper, observed=observed)
-            )
-    return rows
+    panels = {}
+    for kind in dict.fromkeys(kinds):
+        rows = []
+        for part, group in table.groupby("rows", sort=False):
+            rows.append(_Row(label=titles.get(str(part), str(part)), header=True))
+            found = {row.sampler: values(row) for row in group[kinds[group.index] == kind].itertuples()}
+            for sampler in dict.fromkeys(group["sampler"]):
+                if sampler in found:
+                    mean, lower, upper, observed = found[sampler]
+                    rows.append(_Row(label=sampler, mean=mean, lower=lower, upper=upper, observed=observed))
+                elif width >= _NARROW:
+                    rows.append(_Row(label=sampler))
+        panels[kind] = rows
+    heights = [_height(rows, width) for rows in panels.values()]
+    narrow = width < _NARROW
+    figure = Figure(figsize=(width, sum(heights) if narrow else max(heights) + 0.2), layout="constrained")
+    if narrow:
+        grid = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights}).ravel()
+    else:
+        grid = figure.subplots(1, len(panels), squeeze=False).ravel()
+    for axes, (kind, rows) in zip(grid, panels.items(), strict=True):
+        _draw_rows(axes, rows, width, labelled=narrow or axes is grid[0])
+        axes.set_title(str(kind), parse_math=False)
+    _observed_legend(figure, not table["inside"].all())
+    return figure, list(grid)
 
 
 def _lines(row: _Row, width: float) -> int:
@@ -419,7 +455,7 @@ def _lines(row: _Row, width: float) -> int:
 
 
 def _label_width(width: float) -> int:
-    return 50 if width < _NARROW else 46
+    return 56 if width < _NARROW else 46
 
 
 def _height(rows: Sequence[_Row], width: float) -> float:
@@ -460,7 +496,7 @@ def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool
             y = top + height / 2
             ticks.append(y)
             labels.append(text)
-        if not row.header:
+        if np.isfinite(row.mean):
             _draw_interval(axes, row, y)
         top += height
     axes.set_ylim(top, 0.0)
@@ -554,7 +590,18 @@ def _plain_log_ticks(axes: Axes) -> None:
 
 
 def _tick(value: float) -> str:
-    return f"{value:.0e}" if value >= 1e6 else f"{value:,.12g}"
+    return number(value, 1) if value >= 1e9 else f"{value:,.12g}"
+
+
+def _without_common_start(labels: Sequence[str]) -> list[str]:
+    """Leave out what all labels begin with, in whole parts; a lone label needs no name."""
+    parts = [label.split(" | ") for label in labels]
+    if len(parts) == 1:
+        return [""]
+    same = 0
+    while all(len(part) > same + 1 and part[same] == parts[0][same] for part in parts):
+        same += 1
+    return [" | ".join(part[same:]) for part in parts]
 
 
 def _short(strategy: str) -> str:
@@ -570,7 +617,9 @@ def _listing(title: str, said: Sequence[str], limit: int = 30) -> str:
     return f"{title} {'; '.join(said[:limit])}.{more}"
 
 
-def _place_labels(axes: Axes, rows: pd.DataFrame, all_rows: pd.DataFrame, texts: Sequence[str], size: float) -> None:
+def _place_labels(
+    axes: Axes, rows: pd.DataFrame, all_rows: pd.DataFrame, texts: Sequence[str], size: float, lines: Sequence[Line2D]
+) -> None:
     """Write a label beside each point where it covers neither points, intervals nor other labels."""
     figure = axes.figure
     assert isinstance(figure, Figure)
@@ -586,15 +635,21 @@ def _place_labels(axes: Axes, rows: pd.DataFrame, all_rows: pd.DataFrame, texts:
         (left, _), (right, _) = to_pixels((row.cost_lower, row.success)), to_pixels((row.cost_upper, row.success))
         (_, low), (_, high) = to_pixels((row.cost, row.success_lower)), to_pixels((row.cost, row.success_upper))
         taken.append((Bbox.from_extents(x - 4, y - 4, x + 4, y + 4), 3.0))
-        taken.append((Bbox.from_extents(left, y - 1.5, right, y + 1.5), 1.0))
-        taken.append((Bbox.from_extents(x - 1.5, low, x + 1.5, high), 1.0))
+        taken.append((Bbox.from_extents(left - 2, y - 3, right + 2, y + 3), 2.0))
+        taken.append((Bbox.from_extents(x - 3, low - 2, x + 3, high + 2), 2.0))
+    for line in lines:
+        # Guides may be covered, but rather not.
+        points = line.get_transform().transform(np.column_stack(line.get_data()))
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
+            edges = min(x0, x1) - 1.5, min(y0, y1) - 1.5, max(x0, x1) + 1.5, max(y0, y1) + 1.5
+            taken.append((Bbox.from_extents(*edges), 0.7))
     angles = np.deg2rad([45, 135, -45, -135, 0, 180, 90, -90])
     for row, text in zip(rows.itertuples(), texts, strict=True):
         x, y = to_pixels((row.cost, row.success))
         probe = axes.text(0, 0, text, fontsize=size, parse_math=False, linespacing=1.05)
         extent = probe.get_window_extent(renderer)
         probe.remove()
-        w, h = extent.width + 2, extent.height + 2
+        w, h = extent.width + 6, extent.height + 3
         options = []
         for radius in (7, 13, 22, 34, 50, 70, 95):
             for angle in angles:

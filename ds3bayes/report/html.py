@@ -131,7 +131,7 @@ def _content(
         "compared": tables.comparison_table(compared),
         "compared_pictures": _compared_pictures(compared),
         "verdict": _verdict(compared),
-        "sweeps": [_sweep(one) for one in sweeps],
+        "sweeps": [_sweep(one, learned) for one in sweeps],
         "sweep_fault": sweep_fault,
         "checks": [{"result": result, "table": tables.check_table(result.name, result.table)} for result in checks],
         "learned": None if learned is None else _learned_section(learned, spec),
@@ -154,8 +154,8 @@ def _summary(
     fitted = (
         f"The model {spec.name!r} was fitted to {rows.sizes['row'] - held:,} rows of "
         f"{_some(models, 'LLM')} on {_some(benchmarks, 'benchmark')} ({int(data['attempts'].sum()):,} attempts by "
-        f"{len(data)} {'sampler' if len(data) == 1 else 'samplers'} in all), with {posterior['chain'] * posterior['draw']:,} "
-        f"posterior draws; {held:,} of {rows.sizes['row']:,} rows were held out to test its predictions."
+        f"{len(data)} {'sampler' if len(data) == 1 else 'samplers'} in all), with "
+        f"{posterior['chain'] * posterior['draw']:,} posterior draws; {held:,} of {rows.sizes['row']:,} rows were held out to test its predictions."
     )
     several = len(decisions) > 1
     decided = " ".join(f"On {one.benchmark}: {_lower(one.choice)}" if several else one.choice for one in decisions[:5])
@@ -271,7 +271,7 @@ def _sweeps(fit: xr.DataTree) -> tuple[list[Sweep], str]:
         return [], str(error)
 
 
-def _sweep(sweep: Sweep) -> dict[str, Any]:
+def _sweep(sweep: Sweep, learned_parameters: pd.DataFrame | None) -> dict[str, Any]:
     def said(name: str) -> str:
         mean, low, high = sweep.learned[name]
         return f"{mean:.2f} ({low:.2f} to {high:.2f})"
@@ -282,20 +282,27 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         f"states proposes {sweep.branching} candidates, an evaluator scores them, and the {sweep.kept_states} best are "
         "kept; scores of right steps lie d standard deviations above those of wrong ones, so d = 0 picks at random and "
         "an oracle never errs. A right last state becomes a right answer with a probability called answer fidelity. "
-        "The step success comes from the chain of thought on the same task."
+        "How often a proposed step is right comes from the chain of thought on the same tasks; the tree inherits a "
+        "share of their spread in difficulty, and has an offset and task effects of its own."
     )
     found = []
     if "step_discrimination" in sweep.learned:
         found.append(f"d = {said('step_discrimination')}")
     if "answer_fidelity" in sweep.learned:
         found.append(f"answer fidelity {said('answer_fidelity')}")
-    learned = f"The observed tree rows taught the fit {' and '.join(found)}. " if found else ""
+    learned = f"With the observed tree rows the fit holds {' and '.join(found)}. " if found else ""
+    if found and learned_parameters is not None:
+        weak = learned_parameters[learned_parameters["sd ratio"] > tables.HARDLY_LEARNED]["parameter"]
+        names = {"step_discrimination": "d", "answer_fidelity": "answer fidelity"}
+        unsure = [word for name, word in names.items() if name in set(weak)]
+        if unsure:
+            learned += f"These rows hardly moved {' and '.join(unsure)} from the prior, so other values fit them too. "
     seen = sweep.tasks - sweep.held_out
     provenance = (
         f"“Learned” and all settings below it use the {seen} tasks whose tree rows the fit saw"
         + (f"; the other {sweep.held_out} of {sweep.tasks} were held out" if sweep.held_out else "")
-        + ". “From chain of thought alone” uses no tree row at all: evaluator, fidelity and difficulty slope come from "
-        "their priors."
+        + ". “From chain of thought alone” uses no tree row at all: whatever is particular to trees comes from its "
+        "prior."
     )
     first = sweep.table["evaluator"].iloc[0]
     gaps = []
@@ -303,8 +310,8 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         alone = rows[rows["evaluator"] == first].iloc[0]
         where = "inside" if alone["lower"] <= alone["observed"] <= alone["upper"] else "outside (missed)"
         gaps.append(
-            f"{quantity}: observed {share(alone['observed'])}, which is {where} the interval from chain of thought alone, "
-            f"{tables.interval(alone['mean'], alone['lower'], alone['upper'])}"
+            f"{quantity}: observed {share(alone['observed'])}, which is {where} the interval from chain of "
+            f"thought alone, {tables.interval(alone['mean'], alone['lower'], alone['upper'])}"
         )
     return {
         "sweep": sweep,
@@ -332,14 +339,14 @@ def _learned_section(learned: pd.DataFrame, spec: ModelSpec) -> dict[str, Any]:
     weak = int((learned["sd ratio"] > tables.HARDLY_LEARNED).sum())
     return {
         "sentence": (
-            f"Grey is the prior's 90 % interval, blue the posterior's. A posterior nearly as wide as its prior (sd ratio "
-            f"above {tables.HARDLY_LEARNED:g}) means that the data said little: {weak} of {len(learned)} parameters, marked "
-            "with a cross and the words “hardly learned”. What depends on them rests on the prior."
+            f"Grey is the prior's 90 % interval, blue the posterior's. A posterior nearly as wide as its prior (sd "
+            f"ratio above {tables.HARDLY_LEARNED:g}) means that the data said little: {weak} of {len(learned)} parameters, "
+            "marked with a cross and the words “hardly learned”. What depends on them rests on the prior."
         ),
         "picture": _picture(
             figures.prior_and_posterior,
-            "Prior and posterior 90 % intervals; lines are in the order of the table"
-            + (" within each panel." if len(learned) <= 40 else " of medians; the folded table names them."),
+            "Prior (grey) and posterior (coloured) 90 % intervals with their medians."
+            + ("" if len(learned) <= 40 else " Lines are in the order of their medians; the folded table names them."),
             figures.say_prior_and_posterior(learned),
             learned,
             log_scaled=log_scaled,

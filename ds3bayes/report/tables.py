@@ -42,6 +42,7 @@ COST_NAMES = {
     "flops": "FLOP per task",
     "seconds": "seconds per task",
 }
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _SAMPLER_KEYS = {
     "model": "LLM",
@@ -90,7 +91,8 @@ def number(value: float, digits: int = 3) -> str:
         return "0"
     size = int(np.floor(np.log10(abs(value))))
     if size >= 9 or size < -4:
-        return f"{value:.{digits - 1}e}".replace("-", "−")
+        front, _, power = f"{value:.{digits - 1}e}".partition("e")
+        return f"{front}×10{str(int(power)).translate(_RAISED)}".replace("-", "−")
     return f"{value:,.{max(0, digits - 1 - size)}f}".replace("-", "−")
 
 
@@ -116,14 +118,10 @@ def interval(mean: float, lower: float, upper: float, cost: bool = False) -> str
     return f"{write(mean)} ({write(lower)} to {write(upper)})"
 
 
-def amount(value: float, cost: str) -> str:
-    """Write a cost with its unit."""
-    return {
-        "usd": f"USD {number(value)}",
-        "tokens": f"{number(value)} tokens",
-        "flops": f"{number(value)} FLOP",
-        "seconds": f"{number(value)} s",
-    }[cost]
+def amount(value: float, cost: str, *, exact: bool = False) -> str:
+    """Write a cost with its unit; ``exact`` is for what a user stated."""
+    said = f"{value:,.10g}" if exact else number(value)
+    return {"usd": f"USD {said}", "tokens": f"{said} tokens", "flops": f"{said} FLOP", "seconds": f"{said} s"}[cost]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,11 +209,11 @@ def _draws(pred: xr.Dataset, name: str, options: pd.DataFrame) -> Array:
 
 
 def _choice(options: pd.DataFrame, cost: str, cap: float | None) -> str:
-    limit = "at any cost" if cap is None else f"for at most {amount(cap, cost)} per task"
+    limit = "at any cost" if cap is None else f"for at most {amount(cap, cost, exact=True)} per task"
     if not (options["p_affordable"] > 0).any():
         cheapest_one = options.loc[options["cost"].idxmin()]
         return (
-            f"No option is within the cap of {amount(cap or np.nan, cost)} per task; the cheapest is "
+            f"No option is within the cap of {amount(cap or np.nan, cost, exact=True)} per task; the cheapest is "
             f"{cheapest_one['option']}, {amount(cheapest_one['cost'], cost)}."
         )
     top = options.iloc[0]
@@ -278,10 +276,8 @@ def decision_table(decision: Decision, query: Query, several_models: bool) -> Sh
     options = decision.options
     rows = worth_showing(options)
     priced = bool(np.isfinite(options["cost"]).any())
-    columns: dict[str, list[str]] = {"no.": [str(n) for n in rows["number"]]}
-    if several_models:
-        columns["LLM"] = list(rows["model"])
-    columns["strategy"] = list(rows["strategy"])
+    names = rows["model"] + " · " + rows["strategy"] if several_models else rows["strategy"]
+    columns = {"option": [f"{n}. {name}" for n, name in zip(rows["number"], names, strict=True)]}
     columns["success"] = _intervals(rows, "success", cost=False)
     if priced:
         columns[f"cost, {COST_NAMES[query.cost]}"] = _intervals(rows, "cost", cost=True)
@@ -294,7 +290,7 @@ def decision_table(decision: Decision, query: Query, several_models: bool) -> Sh
     columns[f"P(success ≥ {query.success:g})"] = [chance(p) for p in rows["p_reach"]]
     if priced:
         columns[f"cost to reach {query.success:g}"] = [
-            "more likely never" if np.isinf(value) else number(value) for value in rows["cost_to_reach"]
+            "not reached" if np.isinf(value) else number(value) for value in rows["cost_to_reach"]
         ]
     left_out = len(options) - len(rows)
     note = (
@@ -307,7 +303,7 @@ def decision_table(decision: Decision, query: Query, several_models: bool) -> Sh
     return Shown(
         caption=f"Options on {decision.benchmark}, least expected regret first; means with 90 % intervals",
         frame=frame,
-        numeric=frozenset(frame.columns[2 + several_models :]),
+        numeric=frozenset(frame.columns[1:]),
         note=note,
     )
 
@@ -498,7 +494,7 @@ def sweep_table(sweep: Sweep) -> Shown:
         wide[f"{quantity}, observed"] = [share(value) for value in rows["observed"]]
     frame = pd.DataFrame(wide)
     return Shown(
-        caption=f"{sweep.name}: predictions for its {sweep.tasks} tasks at several step evaluators, with 90 % intervals",
+        caption=f"{sweep.name}: predictions for its {sweep.tasks} tasks by step evaluator, with 90 % intervals",
         frame=frame,
         numeric=frozenset(frame.columns[1:]),
     )

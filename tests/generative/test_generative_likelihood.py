@@ -230,7 +230,7 @@ def restaurant(labels: tuple[int, ...], a: float) -> float:
     """Probability of a seating, customer by customer."""
     probability, sizes = 1.0, {}
     for i, label in enumerate(labels):
-        probability *= (sizes[label] if label in sizes else a) / (a + i)
+        probability *= sizes.get(label, a) / (a + i)
         sizes[label] = sizes.get(label, 0) + 1
     return probability
 
@@ -375,7 +375,7 @@ def total_log_likelihood(frame: pd.DataFrame, seed: int = 3) -> float:
     spec = ds3.ModelSpec()
     evals = ds3.read_evals(frame)
     model = ds3.build_model(spec, evals)
-    variables = [one for one in model.free_RVs]
+    variables = list(model.free_RVs)
     values = []
     for one in variables:
         prior = spec.prior(one.name)

@@ -223,8 +223,20 @@ def test_coverage_of_population_parameters(short_fit):
     for seed in range(20):
         made = ds3.simulate(tasks=60, attempts=12, path_length=4, location=0.4, spread=1.6, seed=100 + seed)
         counts = made.evals[
-            ["model", "benchmark", "task", "strategy", "effort", "n_samples", "budget_tokens", "branching"]
-            + ["kept_states", "verifier", "attempts", "successes"]
+            [
+                "model",
+                "benchmark",
+                "task",
+                "strategy",
+                "effort",
+                "n_samples",
+                "budget_tokens",
+                "branching",
+                "kept_states",
+                "verifier",
+                "attempts",
+                "successes",
+            ]
         ]
         posterior = short_fit(counts, draws=400, seed=seed)["posterior"]
         for name, value in (("location", 0.4), ("spread", 1.6)):

@@ -126,7 +126,7 @@ def test_a_truncated_file_is_refused(copy):
 def test_a_newer_schema_is_refused(copy):
     with netCDF4.Dataset(copy, "a") as file:
         file.setncattr("schema", 99)
-    with pytest.raises(ds3.InputError, match="newer.*upgrade"):
+    with pytest.raises(ds3.InputError, match=r"newer.*upgrade"):
         ds3.load(copy)
 
 

@@ -185,7 +185,7 @@ def test_what_decisions_refuse(decide):
     with pytest.raises(ds3.InputError, match="per_task=False"):
         decide(pred.expand_dims(task=["a", "b"]))
     if decide is not ds3.best:
-        with pytest.raises(ds3.InputError, match="no usd .*no prices"):
+        with pytest.raises(ds3.InputError, match=r"no usd .*no prices"):
             decide(pred, cost="usd")
     with pytest.raises(ds3.InputError, match="no usd"):
         ds3.best(pred, cost="usd", max_cost=1.0)

@@ -1,0 +1,286 @@
+"""The command line: bad input ends in exit code 2 and one message, and machines can read the answers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ds3bayes as ds3
+from ds3bayes import cli
+
+GOOD = pd.DataFrame(
+    {
+        "model": "m",
+        "benchmark": "b",
+        "task": ["t0", "t1", "t2"],
+        "strategy": "cot",
+        "attempts": [8, 8, 8],
+        "successes": [0, 3, 8],
+        "tokens_mean": [300.0, 200.0, 100.0],
+    }
+)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Return a function that runs the command line inside this process: (exit code, output, message)."""
+    monkeypatch.chdir(tmp_path)
+    # `main` shows warnings its own way.
+    monkeypatch.setattr("warnings.showwarning", lambda *_, **__: None)
+
+    def go(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ds3bayes", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        said = capsys.readouterr()
+        return exit_.value.code or 0, said.out, said.err
+
+    return go
+
+
+def write(folder: Path, table: pd.DataFrame | str | None = None, spec: str = "") -> Path:
+    """Write a table and a spec that points to it; return the spec's path."""
+    if table is not None:
+        text = table if isinstance(table, str) else table.to_csv(index=False)
+        (folder / "table.csv").write_text(text, encoding="utf-8")
+    path = folder / "spec.toml"
+    path.write_text(f'name = "bad"\n{spec}\n[data]\npath = "table.csv"\n', encoding="utf-8")
+    return path
+
+
+def changed(column: str, value: object, row: int = 1) -> pd.DataFrame:
+    frame = GOOD.astype({column: object})
+    frame.loc[row, column] = value
+    return frame
+
+
+BAD_TABLES = {
+    "missing column": (GOOD.drop(columns="successes"), ["successes"]),
+    "misspelt column": (GOOD.rename(columns={"successes": "sucesses"}), ["successes", "sucesses"]),
+    "too many successes": (changed("successes", 9), ["row 2 (line 3)", "successes", "9", "attempts"]),
+    "count not whole": (changed("attempts", 7.5), ["row 2 (line 3)", "attempts", "7.5"]),
+    "unknown strategy": (changed("strategy", "majorty"), ["row 2 (line 3)", "strategy", "majorty", "'majority'"]),
+    "duplicate key": (
+        pd.concat([GOOD, GOOD.iloc[[1]].assign(successes=2)], ignore_index=True),
+        ["row 4 (line 5)", "row 2 (line 3)", "other successes"],
+    ),
+    "empty table": (GOOD.iloc[:0], ["no rows"]),
+    "empty file": ("", ["table.csv"]),
+    "NaN": (changed("successes", np.nan), ["row 2 (line 3)", "successes"]),
+    "negative tokens": (changed("tokens_mean", -5.0), ["row 2 (line 3)", "tokens_mean", "-5"]),
+}
+BAD_SPECS = {
+    "unknown prior": (
+        'priors = {locaton = {family = "Normal", mu = 0.0, sigma = 1.0}}',
+        ["locaton", "Did you mean 'location'"],
+    ),
+    "unknown key": ('descripton = "x"', ["descripton", "Did you mean 'description'"]),
+    "wrong value": ('population = {family = "norml"}', ["population.family", "norml"]),
+    "unknown strategy": ('query = {strategies = ["cott"]}', ["cott", "Did you mean 'cot'"]),
+    "cost of nobody": ("costs = {mm = {output_usd = 1.0}}", ["'mm'", "Did you mean 'm'"]),
+    "bad condition": ('holdout = [{where = "strateg == 1"}]', ["strateg", "Did you mean 'strategy'"]),
+    "not TOML": ("x = = 1", ["spec.toml", "not valid TOML", "line 2"]),
+}
+
+
+def refused(answer, folder: Path, before: set[Path], said: list[str]) -> None:
+    code, out, err = answer
+    assert code == 2, err
+    assert out == ""
+    assert err.count("error") == 1
+    assert "Traceback" not in err
+    for part in said:
+        assert part in err, err
+    assert set(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("verb", ["validate", "fit", "run"])
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_bad_tables(run, tmp_path, verb, name):
+    if verb != "validate" and name not in ("too many successes", "empty table"):
+        pytest.skip("reading is the same for every verb")
+    table, said = BAD_TABLES[name]
+    spec = write(tmp_path, table)
+    before = set(tmp_path.rglob("*"))
+    refused(run(verb, spec), tmp_path, before, ["table.csv", *said])
+
+
+@pytest.mark.parametrize("name", BAD_SPECS)
+def test_bad_specs(run, tmp_path, name):
+    text, said = BAD_SPECS[name]
+    spec = write(tmp_path, GOOD, text)
+    before = set(tmp_path.rglob("*"))
+    refused(run("validate", spec), tmp_path, before, said)
+
+
+def test_missing_files(run, tmp_path):
+    refused(run("validate", "absent.toml"), tmp_path, set(), ["absent.toml", "no such spec"])
+    refused(run("check", "absent.nc"), tmp_path, set(), ["absent.nc", "no such fit"])
+    refused(run("predict", "absent.nc"), tmp_path, set(), ["absent.nc"])
+    spec = write(tmp_path)
+    refused(run("validate", spec), tmp_path, {spec}, ["table.csv"])
+    spec.write_text('name = "x"\n')
+    refused(run("validate", spec), tmp_path, {spec}, ["spec.toml", "names no data"])
+
+
+def test_all_faults_come_at_once(run, tmp_path):
+    frame = changed("successes", 9)
+    frame["tokens_mean"] = frame["tokens_mean"].astype(object)
+    frame.loc[2, "tokens_mean"] = -1.0
+    code, _, err = run("validate", write(tmp_path, frame))
+    assert code == 2
+    assert "2 faults" in err
+    assert "row 2 (line 3)" in err
+    assert "row 3 (line 4)" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("fit", "spec.toml", "-o", "run.pkl"), ["run.pkl", ".nc"]),
+        (("fit", "spec.toml", "--draws", "0"), ["draws", "0"]),
+        (("simulate", "-o", "x.parquet"), ["x.parquet", ".csv"]),
+        (("simulate", "--tasks", "0"), ["tasks=0"]),
+        (("simulate", "--reachability", "1.5"), ["reachability=1.5"]),
+    ],
+)
+def test_bad_options(run, tmp_path, arguments, said):
+    write(tmp_path, GOOD)
+    before = set(tmp_path.rglob("*"))
+    refused(run(*arguments), tmp_path, before, said)
+
+
+def test_validate_speaks_json(run, tmp_path):
+    spec = write(tmp_path, GOOD, 'query = {strategies = ["cot", "best_of_n(n=4)"]}')
+    code, out, _ = run("validate", spec, "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert facts["rows"] == facts["tasks"] == 3
+    assert facts["attempts"] == 24
+    assert facts["samplers"] == ["m | b | cot"]
+    assert facts["strategies"] == ["cot", "best_of_n(n=4, verifier=oracle)"]
+
+
+def test_simulate_then_validate(run, tmp_path):
+    assert run("simulate", "-o", "table.csv", "--tasks", 7, "--attempts", 5, "--models", 2, "--seed", 3)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "table.truth.nc"]
+    code, out, _ = run("validate", write(tmp_path), "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert (facts["rows"], facts["attempts"], len(facts["samplers"])) == (14, 70, 2)
+    made = ds3.simulate(tasks=7, attempts=5, models=2, seed=3)
+    read = ds3.read_evals(tmp_path / "table.csv")
+    assert read.attrs["data_sha256"] == made.evals.attrs["data_sha256"]
+
+
+@pytest.fixture(scope="module")
+def fit_file(simulated_fit, tmp_path_factory):
+    return ds3.save(simulated_fit, tmp_path_factory.mktemp("cli") / "run.nc")
+
+
+def test_predict_speaks_json(run, fit_file, simulated_fit, tmp_path):
+    code, out, _ = run("predict", fit_file, "-s", "cot", "-s", "best_of_n(n=4)", "--json", "-o", "pred.nc")
+    assert code == 0
+    rows = json.loads(out)
+    assert [row["strategy"] for row in rows] == ["cot", "best_of_n(n=4, verifier=oracle)"]
+    pred = ds3.predict(simulated_fit, ["cot"])
+    assert rows[0]["success"] == pytest.approx(float(pred["success"].mean()))
+    for row in rows:
+        for name in ("success", "tokens", "usd", "flops", "seconds"):
+            assert row[f"{name}_lower"] <= row[name] <= row[f"{name}_upper"]
+    assert (tmp_path / "pred.nc").exists()
+
+
+def test_predict_uses_the_specs_questions(run, fit_file):
+    code, out, _ = run("predict", fit_file, "--json", "--tasks", "new")
+    assert code == 0
+    assert [row["strategy"] for row in json.loads(out)] == ["cot", "majority(n=8)"]
+
+
+def test_decide_speaks_json(run, fit_file, simulated_fit):
+    code, out, _ = run(
+        "decide",
+        fit_file,
+        "--json",
+        "--cost",
+        "usd",
+        "--max-cost",
+        "0.05",
+        "--success",
+        "0.4",
+        "-s",
+        "cot",
+        "-s",
+        "best_of_n(n=3)",
+    )
+    assert code == 0
+    answer = json.loads(out)
+    pred = ds3.predict(simulated_fit, ["cot", "best_of_n(n=3)"])
+    wanted = ds3.best(pred, cost="usd", max_cost=0.05)
+    assert wanted.attrs["choice"] in answer["choices"].values()
+    assert {row["option"] for row in answer["options"]} == set(wanted["option"].values)
+    for row in answer["options"]:
+        assert 0 <= row["p_best"] <= 1
+        assert 0 <= row["p_frontier"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("predict", "-s", "cott"), ["Did you mean 'cot'"]),
+        (("predict", "--tasks", "observd"), ["Did you mean 'observed'"]),
+        (("decide", "--cost", "dollars"), ["dollars", "tokens, usd, flops"]),
+        (("decide", "--success", "1.5"), ["success", "1.5"]),
+        (("decide", "--max-cost", "-1"), ["max_cost", "-1"]),
+    ],
+)
+def test_bad_questions(run, fit_file, tmp_path, arguments, said):
+    verb, *rest = arguments
+    refused(run(verb, fit_file, *rest), tmp_path, set(), said)
+
+
+def test_check_speaks_json_and_fails_short_chains(run, fit_file):
+    code, out, _ = run("check", fit_file, "--json")
+    results = {one["name"]: one for one in json.loads(out)}
+    # Chains of 150 draws do not converge in the sense of the check: exit code 1.
+    assert code == 1
+    assert not results["convergence"]["passed"]
+    assert results["posterior prediction"]["passed"]
+
+
+def test_json_has_no_bare_nan(capsys):
+    cli._print_json({"a": [np.float64("nan"), np.inf, 1.0], "b": np.int64(3), 4: (True,)})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, None, 1.0], "b": 3, "4": [True]}
+
+
+def test_text_from_data_is_not_markup(run, tmp_path):
+    frame = GOOD.assign(model="[bold]m[/nope]")
+    code, out, _ = run("validate", write(tmp_path, frame))
+    assert code == 0
+    assert "[bold]m[/nope]" in out
+
+
+def test_an_unknown_verb(run):
+    code, out, err = run("validat", "x")
+    assert code == 2
+    assert out == ""
+    assert "validat" in err
+
+
+def test_as_a_program(tmp_path):
+    def program(*arguments):
+        command = [sys.executable, "-c", "from ds3bayes.cli import main; main()", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+
+    bad = program("validate", "absent.toml")
+    assert bad.returncode == 2
+    assert "Traceback" not in bad.stderr
+    assert "no such spec" in bad.stderr
+    helped = program("--help")
+    assert helped.returncode == 0
+    for verb in ("validate", "fit", "check", "predict", "decide", "report", "simulate", "run"):
+        assert verb in helped.stdout
