@@ -60,11 +60,13 @@ def log_tree_success(
     table = pt.as_tensor(_log_success(length, branching, kept_states))
     row, row_weights = _neighbours(discrimination, _GAPS)
     column, column_weights = _neighbours(logit_walk, _LOGITS)
-    return sum(
+    value = sum(
         row_weight * column_weight * table[row + down, column + right]
         for down, row_weight in enumerate(row_weights)
         for right, column_weight in enumerate(column_weights)
     )
+    # Near certainty the cubic may overshoot it by its own error.
+    return pt.minimum(value, -1e-12)
 
 
 def _neighbours(value: Tensor, nodes: np.ndarray) -> tuple[Tensor, list[Tensor]]:

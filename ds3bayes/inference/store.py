@@ -16,6 +16,7 @@ from ds3bayes.evals import data_sha256
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.fit import SCHEMA, evals_of
 
+_GROUPS = ("posterior", "sample_stats", "prior", "log_likelihood", "task_effects", "observed_data", "constant_data")
 _REQUIRED = ("schema", "model_id", "spec", "data_sha256", "versions", "seed")
 
 
@@ -134,6 +135,7 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
 
 def _check_attrs(tree: xr.DataTree, where: str) -> None:
     missing = [name for name in _REQUIRED if name not in tree.attrs]
+    missing += [f"group {name}" for name in _GROUPS if name not in tree.children]
     if missing:
         raise InputError(f"{where} is not a fit of ds3bayes: it has no {', '.join(missing)}")
 

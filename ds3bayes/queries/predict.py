@@ -23,7 +23,7 @@ from ds3bayes.strategies.base import as_verifier
 from ds3bayes.theory.cost import flops, usd
 from ds3bayes.theory.cost import seconds as seconds_at
 from ds3bayes.theory.evaluate import evaluate
-from ds3bayes.theory.path import expected_steps, finish_within
+from ds3bayes.theory.path import finish_within, mean_steps_within
 
 Array = np.ndarray
 
@@ -162,8 +162,12 @@ def _expand(view: _View, strategies: Sequence[Strategy | str] | None) -> dict[st
     """Give every strategy its settings: label -> the arm of each LLM and benchmark it draws from."""
     if isinstance(strategies, str | Strategy):
         strategies = [strategies]
-    asked = [arm.strategy for arm in view.design.arms] if strategies is None else strategies
-    parsed = [parse_strategy(one) if isinstance(one, str) else one for one in asked]
+    if strategies is None:
+        seen: dict[str, dict[Arm, Strategy]] = {}
+        for arm in view.design.arms:
+            seen.setdefault(str(arm.strategy), {})[arm] = arm.strategy
+        return seen
+    parsed = [parse_strategy(one) if isinstance(one, str) else one for one in strategies]
     if not parsed:
         raise InputError(
             "no strategies to predict; give at least one, such as CoT() or 'best_of_n(n=8, verifier=oracle)'"
@@ -347,8 +351,9 @@ class _View:
         if own is not None:
             at_own = evaluate(finish_within, np.full(pace.shape, own / omega), shape[0], shape[1])
             q = np.minimum(q / np.maximum(at_own, np.finfo(float).tiny), 1.0)
-        spent = omega * evaluate(expected_steps, steps, shape[0], shape[1], np.zeros_like(pace))
-        return q * finished, spent
+        spent = omega * evaluate(mean_steps_within, steps, shape[0], shape[1])
+        # Rounding may lift the mean above the budget by its last digit.
+        return q * finished, np.minimum(spent, strategy.budget_tokens)
 
     def _steps(self, index: int, cells: Array) -> Array:
         """Known path length of the tasks of some cells."""
@@ -401,8 +406,8 @@ class _View:
         if strategy.evaluator is not None:
             gap = np.full_like(gap, min(as_verifier(strategy.evaluator).discrimination, 1e6))
         if strategy.answer_fidelity is not None:
-            # A fidelity of exactly 1 has no logit where the tree is certain.
-            fidelity = np.full_like(fidelity, min(strategy.answer_fidelity, 1.0 - 1e-12))
+            # Certain failure and certain success have no logit.
+            fidelity = np.full_like(fidelity, np.clip(strategy.answer_fidelity, 1e-300, 1.0 - 1e-12))
         log_success = np.log(fidelity) + evaluate(
             log_tree_success,
             walk,

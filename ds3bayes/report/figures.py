@@ -490,6 +490,8 @@ def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool
                 weight=weight,
                 parse_math=False,
                 linespacing=1.1,
+                zorder=2,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
             y = top + height - 0.12
         else:
@@ -630,6 +632,7 @@ def _place_labels(
     frame = axes.get_window_extent()
     to_pixels = axes.transData.transform
     taken: list[tuple[Bbox, float]] = []
+    labels: list[Bbox] = []
     for row in all_rows.itertuples():
         x, y = to_pixels((row.cost, row.success))
         (left, _), (right, _) = to_pixels((row.cost_lower, row.success)), to_pixels((row.cost_upper, row.success))
@@ -658,9 +661,13 @@ def _place_labels(
                 box = Bbox.from_extents(cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
                 outside = w * h - _overlap(box, frame)
                 covered = sum(weight * _overlap(box, other) for other, weight in taken)
-                options.append((4 * outside + covered + 0.6 * (radius - 7) ** 1.2, cx, cy, box, radius))
+                line = np.linspace((x, y), (cx, cy), 12)
+                crossed = sum(60 for other in labels for point in line if other.contains(*point))
+                cost = 4 * outside + covered + crossed + 0.6 * (radius - 7) ** 1.2
+                options.append((cost, cx, cy, box, radius))
         _, cx, cy, box, radius = min(options, key=lambda option: option[0])
         taken.append((box, 4.0))
+        labels.append(box)
         label = axes.annotate(
             text,
             (row.cost, row.success),

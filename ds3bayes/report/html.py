@@ -155,7 +155,8 @@ def _summary(
         f"The model {spec.name!r} was fitted to {rows.sizes['row'] - held:,} rows of "
         f"{_some(models, 'LLM')} on {_some(benchmarks, 'benchmark')} ({int(data['attempts'].sum()):,} attempts by "
         f"{len(data)} {'sampler' if len(data) == 1 else 'samplers'} in all), with "
-        f"{posterior['chain'] * posterior['draw']:,} posterior draws; {held:,} of {rows.sizes['row']:,} rows were held out to test its predictions."
+        f"{posterior['chain'] * posterior['draw']:,} posterior draws; {held:,} of {rows.sizes['row']:,} rows "
+        "were held out to test its predictions."
     )
     several = len(decisions) > 1
     decided = " ".join(f"On {one.benchmark}: {_lower(one.choice)}" if several else one.choice for one in decisions[:5])
@@ -220,8 +221,9 @@ def _decision(decision: Decision, pred: xr.Dataset, spec: ModelSpec) -> dict[str
         picture = _picture(
             figures.success_against_cost,
             f"Predicted success against cost on {decision.benchmark}. Bars are 90 % intervals in both directions; "
-            "labels are the numbers of the table above; the grey line joins the options that no other beats in both "
-            "means." + (" Pale points are options that the table leaves out." if shown.note else ""),
+            "labels are the numbers of the table above, given to the options of least regret and those on the frontier; "
+            "the grey line joins the options that no other beats in both means."
+            + (" Pale points are options that the table leaves out." if shown.note else ""),
             figures.say_success_against_cost(options, cost=query.cost),
             options,
             cost=query.cost,
@@ -340,8 +342,8 @@ def _learned_section(learned: pd.DataFrame, spec: ModelSpec) -> dict[str, Any]:
     return {
         "sentence": (
             f"Grey is the prior's 90 % interval, blue the posterior's. A posterior nearly as wide as its prior (sd "
-            f"ratio above {tables.HARDLY_LEARNED:g}) means that the data said little: {weak} of {len(learned)} parameters, "
-            "marked with a cross and the words “hardly learned”. What depends on them rests on the prior."
+            f"ratio above {tables.HARDLY_LEARNED:g}) means that the data said little: {weak} of {len(learned)} "
+            "parameters, marked with a cross and the words “hardly learned”. What depends on them rests on the prior."
         ),
         "picture": _picture(
             figures.prior_and_posterior,

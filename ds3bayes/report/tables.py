@@ -171,6 +171,8 @@ def _decide(pred: xr.Dataset, query: Query) -> Decision:
     keys = ["model", "strategy"]
     frame = winner.isel(benchmark=0).to_dataframe().reset_index()
     frame = frame[["option", *keys, "p_best", "p_affordable", "regret"]]
+    if frame["model"].nunique() > 1:
+        frame["option"] = frame["model"] + " · " + frame["strategy"]
     draws = _draws(pred, "success", frame)
     costs = _draws(pred, cost, frame) if priced else np.full_like(draws, np.nan)
     for name, values in (("success", draws), ("cost", costs)):
@@ -218,10 +220,22 @@ def _choice(options: pd.DataFrame, cost: str, cap: float | None) -> str:
         )
     top = options.iloc[0]
     paid = "" if np.isnan(top["cost"]) else f" for {_money(top, cost)}"
-    return (
+    said = (
         f"Best {limit}: {top['option']}, with success "
         f"{interval(top['success'], top['success_lower'], top['success_upper'])}{paid}; it is the best option with "
         f"probability {chance(top['p_best'])}, and choosing it loses {share(top['regret'])} of success on average."
+    )
+    likeliest = options.loc[options["p_best"].idxmax()]
+    if likeliest["number"] == top["number"]:
+        return said
+    return (
+        f"{said} {likeliest['option']} is more often the best (probability {chance(likeliest['p_best'])}), but loses "
+        f"{share(likeliest['regret'])} on average"
+        + (
+            f", being over the cap with probability {chance(1 - likeliest['p_affordable'])}."
+            if likeliest["p_affordable"] < 1
+            else "."
+        )
     )
 
 

@@ -55,6 +55,34 @@ def finish_within(steps: Any, path_length: Any, pace: Any) -> Any:
     return pt.switch(reached, value, 0.0)
 
 
+def mean_steps_within(steps: Any, path_length: Any, pace: Any) -> Any:
+    """Return the expected number of steps of an attempt that ends when its path does, cut at a budget.
+
+    E[min(T, K)] = (m/s) I_s(m+1, K-m+1) + K [1 - I_s(m, K-m+1)] for T ~ NB(m, s), the number of steps of a path
+    of m skills at pace s.
+
+    Parameters
+    ----------
+    steps : tensor-like
+        Budget K >= 0 in steps, finite.
+    path_length : tensor-like
+        m >= 1, whole or real.
+    pace : tensor-like
+        s in (0, 1].
+
+    Returns
+    -------
+    tensor
+        In [0, K]; all arguments broadcast.
+
+    References
+    ----------
+    Ellis-Mohr, Nayak, Varshney, arXiv 2507.00004 (the path walk); the truncated mean is this package's own.
+    """
+    K, m, s = as_float(steps), as_float(path_length), as_float(pace)
+    return m / s * finish_within(K + 1.0, m + 1.0, s) + K * (1.0 - finish_within(K, m, s))
+
+
 def _late(K: Any, m: Any, miss: Any) -> Any:
     """P(T > K) for T ~ NB(m, 1 - miss): the complement of `finish_within` without a subtraction."""
     reached, endless, spare = _reach(K, m)

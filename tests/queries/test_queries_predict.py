@@ -174,7 +174,7 @@ def test_a_larger_budget_never_hurts(request, which):
         values = pred[name].values[..., 1:]
         assert np.all(np.diff(values, axis=-1) >= -EPS * values.max())
         np.testing.assert_allclose(values[..., -1], pred[name].sel(strategy="cot"), rtol=1e-6)
-    assert np.all(pred["tokens"].values[..., 1:] <= np.array(budgets))
+    assert np.all(pred["tokens"].values[..., 1:] <= np.array(budgets) * (1 + EPS))
 
 
 def test_budget_and_selection_combine(simulated_fit):

@@ -223,3 +223,12 @@ def test_binomial_dual_gradient(r, wrt):
         high - low
     )
     assert slope == pytest.approx(float(difference), rel=1e-5, abs=1e-5 + side)
+
+
+def test_mean_steps_within_equals_the_chain_and_interpolates_smoothly():
+    K, m, s = np.array([3.0, 10.0, 40.0, 200.0]), np.array([3, 2, 7, 20]), np.array([0.5, 0.3, 0.9, 0.15])
+    found = evaluate(path.mean_steps_within, K, m, s)
+    np.testing.assert_allclose(found, evaluate(path.expected_steps, K, m, s, np.zeros(4)), rtol=1e-11)
+    between = evaluate(path.mean_steps_within, 50.0, np.array([4.0, 4.25, 4.5, 5.0]), 0.1)
+    assert (np.diff(between) > 0).all()
+    np.testing.assert_allclose(evaluate(path.mean_steps_within, 1e7, 3.7, 0.01), 370.0, rtol=1e-10)
