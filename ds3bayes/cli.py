@@ -169,21 +169,14 @@ def decide(
 
     Example: [cyan]ds3bayes decide run.nc --cost usd --max-cost 0.5 --success 0.6[/]
     """
+    from ds3bayes.generative.spec import ModelSpec
     from ds3bayes.inference.fit import spec_of
 
     loaded = _load(fit_file)
-    query = spec_of(loaded).query.model_copy(
-        update={
-            name: value
-            for name, value in {
-                "cost": cost,
-                "max_cost": max_cost,
-                "success": success,
-                "confidence": confidence,
-            }.items()
-            if value is not None
-        }
-    )
+    asked = {"cost": cost, "max_cost": max_cost, "success": success, "confidence": confidence}
+    content = spec_of(loaded).model_dump(mode="json")
+    content["query"] |= {name: value for name, value in asked.items() if value is not None}
+    query = ModelSpec.from_dict(content, "decide").query
     choices, rows = _decisions(_predict(loaded, strategy, tasks), query)
     if as_json:
         _print_json({"choices": choices, "options": rows})

@@ -352,7 +352,6 @@ class _View:
             at_own = evaluate(finish_within, np.full(pace.shape, own / omega), shape[0], shape[1])
             q = np.minimum(q / np.maximum(at_own, np.finfo(float).tiny), 1.0)
         spent = omega * evaluate(mean_steps_within, steps, shape[0], shape[1])
-        # Rounding may lift the mean above the budget by its last digit.
         return q * finished, np.minimum(spent, strategy.budget_tokens)
 
     def _steps(self, index: int, cells: Array) -> Array:

@@ -7,7 +7,6 @@ with the word "missed" are observations outside, grey is the prior or what serve
 
 from __future__ import annotations
 
-import itertools
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 
 from ds3bayes.report.tables import (
     COST_NAMES,
@@ -620,7 +618,12 @@ def _listing(title: str, said: Sequence[str], limit: int = 30) -> str:
 
 
 def _place_labels(
-    axes: Axes, rows: pd.DataFrame, all_rows: pd.DataFrame, texts: Sequence[str], size: float, lines: Sequence[Line2D]
+    axes: Axes,
+    rows: pd.DataFrame,
+    all_rows: pd.DataFrame,
+    texts: Sequence[str],
+    size: float,
+    guides: Sequence[Line2D],
 ) -> None:
     """Write a label beside each point where it covers neither points, intervals nor other labels."""
     figure = axes.figure
@@ -629,49 +632,31 @@ def _place_labels(
     canvas.draw()
     renderer = canvas.get_renderer()
     scale = figure.dpi / 72
-    frame = axes.get_window_extent()
-    to_pixels = axes.transData.transform
-    taken: list[tuple[Bbox, float]] = []
-    labels: list[Bbox] = []
-    for row in all_rows.itertuples():
-        x, y = to_pixels((row.cost, row.success))
-        (left, _), (right, _) = to_pixels((row.cost_lower, row.success)), to_pixels((row.cost_upper, row.success))
-        (_, low), (_, high) = to_pixels((row.cost, row.success_lower)), to_pixels((row.cost, row.success_upper))
-        taken.append((Bbox.from_extents(x - 4, y - 4, x + 4, y + 4), 3.0))
-        taken.append((Bbox.from_extents(left - 2, y - 3, right + 2, y + 3), 2.0))
-        taken.append((Bbox.from_extents(x - 3, low - 2, x + 3, high + 2), 2.0))
-    for line in lines:
-        # Guides may be covered, but rather not.
-        points = line.get_transform().transform(np.column_stack(line.get_data()))
-        for (x0, y0), (x1, y1) in itertools.pairwise(points):
-            edges = min(x0, x1) - 1.5, min(y0, y1) - 1.5, max(x0, x1) + 1.5, max(y0, y1) + 1.5
-            taken.append((Bbox.from_extents(*edges), 0.7))
+    frame = np.array(axes.get_window_extent().extents)
+    taken, weights = _obstacles(axes, all_rows, guides)
+    placed = np.empty((0, 4))
     angles = np.deg2rad([45, 135, -45, -135, 0, 180, 90, -90])
+    radius, angle = (grid.ravel() for grid in np.meshgrid([7, 13, 22, 34, 50, 70, 95], angles, indexing="ij"))
     for row, text in zip(rows.itertuples(), texts, strict=True):
-        x, y = to_pixels((row.cost, row.success))
+        point = axes.transData.transform((row.cost, row.success))
         probe = axes.text(0, 0, text, fontsize=size, parse_math=False, linespacing=1.05)
         extent = probe.get_window_extent(renderer)
         probe.remove()
-        w, h = extent.width + 6, extent.height + 3
-        options = []
-        for radius in (7, 13, 22, 34, 50, 70, 95):
-            for angle in angles:
-                cx = x + np.cos(angle) * (radius * scale + w / 2)
-                cy = y + np.sin(angle) * (radius * scale + h / 2)
-                box = Bbox.from_extents(cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
-                outside = w * h - _overlap(box, frame)
-                covered = sum(weight * _overlap(box, other) for other, weight in taken)
-                line = np.linspace((x, y), (cx, cy), 12)
-                crossed = sum(60 for other in labels for point in line if other.contains(*point))
-                cost = 4 * outside + covered + crossed + 0.6 * (radius - 7) ** 1.2
-                options.append((cost, cx, cy, box, radius))
-        _, cx, cy, box, radius = min(options, key=lambda option: option[0])
-        taken.append((box, 4.0))
-        labels.append(box)
+        half = np.array([extent.width / 2 + 3, extent.height / 2 + 1.5])
+        centres = point + np.column_stack([np.cos(angle), np.sin(angle)]) * (radius[:, None] * scale + half)
+        boxes = np.hstack([centres - half, centres + half])
+        outside = 4 * half.prod() - _overlaps(boxes, frame[None]).sum(axis=1)
+        covered = _overlaps(boxes, taken) @ weights + 4 * _overlaps(boxes, placed).sum(axis=1)
+        leads = point + np.linspace(0, 1, 12)[:, None, None] * (centres - point)
+        inside = (leads[:, :, None] > placed[:, :2]) & (leads[:, :, None] < placed[:, 2:])
+        crossed = 60 * inside.all(axis=3).sum(axis=(0, 2))
+        chosen = int(np.argmin(4 * outside + covered + crossed + 0.6 * (radius - 7) ** 1.2))
+        placed = np.vstack([placed, boxes[chosen]])
+        far = radius[chosen] > 13
         label = axes.annotate(
             text,
             (row.cost, row.success),
-            xytext=((cx - x) / scale, (cy - y) / scale),
+            xytext=tuple((centres[chosen] - point) / scale),
             textcoords="offset points",
             ha="center",
             va="center",
@@ -679,7 +664,7 @@ def _place_labels(
             linespacing=1.05,
             color="#222222",
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4}
-            if radius > 13
+            if far
             else None,
             zorder=5,
         )
@@ -687,7 +672,31 @@ def _place_labels(
         label.set_in_layout(False)
 
 
-def _overlap(one: Bbox, other: Bbox) -> float:
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return width * height if width > 0 and height > 0 else 0.0
+def _obstacles(axes: Axes, rows: pd.DataFrame, guides: Sequence[Line2D]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what labels should not cover, as boxes (n, 4) in pixels, and how much each matters (n,)."""
+
+    def pixels(x: str, y: str) -> np.ndarray:
+        return axes.transData.transform(rows[[x, y]].to_numpy())
+
+    points = pixels("cost", "success")
+    wide, high = np.array([2, 3]), np.array([3, 2])
+    boxes = [
+        np.hstack([points - 4, points + 4]),
+        np.hstack([pixels("cost_lower", "success") - wide, pixels("cost_upper", "success") + wide]),
+        np.hstack([pixels("cost", "success_lower") - high, pixels("cost", "success_upper") + high]),
+    ]
+    weights = [np.full(len(points), 3.0), np.full(2 * len(points), 2.0)]
+    for guide in guides:
+        # Guides may be covered, but rather not.
+        corners = guide.get_transform().transform(np.column_stack(guide.get_data()))
+        ends = np.stack([corners[:-1], corners[1:]])
+        boxes.append(np.hstack([ends.min(axis=0) - 1.5, ends.max(axis=0) + 1.5]))
+        weights.append(np.full(len(corners) - 1, 0.7))
+    return np.vstack(boxes), np.concatenate(weights)
+
+
+def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the area that each of some boxes (n, 4) shares with each of others (m, 4), shape (n, m)."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return np.clip(high - low, 0.0, None).prod(axis=2)

@@ -221,8 +221,8 @@ def _decision(decision: Decision, pred: xr.Dataset, spec: ModelSpec) -> dict[str
         picture = _picture(
             figures.success_against_cost,
             f"Predicted success against cost on {decision.benchmark}. Bars are 90 % intervals in both directions; "
-            "labels are the numbers of the table above, given to the options of least regret and those on the frontier; "
-            "the grey line joins the options that no other beats in both means."
+            "labels are the numbers of the table above, given to the options of least regret and to "
+            "those on the frontier; the grey line joins the options that no other beats in both means."
             + (" Pale points are options that the table leaves out." if shown.note else ""),
             figures.say_success_against_cost(options, cost=query.cost),
             options,

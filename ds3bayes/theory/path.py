@@ -80,7 +80,9 @@ def mean_steps_within(steps: Any, path_length: Any, pace: Any) -> Any:
     Ellis-Mohr, Nayak, Varshney, arXiv 2507.00004 (the path walk); the truncated mean is this package's own.
     """
     K, m, s = as_float(steps), as_float(path_length), as_float(pace)
-    return m / s * finish_within(K + 1.0, m + 1.0, s) + K * (1.0 - finish_within(K, m, s))
+    mean = m / s * finish_within(K + 1.0, m + 1.0, s) + K * (1.0 - finish_within(K, m, s))
+    # Between whole path lengths the two terms meet at K = m rather than at K = m - 1.
+    return pt.minimum(mean, K)
 
 
 def _late(K: Any, m: Any, miss: Any) -> Any:

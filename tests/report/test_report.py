@@ -1,0 +1,390 @@
+"""The report is whole, safe to open, readable without pictures, and says misses in words."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from matplotlib import rcParams
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+import ds3bayes as ds3
+from ds3bayes.generative.spec import Query
+from ds3bayes.inference import store
+from ds3bayes.inference.checks import CheckResult
+from ds3bayes.report import figures, html, report, tables
+
+EVIL = "<script>alert(1)</script> $x_{1$ & \"b\" 'c'"
+VOID = {"meta", "img", "source", "br", "hr", "link"}
+
+
+def evaluations() -> pd.DataFrame:
+    """Twelve tasks by two LLMs, one with a hostile name and a tree search."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for task in range(12):
+        easy = rng.normal()
+        for model, shift in ((EVIL, -0.5), ("plain", 0.5)):
+            q = 1 / (1 + np.exp(-shift - easy))
+            for strategy, attempts in (("cot", 8), ("tot", 3)):
+                if strategy == "tot" and model == "plain":
+                    continue
+                tree = strategy == "tot"
+                rows.append(
+                    {
+                        "model": model,
+                        "benchmark": "bench <b>",
+                        "task": f"t{task}",
+                        "strategy": strategy,
+                        "branching": 3 if tree else np.nan,
+                        "kept_states": 2 if tree else np.nan,
+                        "steps": 3,
+                        "attempts": attempts,
+                        "successes": rng.binomial(attempts, q),
+                        "tokens_mean": float(np.round(np.exp(rng.normal(5, 0.3)), 1)),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+SPEC = {
+    "name": EVIL,
+    "description": "</title><img src=x onerror=alert(2)>",
+    "holdout": [{"where": "strategy == 'tot'", "fraction": 0.5, "seed": 1}],
+    "query": {
+        "strategies": ["cot", "best_of_n(n=4, verifier=oracle)", "cot(budget_tokens=120)"],
+        "max_cost": 500,
+        "success": 0.6,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def fitted(prior_fit) -> xr.DataTree:
+    return prior_fit(ds3.read_evals(evaluations()), ds3.ModelSpec.from_dict(SPEC))
+
+
+@pytest.fixture(scope="module")
+def checks() -> list[CheckResult]:
+    """Checks as `check` makes them, one failed, so that each page need not compute them."""
+    learned = pd.DataFrame(
+        {
+            "parameter": ["location", "location", "skew"],
+            "of": ["a | cot", "b | cot", "bench"],
+            "prior 5%": [-6.0, -6.0, -1.1],
+            "prior 50%": [-1.0, -1.0, 0.0],
+            "prior 95%": [4.0, 4.0, 1.1],
+            "5%": [-1.0, 0.1, -1.0],
+            "50%": [-0.5, 0.5, 0.1],
+            "95%": [0.0, 0.9, 1.1],
+            "sd ratio": [0.1, 0.1, 0.95],
+        }
+    )
+    slow = pd.DataFrame({"r_hat": [1.2], "ess_bulk": [12.0]}, index=["location[a]"])
+    return [
+        CheckResult(name="convergence", passed=False, sentence="chains disagree <here>.", table=slow),
+        CheckResult(name="what was learned", passed=True, sentence="1 of 3 was hardly learned.", table=learned),
+    ]
+
+
+@pytest.fixture(scope="module")
+def page(fitted, checks, tmp_path_factory) -> str:
+    path = report(fitted, path=tmp_path_factory.mktemp("report") / "new" / "report.html", checks=checks)
+    return path.read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Collects tags with their attributes, text, and whether tags nest."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def read(page) -> Reader:
+    return Reader(page)
+
+
+@pytest.fixture(scope="module")
+def text(read) -> str:
+    return re.sub(r"\s+", " ", read.text)
+
+
+def test_names_from_data_and_spec_are_escaped(page, read, text):
+    assert "<script" not in page
+    assert "onerror=alert(2)>" not in page
+    assert not any(name.startswith("on") for _, attrs in read.tags for name in attrs)
+    assert EVIL in text
+    assert "bench <b>" in text
+    assert "chains disagree <here>" in text
+
+
+def test_tags_nest_and_language_is_stated(read):
+    assert read.faults == []
+    assert read.open == []
+    assert read.named("html")[0]["lang"] == "en"
+    assert len(read.named("h1")) == 1
+    ids = [attrs["id"] for _, attrs in read.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    links = {attrs["href"] for attrs in read.named("a")}
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+
+
+def test_page_loads_nothing_from_elsewhere(page, read):
+    for tag, attrs in read.tags:
+        for name in ("src", "srcset"):
+            assert attrs.get(name, "data:").startswith("data:image/svg+xml;base64,") or name not in attrs, tag
+        if "href" in attrs:
+            assert tag == "a"
+            assert attrs["href"].startswith(("#", "https://arxiv.org/abs/"))
+    assert {"script", "link", "iframe", "object"}.isdisjoint(tag for tag, _ in read.tags)
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_pictures_say_their_numbers_and_are_safe(read):
+    images = read.named("img")
+    assert len(images) >= 4
+    for image in images:
+        assert re.search(r"\d\.\d", image["alt"]), image["alt"]
+        svg = base64.b64decode(image["src"].partition(",")[2]).decode()
+        assert "<script" not in svg
+        assert 'href="http' not in svg
+    assert any("missed" in image["alt"] or "inside" in image["alt"] for image in images)
+
+
+def test_tables_have_captions_and_scoped_headers(read):
+    assert len(read.named("caption")) == len(read.named("table")) >= 5
+    assert {attrs["scope"] for attrs in read.named("th")} == {"col", "row"}
+
+
+def test_every_section_is_there(read):
+    ids = {attrs["id"] for attrs in read.named("section")}
+    assert ids == {"summary", "decision", "compared", "tree", "checks", "learned", "data", "how", "provenance"}
+
+
+def test_failed_checks_and_weak_parameters_are_said_in_words(text):
+    assert "Not all checks passed: convergence" in text
+    assert "Failed · convergence" in text
+    assert "hardly learned" in text
+    assert "log ratio of left to right scale" in text
+
+
+def test_provenance_names_what_the_fit_was_made_from(fitted, text):
+    assert fitted.attrs["model_id"] in text
+    assert fitted.attrs["data_sha256"] in text
+    assert "[query]" in text
+    assert "2507.00004" in text
+
+
+def test_a_miss_is_said_in_words(fitted):
+    compared = tables.comparison(fitted)
+    row = compared.index[compared["rows"] == "held out"][0]
+    compared.loc[row, ["observed", "lower", "upper", "inside"]] = [0.9, 0.2, 0.5, False]
+    compared.loc[row, "verdict"] = "missed: observed is above the interval"
+    assert "missed" in html._verdict(compared)
+    assert "observed 0.900, predicted 0.200 to 0.500" in html._verdict(compared)
+    assert row in tables.comparison_table(compared).marked
+    assert "missed: observed is above the interval" in figures.say_compared(compared, of_success=True)
+
+
+def test_verdict_says_when_nothing_was_held_out(fitted):
+    compared = tables.comparison(fitted)
+    assert "No rows were held out" in html._verdict(compared[compared["rows"] == "fitted"])
+
+
+def test_summary_agrees_with_best(fitted, text):
+    spec = ds3.ModelSpec.from_dict(SPEC)
+    pred = ds3.predict(fitted, spec.query.parsed())
+    best = ds3.best(pred, max_cost=500, cost="tokens")
+    place = int(np.nanargmin(best["regret"].isel(benchmark=0)))
+    assert (
+        f"Best for at most 500 tokens per task: {best['model'].values[place]} · {best['strategy'].values[place]}"
+        in text
+    )
+
+
+def test_without_its_cost_the_decision_is_by_success_and_says_why(fitted, checks, tmp_path):
+    spec = ds3.ModelSpec.from_dict(SPEC | {"query": {**SPEC["query"], "cost": "usd"}})
+    unpriced = fitted.copy()
+    unpriced.attrs = {**fitted.attrs, "spec": spec.model_dump_json()}
+    seen = Reader(report(unpriced, path=tmp_path / "r.html", checks=checks).read_text(encoding="utf-8"))
+    assert "hold no usd" in seen.text
+    assert "compared by success alone" in seen.text
+    assert "P(on frontier)" not in [attrs.get("data-label") for attrs in seen.named("td")]
+
+
+def test_options_that_an_llm_lacks_are_left_out(fitted):
+    pred = ds3.predict(fitted, ["cot", "tot(branching=3, kept_states=2)"])
+    pred["success"].loc[{"model": "plain", "strategy": "tot(branching=3, kept_states=2)"}] = np.nan
+    options = tables.decide(pred, Query())[0].options
+    assert len(options) == 3
+    assert options["success"].notna().all()
+
+
+def test_file_is_written_whole_or_not_at_all(fitted, checks, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def fail(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(store.os, "replace", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        report(fitted, path=path, checks=checks)
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_same_fit_gives_the_same_page(fitted, checks, tmp_path, page):
+    assert report(fitted, path=tmp_path / "again.html", checks=checks).read_text(encoding="utf-8") == page
+
+
+def test_checks_are_run_when_none_are_given(fitted, tmp_path):
+    seen = Reader(report(fitted, path=tmp_path / "r.html", title="mine").read_text(encoding="utf-8"))
+    assert "posterior prediction" in seen.text
+    assert "mine" in seen.text
+
+
+def test_unusable_input_is_named(fitted, checks, tmp_path):
+    with pytest.raises(ds3.InputError, match="is a folder"):
+        report(fitted, path=tmp_path, checks=checks)
+    with pytest.raises(ds3.InputError, match="needs a fit"):
+        report(xr.DataTree(), path=tmp_path / "r.html")
+    with pytest.raises(ds3.InputError, match="per_task=False"):
+        report(fitted, ds3.predict(fitted, ["cot"], per_task=True), tmp_path / "r.html", checks=checks)
+    with pytest.raises(ds3.InputError, match="not a prediction"):
+        report(fitted, xr.Dataset(), tmp_path / "r.html", checks=checks)
+    assert not Path(tmp_path / "r.html").exists()
+
+
+def many_options(count: int) -> pd.DataFrame:
+    """Options as `decide` makes them, on a rising curve with some far below it."""
+    rng = np.random.default_rng(0)
+    cost = np.sort(np.exp(rng.uniform(5, 13, count)))
+    success = 0.9 / (1 + np.exp(-(np.log(cost) - 8))) * rng.choice([1.0, 0.6], count)
+    order = np.argsort(-success)
+    front = success >= np.maximum.accumulate(success)
+    frame = pd.DataFrame(
+        {
+            "option": [f"LLM {i % 8} · best_of_n(n={i})" for i in range(count)],
+            "model": [f"LLM {i % 8}" for i in range(count)],
+            "strategy": [f"best_of_n(n={i}, verifier=oracle)" for i in range(count)],
+            "p_best": 1 / count,
+            "p_affordable": 1.0,
+            "regret": success.max() - success,
+            "success": success,
+            "success_lower": success * 0.95,
+            "success_upper": success * 1.05,
+            "cost": cost,
+            "cost_lower": cost * 0.9,
+            "cost_upper": cost * 1.1,
+            "p_reach": 0.5,
+            "cost_to_reach": np.inf,
+            "p_frontier": 0.5,
+            "on_frontier": front,
+        }
+    ).iloc[order]
+    frame.insert(0, "number", np.arange(1, count + 1))
+    return frame.reset_index(drop=True)
+
+
+def test_long_lists_of_options_are_cut_and_the_rest_counted():
+    options = many_options(90)
+    decision = tables.Decision(benchmark="b", options=options, choice="", enough="", reach="")
+    shown = tables.decision_table(decision, Query(), several_models=True)
+    kept = len(shown.frame)
+    assert 25 <= kept < 90
+    assert f"{90 - kept} of 90 options are not shown" in shown.note
+    front = options[options["on_frontier"]]
+    assert {f"{n}." for n in front["number"]} <= {name.split()[0] for name in shown.frame["option"]}
+
+
+@pytest.mark.parametrize("width", [figures.WIDE, figures.PHONE])
+def test_labels_do_not_overlap(width):
+    figure = figures.success_against_cost(many_options(90), cost="tokens", max_cost=1e5, target=0.8, width=width)
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
+    assert len(boxes) >= 8
+    overlapping = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
+    assert len(overlapping) <= 1
+
+
+@pytest.mark.parametrize("width", [figures.WIDE, figures.PHONE])
+def test_figures_are_figures_and_leave_the_users_style_alone(fitted, checks, width):
+    before = dict(rcParams)
+    compared = tables.comparison(fitted)
+    options = many_options(5)
+    drawn = [
+        figures.success_against_cost(options, cost="usd", width=width),
+        figures.success_alone(options, target=0.5, width=width),
+        figures.compared_success(compared, width=width),
+        figures.compared_cost(compared, width=width),
+        figures.evaluator_sweep(tables.sweeps(fitted)[0], width=width),
+        figures.prior_and_posterior(checks[1].table, log_scaled=["spread"], width=width),
+    ]
+    assert all(isinstance(figure, Figure) for figure in drawn)
+    assert all(figure.get_figwidth() == width for figure in drawn)
+    axes = [one for figure in drawn for one in figure.axes if one.get_visible()]
+    assert all(one.get_xlabel() or one.get_title(loc="left") for one in axes)
+    assert dict(rcParams) == before
+
+
+def test_sweep_moves_with_the_evaluator_and_holds_the_observed(fitted):
+    sweep = tables.sweeps(fitted)[0]
+    rows = evaluations().query("strategy == 'tot'")
+    one = sweep.table[sweep.table["quantity"] == "one output right"].set_index("evaluator")
+    assert one["observed"].iloc[0] == pytest.approx(rows["successes"].sum() / rows["attempts"].sum())
+    ordered = one.loc[[label for label, evaluator in tables.EVALUATORS if evaluator], "mean"]
+    assert ordered.is_monotonic_increasing
+    assert (sweep.tasks, sweep.held_out) == (12, 6)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.0, "0"),
+        (1234.5, "1,234"),
+        (0.00138, "0.00138"),
+        (2.5e13, "2.50×10¹³"),
+        (np.nan, "–"),
+        (-3.0, "−3.00"),
+        (np.inf, "∞"),
+    ],
+)
+def test_numbers_are_written_for_people(value, said):
+    assert tables.number(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.001, "<0.01"), (0.999, ">0.99"), (1.0, "1.00"), (0.0, "0.00"), (0.5, "0.50")]
+)
+def test_probabilities_are_never_rounded_to_certainty(value, said):
+    assert tables.chance(value) == said
