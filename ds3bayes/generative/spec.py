@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -205,6 +206,10 @@ def _sentence(fault: Any) -> str:
         return f"unknown key {key!r}; allowed here: {', '.join(allowed)}." + did_you_mean(
             str(fault["loc"][-1]), allowed
         )
+    if fault["type"] == "literal_error":
+        allowed = re.findall(r"'([^']*)'", fault["ctx"]["expected"])
+        hint = did_you_mean(str(fault["input"]), allowed)
+        return f"{key}: got {fault['input']!r}; allowed: {', '.join(allowed)}.{hint}"
     said = fault["msg"].removeprefix("Value error, ")
     # The house's own sentences already quote what they got.
     got = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
