@@ -12,7 +12,6 @@ import xarray as xr
 from scipy.special import expit
 
 from ds3bayes.generative.effects import new_task_effects
-from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.inference.fit import design_of, spec_of
 
 MAX_RHAT = 1.01
@@ -193,7 +192,7 @@ def informed(fit: xr.DataTree) -> CheckResult:
 
     This check has no wrong outcome: it passes, and names what was not learned.
     """
-    prior, posterior = fit["prior"].to_dataset(), fit["posterior"].to_dataset()
+    prior, posterior, spec = fit["prior"].to_dataset(), fit["posterior"].to_dataset(), spec_of(fit)
     rows = []
     for name in prior.data_vars:
         dim = prior[name].dims[-1]
@@ -202,7 +201,7 @@ def informed(fit: xr.DataTree) -> CheckResult:
             after = posterior[name].sel({dim: label}).values.ravel()
             ratio = (
                 after.std() / before.std()
-                if DEFAULTS[str(name)][0].family != "LogNormal"
+                if spec.prior(str(name)).family != "LogNormal"
                 else np.log(after).std() / np.log(before).std()
             )
             rows.append(
