@@ -3,13 +3,12 @@
 from ds3bayes.evals.choose import select, split, to_table
 from ds3bayes.evals.read import data_sha256, read_evals
 from ds3bayes.evals.schema import COLUMNS, Column, describe_columns, strategy_names
-from ds3bayes.evals.simulate import Simulation, Walks, simulate, walk
+from ds3bayes.evals.simulate import Simulation, simulate
 
 __all__ = [
     "COLUMNS",
     "Column",
     "Simulation",
-    "Walks",
     "data_sha256",
     "describe_columns",
     "read_evals",
@@ -18,5 +17,4 @@ __all__ = [
     "split",
     "strategy_names",
     "to_table",
-    "walk",
 ]

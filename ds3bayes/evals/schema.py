@@ -11,6 +11,8 @@ from typing import Literal
 
 import pandas as pd
 
+from ds3bayes.strategies import STRATEGIES
+
 Kind = Literal["text", "parts", "shares", "count", "number"]
 Merge = Literal["key", "sum", "mean", "max", "same", "moment", "never"]
 
@@ -381,9 +383,6 @@ KEY: tuple[str, ...] = (
     "task",
 )
 
-#: Strategies that evaluations record and that have no success law here.
-RECORDED_ONLY: tuple[str, ...] = ("beam", "weighted_best_of_n", "early_stopping_majority")
-
 #: Parameter columns of which a strategy needs at least one.
 NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -416,13 +415,10 @@ def strategy_names() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        The registered strategies, then those that evaluations record without a success law.
+        The registered strategies.
     """
-    # Here and not at the top: tables must be readable without loading PyTensor first, and strategies that a
-    # user registers later count too.
-    from ds3bayes.strategies.base import STRATEGIES
-
-    return (*STRATEGIES, *(name for name in RECORDED_ONLY if name not in STRATEGIES))
+    # Asked anew each time: strategies that a user registers later count too.
+    return tuple(STRATEGIES)
 
 
 def describe_columns() -> pd.DataFrame:

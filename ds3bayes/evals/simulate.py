@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, logit
 
-from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.errors import InputError
 from ds3bayes.evals.read import read_evals
+from ds3bayes.strategies.base import Strategy
+from ds3bayes.strategies.task import PathTask
+from ds3bayes.strategies.text import parse_strategy
+from ds3bayes.strategies.thoughts import ThoughtSearch
+from ds3bayes.strategies.walks import ENDLESS, TRUNCATED, Floats, Ints, Restaurant
 
-TRUNCATED, SOLVED, WRONG = 0, 1, 2
-
-#: A path that never ends, which is what an unreachable skill makes of it.
-ENDLESS = np.iinfo(np.int64).max
-
+_SINGLE = ("cot", "direct")
 _LONGEST_WALK = 100_000
 _MOST_WALKS = 20_000_000
-# Walks handled together: few enough for their arrays to stay in the processor's cache.
-_BLOCK = 1 << 15
-_STRATEGY = re.compile(r"\s*(\w+)\s*(?:\(\s*n\s*=\s*(\d{1,9})\s*\)|\(\s*\))?\s*", re.ASCII)
-_SINGLE = ("cot", "direct")
-_MANY = ("best_of_n", "majority", "pass_power")
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Walks:
-    """How walks ended.
-
-    Parameters
-    ----------
-    outcome : numpy.ndarray of int8
-        `TRUNCATED` (0), `SOLVED` (1) or `WRONG` (2), one per walk.
-    steps : numpy.ndarray of int64
-        Steps taken, at most the budget.
-    """
-
-    outcome: NDArray[np.int8]
-    steps: Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,111 +45,12 @@ class Simulation:
     truth: xr.Dataset
 
 
-def walk(
-    rho: ArrayLike,
-    pace: ArrayLike,
-    path_length: ArrayLike,
-    budget_steps: ArrayLike | None,
-    rng: np.random.Generator,
-) -> Walks:
-    """Walk paths of skills step by step, until solved, wrong or out of budget.
-
-    At each step the current unit of work finishes with probability ``pace``; what finished is the next skill
-    with probability ``rho`` and a wrong answer otherwise.
-
-    Parameters
-    ----------
-    rho : array_like
-        Probability in [0, 1] that a finished unit completes the skill, r / (r + h). All four broadcast
-        together.
-    pace : array_like
-        Probability in (0, 1] that a step finishes its unit, r + h.
-    path_length : array_like of int
-        Skills on the path, >= 1; `ENDLESS` for a path whose end cannot be reached.
-    budget_steps : array_like of int or None
-        Most steps of a walk, >= 0; None for no limit, which needs walks that end: no `ENDLESS` path with rho
-        = 1.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    Walks
-        Arrays of the broadcast shape. A walk that ends at its very last step is not truncated.
-
-    Raises
-    ------
-    InputError
-        If a value is out of range or a walk could never end.
-    """
-    unlimited = ENDLESS if budget_steps is None else budget_steps
-    rhos, paces, lengths, budgets = np.broadcast_arrays(
-        np.asarray(rho, dtype=np.float64),
-        np.asarray(pace, dtype=np.float64),
-        np.asarray(path_length, dtype=np.int64),
-        np.asarray(unlimited, dtype=np.int64),
-    )
-    faults = []
-    if not ((rhos >= 0) & (rhos <= 1)).all():
-        faults.append("rho: allowed: probabilities in [0, 1]")
-    if not ((paces > 0) & (paces <= 1)).all():
-        faults.append("pace: allowed: probabilities in (0, 1]")
-    if not (lengths >= 1).all():
-        faults.append("path_length: allowed: integers >= 1")
-    if not (budgets >= 0).all():
-        faults.append("budget_steps: allowed: integers >= 0")
-    if ((lengths == ENDLESS) & (rhos >= 1) & (budgets == ENDLESS)).any():
-        faults.append("a walk without budget, end and wrong answers never stops; give budget_steps")
-    if faults:
-        raise InputError.of_faults("walk", faults)
-
-    shape = rhos.shape
-    rhos, paces, lengths, budgets = (np.ravel(array) for array in (rhos, paces, lengths, budgets))
-    outcome = np.zeros(rhos.size, dtype=np.int8)
-    steps = np.zeros(rhos.size, dtype=np.int64)
-    for start in range(0, rhos.size, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        _walk_block(rhos[block], paces[block], lengths[block], budgets[block], outcome[block], steps[block], rng)
-    return Walks(outcome=outcome.reshape(shape), steps=steps.reshape(shape))
-
-
-def _walk_block(
-    rho: Floats,
-    pace: Floats,
-    path_length: Ints,
-    budget: Ints,
-    outcome: NDArray[np.int8],
-    steps: Ints,
-    rng: np.random.Generator,
-) -> None:
-    """Walk, writing to ``outcome`` and ``steps``; arrays of the walks still going shrink as walks end."""
-    going = np.flatnonzero(budget > 0)
-    advance, finish = (rho * pace)[going], pace[going]
-    left, budget = path_length[going], budget[going]
-    step = 0
-    while going.size:
-        step += 1
-        # One draw decides: below r the skill is completed, from r to r + h the answer is wrong.
-        draw = rng.random(going.size)
-        advanced = draw < advance
-        left = left - advanced
-        solved = left == 0
-        wrong = (draw < finish) & ~advanced
-        ended = solved | wrong | (budget == step)
-        if ended.any():
-            done = going[ended]
-            steps[done] = step
-            outcome[done] = np.where(solved[ended], SOLVED, np.where(wrong[ended], WRONG, TRUNCATED))
-            keep = ~ended
-            going, advance, finish, left, budget = (array[keep] for array in (going, advance, finish, left, budget))
-
-
 def simulate(
     *,
     tasks: int = 100,
     attempts: int = 16,
     models: int | Mapping[str, float] = 1,
-    strategies: Sequence[str] = ("cot",),
+    strategies: Sequence[str | Strategy] = ("cot",),
     path_length: int | Sequence[int] | Ints = 5,
     location: float = 0.5,
     spread: float = 1.5,
@@ -203,10 +79,10 @@ def simulate(
         Attempts of each model, task and strategy, >= 1; an attempt of a many-sample strategy is one decision.
     models : int or mapping of str to float
         Number of models, or their names with shifts of their location on the logit scale.
-    strategies : sequence of str
-        ``"cot"``, ``"direct"`` (one walk each), ``"best_of_n(n=16)"`` (any of n walks is right, as an oracle
-        would choose), ``"majority(n=8)"`` (plurality of n answers, ties at random, cut-off walks do not vote)
-        and ``"pass_power(n=4)"`` (all n walks are right).
+    strategies : sequence of str or Strategy
+        Any strategies without their own budgets, such as ``"cot"``, ``"best_of_n(n=16, verifier=oracle)"``,
+        ``"majority(n=8)"`` or ``"tot(branching=3, evaluator=noisy(d=2))"``; an attempt of a strategy that
+        selects is one decision. Truncated attempts do not vote.
     path_length : int or sequence of int
         Skills per task, >= 1; one number for all or one per task.
     location, spread, skew : float
@@ -279,7 +155,10 @@ def simulate(
         raise InputError.of_faults("simulate", faults)
     lengths = _lengths(path_length, tasks, faults)
     budgets = _budgets(budget_tokens, tokens_per_step, faults)
-    walks = len(shifts) * tasks * attempts * len(budgets) * sum(n for _, n in settings)
+    drawn = sum(
+        float(np.max(one.token_units(lengths) if isinstance(one, ThoughtSearch) else one.attempts)) for one in settings
+    )
+    walks = int(len(shifts) * tasks * attempts * len(budgets) * drawn)
     if walks > _MOST_WALKS:
         faults.append(f"that is {walks} walks; allowed: at most {_MOST_WALKS}. Use several calls with other seeds")
     if faults:
@@ -327,27 +206,38 @@ def _shifts(models: int | Mapping[str, float], faults: list[str]) -> dict[str, f
     return {}
 
 
-def _settings(strategies: Sequence[str], faults: list[str]) -> list[tuple[str, int]]:
+def _settings(strategies: Sequence[str | Strategy], faults: list[str]) -> list[Strategy]:
     if isinstance(strategies, str) or not isinstance(strategies, Sequence) or not strategies:
         faults.append(f"strategies={strategies!r}; allowed: a list such as ['cot', 'majority(n=8)']")
         return []
-    settings = []
-    for text in strategies:
-        match = _STRATEGY.fullmatch(text) if isinstance(text, str) else None
-        name, n = (match[1], match[2]) if match else (str(text), None)
-        if name not in (*_SINGLE, *_MANY):
-            allowed = [*_SINGLE, *(f"{name}(n=8)" for name in _MANY)]
-            hint = did_you_mean(name, (*_SINGLE, *_MANY))
-            faults.append(f"strategy {text!r}; allowed: {', '.join(allowed)}.{hint}")
-        elif name in _MANY and (n is None or int(n) < 1):
-            faults.append(f"strategy {text!r} needs its number of samples; allowed: '{name}(n=8)', n >= 1")
-        elif name in _SINGLE and n is not None:
-            faults.append(f"strategy {text!r} takes no n; allowed: {name!r}")
-        elif (name, int(n or 1)) in settings:
-            faults.append(f"strategy {text!r} is given twice")
+    settings: list[Strategy] = []
+    for given in strategies:
+        try:
+            strategy = given if isinstance(given, Strategy) else parse_strategy(given)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        if strategy.budget_tokens is not None or strategy.effort is not None:
+            faults.append(f"strategy {str(strategy)!r} states a budget or an effort; give budget_tokens to simulate")
+        elif strategy.walk == "tot" and strategy.attempts > 1:
+            faults.append(f"strategy {str(strategy)!r}: simulated searches write out one answer; leave out outputs")
+        elif any(_columns(strategy) == _columns(other) for other in settings):
+            faults.append(f"strategy {str(strategy)!r} is given twice: a table cannot tell it from the other")
         else:
-            settings.append((name, int(n or 1)))
+            settings.append(strategy)
     return settings
+
+
+def _columns(strategy: Strategy) -> dict[str, Any]:
+    """Return what a table says of a strategy."""
+    known = {field.name: getattr(strategy, field.name) for field in fields(strategy)}
+    return {
+        "strategy": strategy.name,
+        "n_samples": known.get("n", np.nan),
+        "verifier": str(known["verifier"]) if "verifier" in known else "",
+        "branching": known.get("branching", np.nan),
+        "kept_states": known.get("kept_states", known.get("width", np.nan)),
+    }
 
 
 def _lengths(path_length: int | Sequence[int] | Ints, tasks: int, faults: list[str]) -> Ints:
@@ -451,75 +341,67 @@ def _draw_truth(
 def _draw_table(
     rng: np.random.Generator,
     truth: xr.Dataset,
-    settings: list[tuple[str, int]],
+    settings: list[Strategy],
     budgets: list[float | None],
     attempts: int,
     benchmark: str,
 ) -> pd.DataFrame:
-    """Walk every setting, then let selectors decide and add up the decisions of each cell."""
+    """Let every setting decide on every task, and add up the decisions of each cell."""
     lengths = np.broadcast_to(truth["path_length"].to_numpy(), truth["pace"].shape).ravel()
     paces = truth["pace"].to_numpy().ravel()
     rhos = np.exp(log_expit(truth["logit_eventual_success"].to_numpy().ravel()) / lengths)
-    ends = np.where(truth["reachable"].to_numpy().ravel(), lengths, ENDLESS)
-    per_step = float(truth["tokens_per_step"])
-    pairs = len(rhos)
+    reachable = truth["reachable"].to_numpy().ravel()
     if None in budgets:
-        _check_duration(rhos, paces, ends)
-
-    runs = []
-    for budget in budgets:
-        limit = None if budget is None else math.floor(budget / per_step + 1e-9)
-        for name, n in settings:
-            shape = (pairs, attempts, n)
-            columns = [np.broadcast_to(array[:, None, None], shape) for array in (rhos, paces, ends)]
-            runs.append((name, n, budget, walk(columns[0], columns[1], columns[2], limit, rng)))
-
-    # Wrong answers of a model to a task are one process, whichever strategy gave them.
-    wrong = [np.nonzero(walks.outcome == WRONG) for *_, walks in runs]
-    labels = _restaurant(
-        rng,
-        np.concatenate([places[0] for places in wrong]),
-        float(truth["wrong_answer_concentration"]),
-        pairs,
+        _check_duration(rhos, paces, np.where(reachable, lengths, ENDLESS))
+    task = PathTask(
+        path_length=lengths[:, None],
+        advance=(rhos * paces)[:, None],
+        commit=((1.0 - rhos) * paces)[:, None],
+        reachability=reachable[:, None].astype(float),
+        tokens_per_step=float(truth["tokens_per_step"]),
     )
+    # Wrong answers of a model to a task are one process, whichever strategy gave them.
+    restaurant = Restaurant(float(truth["wrong_answer_concentration"]))
+
+    def wrong_answers(decisions: Ints, rng: np.random.Generator) -> Ints:
+        return restaurant(decisions // attempts, rng)
+
     model_names, task_names = truth["model"].to_numpy(), truth["task"].to_numpy()
     frames = []
-    taken = 0
-    for (name, n, budget, walks), places in zip(runs, wrong, strict=True):
-        answers = np.full(walks.outcome.shape, -1, dtype=np.int64)
-        answers[places] = labels[taken : taken + len(places[0])]
-        taken += len(places[0])
-        solved = walks.outcome == SOLVED
-        success = _decide(rng, name, solved, answers)
-        tokens = walks.steps.sum(axis=2) * per_step
-        columns_out: dict[str, Any] = {
-            "model": np.repeat(model_names, len(task_names)),
-            "benchmark": benchmark,
-            "task": np.tile(task_names, len(model_names)),
-            "strategy": name,
-            "n_samples": np.nan if name in _SINGLE else n,
-            "verifier": "oracle" if name == "best_of_n" else "",
-            "budget_tokens": np.nan if budget is None else budget,
-            "attempts": attempts,
-            "successes": success.sum(axis=1),
-            "tokens_mean": tokens.mean(axis=1),
-            "tokens_max": tokens.max(axis=1),
-        }
-        if name in _SINGLE:
-            cut = (walks.outcome[:, :, 0] == TRUNCATED).sum(axis=1)
-            columns_out |= {
-                "no_answer": cut,
-                "truncated": cut,
-                "wrong_answer_counts": _share_texts(answers[:, :, 0]),
+    for budget in budgets:
+        for strategy in settings:
+            drawn = replace(strategy, budget_tokens=None if budget is None else int(budget)).simulate(
+                task, rng, size=(len(rhos), attempts), wrong_answers=wrong_answers
+            )
+            columns_out: dict[str, Any] = {
+                "model": np.repeat(model_names, len(task_names)),
+                "benchmark": benchmark,
+                "task": np.tile(task_names, len(model_names)),
+                **_columns(strategy),
+                "budget_tokens": np.nan if budget is None else budget,
+                "attempts": attempts,
+                "successes": drawn.success.sum(axis=1),
+                "tokens_mean": drawn.tokens.mean(axis=1),
+                "tokens_max": drawn.tokens.max(axis=1),
             }
-        logs = np.log(tokens)
-        for outcome, chosen in (("correct", success), ("wrong", ~success)):
-            counts = chosen.sum(axis=1)
-            mean = _ratio((logs * chosen).sum(axis=1), counts)
-            deviation = np.where(chosen, logs - mean[:, None], 0.0)
-            columns_out[f"log_tokens_mean_{outcome}"] = mean
-            columns_out[f"log_tokens_sd_{outcome}"] = np.sqrt(_ratio((deviation**2).sum(axis=1), counts))
-        frames.append(pd.DataFrame(columns_out))
+            if strategy.name in _SINGLE:
+                assert drawn.outcome is not None
+                assert drawn.answers is not None
+                cut = (drawn.outcome[:, :, 0] == TRUNCATED).sum(axis=1)
+                columns_out |= {
+                    "no_answer": cut,
+                    "truncated": cut,
+                    "wrong_answer_counts": _share_texts(drawn.answers[:, :, 0]),
+                }
+            with np.errstate(divide="ignore"):
+                logs = np.log(drawn.tokens)
+            for outcome, chosen in (("correct", drawn.success), ("wrong", ~drawn.success)):
+                counts = chosen.sum(axis=1)
+                mean = _ratio(np.where(chosen, logs, 0.0).sum(axis=1), counts)
+                deviation = np.where(chosen, logs - mean[:, None], 0.0)
+                columns_out[f"log_tokens_mean_{outcome}"] = mean
+                columns_out[f"log_tokens_sd_{outcome}"] = np.sqrt(_ratio((deviation**2).sum(axis=1), counts))
+            frames.append(pd.DataFrame(columns_out))
     # A column of one setting that another lacks is blank there.
     return pd.concat(frames, ignore_index=True)
 
@@ -534,51 +416,6 @@ def _check_duration(rhos: Floats, paces: Floats, ends: Ints) -> None:
             f"simulate: a walk without budget would take about {expected.max():.3g} steps; allowed: "
             f"{_LONGEST_WALK}. Give budget_tokens, or raise pace or reachability"
         )
-
-
-def _restaurant(rng: np.random.Generator, groups: Ints, concentration: float, number: int) -> Ints:
-    """Return the table of each customer, in one Chinese restaurant per group.
-
-    Customer i opens a table with probability concentration / (concentration + i), else joins the table of one
-    of the i customers before, each equally likely: that is the process, with no counts to keep.
-    """
-    order = np.argsort(groups, kind="stable")
-    starts = np.searchsorted(groups[order], np.arange(number))
-    begin = starts[groups[order]]
-    rank = np.arange(groups.size) - begin
-    opens = (rank == 0) | (rng.random(groups.size) * (concentration + rank) < concentration)
-    friend = begin + np.floor(rng.random(groups.size) * rank).astype(np.int64)
-    table = np.where(opens, np.arange(groups.size), friend)
-    # Follow friends of friends until all point to the one who opened their table.
-    while True:
-        further = table[table]
-        if np.array_equal(further, table):
-            break
-        table = further
-    result = np.empty(groups.size, dtype=np.int64)
-    result[order] = table
-    return result
-
-
-def _decide(rng: np.random.Generator, name: str, solved: NDArray[np.bool_], answers: Ints) -> NDArray[np.bool_]:
-    """Return whether each decision is right; inputs have dims (pair, attempt, sample)."""
-    if name == "pass_power":
-        return solved.all(axis=2)
-    if name != "majority":
-        return solved.any(axis=2)
-    decisions = solved.shape[0] * solved.shape[1]
-    votes = solved.sum(axis=2).ravel()
-    flat = answers.reshape(decisions, -1)
-    decision, sample = np.nonzero(flat >= 0)
-    pairs = np.stack([decision, flat[decision, sample]], axis=1)
-    rivals, counts = np.unique(pairs, axis=0, return_counts=True)
-    leader = np.zeros(decisions, dtype=np.int64)
-    np.maximum.at(leader, rivals[:, 0], counts)
-    at_top = counts == leader[rivals[:, 0]]
-    tied = np.bincount(rivals[at_top, 0], minlength=decisions)
-    lucky = rng.random(decisions) * (1 + tied) < 1
-    right = (votes > leader) | ((votes == leader) & (votes > 0) & lucky)
-    return right.reshape(solved.shape[:2])
 
 
 def _share_texts(answers: Ints) -> list[str]:

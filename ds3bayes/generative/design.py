@@ -322,10 +322,12 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
             f"{int(aggregated.sum())} rows have no task (aggregates); the counts model needs one row per task: "
             "select other rows with data.where in the spec"
         )
-    for name in sorted(set(table["strategy"]) - set(STRATEGIES)):
+    usable = [name for name, cls in STRATEGIES.items() if cls.told_by_table]
+    for name in sorted(set(table["strategy"]) - set(usable)):
         faults.append(
-            f"{int((table['strategy'] == name).sum())} rows have strategy {name!r}, which can be recorded but has no "
-            f"success law; usable: {', '.join(STRATEGIES)}: leave them out with data.where, or hold them out"
+            f"{int((table['strategy'] == name).sum())} rows have strategy {name!r}, which can be recorded but of which "
+            f"a table does not say enough to learn from it; usable: {', '.join(usable)}: leave them out with "
+            "data.where, or hold them out"
         )
     for text in sorted(set(table.loc[table["strategy"] == "best_of_n", "verifier"])):
         try:

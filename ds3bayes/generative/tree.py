@@ -9,7 +9,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ds3bayes.theory.evaluate import evaluate
-from ds3bayes.theory.selectors import tree_outputs
+from ds3bayes.theory.trees import tree_outputs
 
 Tensor = Any
 

@@ -174,6 +174,10 @@ def _expand(view: _View, strategies: Sequence[Strategy | str] | None) -> dict[st
         )
     result: dict[str, dict[Arm, Strategy]] = {}
     for strategy in parsed:
+        if strategy.walk == "tot" and not isinstance(strategy, TreeOfThought):
+            raise InputError(
+                f"{strategy}: of tree searches a fit predicts `tot` only; `strategy_laws` gives the others from a path"
+            )
         hits = 0
         for pair in view.design.pairs:
             for arm, set_strategy in view.settings(strategy, pair):

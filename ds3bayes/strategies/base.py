@@ -5,21 +5,24 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.strategies.grammar import format_call, parse_call
+from ds3bayes.strategies.task import PathTask
+from ds3bayes.strategies.walks import Bools, Floats, Ints, WrongAnswers
 from ds3bayes.theory.evaluate import evaluate
 
 Walk = Literal["cot", "direct", "tot"]
 
 STRATEGIES: dict[str, type[Strategy]] = {}
 
-# Printed after a strategy's own fields.
-_COMMON = ("sampler", "effort", "budget_tokens")
+# Printed after a strategy's other fields, in this order.
+_COMMON = ("evaluator", "answer_fidelity", "evaluation_tokens", "sampler", "effort", "budget_tokens")
 
 
 def _answer_of(q: Any, *, strategy: Strategy) -> Any:
@@ -27,18 +30,83 @@ def _answer_of(q: Any, *, strategy: Strategy) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What the FLOPs of a transformer's inference depend on.
+
+    Parameters
+    ----------
+    params : float
+        Parameters N that are active per token, > 0.
+    n_layer, d_attn : int, optional
+        Layers and width of attention, >= 1; both or neither. Without them attention is left out.
+    prompt_tokens : float, default 0
+        Prompt tokens of the task, >= 0.
+    """
+
+    params: float
+    n_layer: int | None = None
+    d_attn: int | None = None
+    prompt_tokens: float = 0.0
+
+    def __post_init__(self) -> None:
+        found = []
+        if not 0 < self.params < math.inf:
+            found.append(f"params must be a positive number, got {self.params!r}")
+        if (self.n_layer is None) != (self.d_attn is None):
+            found.append("give both n_layer and d_attn, or neither")
+        for field in ("n_layer", "d_attn"):
+            if getattr(self, field) is not None:
+                found += check_whole(field, getattr(self, field), 1)
+        if not 0 <= self.prompt_tokens < math.inf:
+            found.append(f"prompt_tokens must be a number of at least 0, got {self.prompt_tokens!r}")
+        if found:
+            raise InputError.of_faults("Architecture", found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """Simulated decisions of a strategy; all arrays have the shape of the decisions, (...).
+
+    Parameters
+    ----------
+    success : numpy.ndarray of bool
+        Whether the final answer is right.
+    attempts : numpy.ndarray of int64
+        Attempts made, or candidates proposed by a tree search.
+    tokens : numpy.ndarray of float64
+        Generated tokens of all of them.
+    parallel_tokens : numpy.ndarray of float64
+        Tokens generated one after another when all that can run side by side does.
+    outcome : numpy.ndarray of int8, shape (..., n), optional
+        How each attempt ended (see `ds3bayes.strategies.walks`); absent for tree search.
+    answers : numpy.ndarray of int64, shape (..., n), optional
+        Which wrong answer each wrong attempt gave, -1 elsewhere.
+    """
+
+    success: Bools
+    attempts: Ints
+    tokens: Floats
+    parallel_tokens: Floats
+    outcome: np.ndarray | None = None
+    answers: Ints | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Strategy(ABC):
     """A way to turn one task into one answer: a sampler of attempts, a selector, and a budget.
 
-    Subclasses are final, frozen, keyword-only and hashable dataclasses that state their name, check their
-    own fields in `faults`, and give the probability of a right final answer in `answer`.
+    Subclasses are frozen, keyword-only and hashable dataclasses that state their name and check their own
+    fields in `faults`. Each gives the probability of a right final answer (`answer`, from the success of one
+    attempt; `success`, from the path of skills), the generated tokens (`expected_tokens`,
+    `tokens_distribution`), the tokens on the longest chain (`expected_latency`) and a simulation that walks
+    step by step (`simulate`).
 
     Parameters
     ----------
     effort : str, optional
         Reasoning effort asked of the LLM, in its provider's words (``"high"``). None: not set.
     budget_tokens : int, optional
-        Largest number of generated tokens of one attempt, at least 1. None: no limit is set.
+        Largest number of generated tokens of one attempt, or of one tree search, at least 1. None: no limit.
 
     Raises
     ------
@@ -48,6 +116,8 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     always_printed: ClassVar[tuple[str, ...]] = ()
+    #: Whether the columns of a table of evaluations determine the strategy, so that its rows can be fitted.
+    told_by_table: ClassVar[bool] = True
 
     effort: str | None = None
     budget_tokens: int | None = None
@@ -80,7 +150,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def token_units(self, path_length: Any = None) -> Any:
-        """Return how many units of tokens are spent on one task.
+        """Return how many units of tokens are spent on one task, at most where that is random.
 
         The unit is one attempt, or for tree search one proposed candidate.
 
@@ -95,7 +165,7 @@ class Strategy(ABC):
         """
 
     @abstractmethod
-    def answer(self, q: Any, concentration: Any = None) -> Any:
+    def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
         """Probability that the final answer to a task is right.
 
         Parameters
@@ -105,6 +175,8 @@ class Strategy(ABC):
         concentration : array-like, optional
             Concentration alpha > 0 of the wrong answers, as an array that broadcasts against ``q``; used by
             votes that do not state the shares of wrong answers, ignored by all others.
+        wrong : tensor-like, optional
+            Probability that one attempt is wrong, at most 1 - q; what remains gives no answer. 1 - q if absent.
 
         Returns
         -------
@@ -129,6 +201,122 @@ class Strategy(ABC):
         """
         return evaluate(_answer_of, q, core=(0,), strategy=self)
 
+    @abstractmethod
+    def success(self, task: PathTask) -> Any:
+        """Probability that the final answer is right, from the task's path of skills.
+
+        Parameters
+        ----------
+        task : PathTask
+
+        Returns
+        -------
+        PyTensor variable
+            In the broadcast shape of the task's fields.
+
+        Raises
+        ------
+        InputError
+            If the task lacks what the strategy needs, such as how wrong answers agree.
+        """
+
+    @abstractmethod
+    def expected_tokens(self, task: PathTask) -> Any:
+        """Expected generated tokens of everything done for one task, as a tensor; inf if a walk may never end."""
+
+    @abstractmethod
+    def expected_latency(self, task: PathTask, horizon: int | None = None) -> Any:
+        """Expected tokens generated one after another when all that can run side by side does, as a tensor.
+
+        Run one after another instead, latency is `expected_tokens`.
+
+        Parameters
+        ----------
+        task : PathTask
+        horizon : int, optional
+            Steps after which attempts without a budget are taken to have ended; needed for tasks of tensors.
+        """
+
+    @abstractmethod
+    def tokens_distribution(self, task: PathTask) -> xr.DataArray:
+        """Distribution of the generated tokens of everything done for one task.
+
+        Parameters
+        ----------
+        task : PathTask
+            With plain numbers as fields.
+
+        Returns
+        -------
+        xarray.DataArray
+            Probabilities with dim ``tokens`` and its coordinate in tokens. Without a budget it ends where less
+            than 1e-13 of the probability is left.
+
+        Raises
+        ------
+        InputError
+            If a field of the task is an array, or if walks may never end.
+        """
+
+    @abstractmethod
+    def simulate(
+        self,
+        task: PathTask,
+        rng: np.random.Generator,
+        *,
+        size: int | tuple[int, ...] = (),
+        wrong_answers: WrongAnswers | None = None,
+    ) -> Decisions:
+        """Make decisions by walking every attempt step by step; no closed form is used.
+
+        Parameters
+        ----------
+        task : PathTask
+            With numbers or arrays as fields; they broadcast against ``size``. Each decision meets a task of
+            its own: what it can reach is drawn for it.
+        rng : numpy.random.Generator
+        size : int or tuple of int, default ()
+            Shape of the decisions.
+        wrong_answers : callable, optional
+            How wrong answers agree: called with the number of the decision of each wrong attempt. By default
+            what the strategy or the task states.
+
+        Returns
+        -------
+        Decisions
+
+        Raises
+        ------
+        InputError
+            If a walk could never end.
+        """
+
+    @abstractmethod
+    def with_equal_tokens(self, tokens: int) -> Self:
+        """Return the strategy whose budget makes it generate at most ``tokens`` in all.
+
+        Raises
+        ------
+        InputError
+            If that leaves less than one token for an attempt.
+        """
+
+    @abstractmethod
+    def with_equal_flops(self, tokens: int, architecture: Architecture, tokens_per_step: float = 25.0) -> Self:
+        """Return the strategy whose budget spends the FLOPs of one chain of thought of ``tokens`` tokens.
+
+        The prompt is read once by either. Where parameters dominate, all attempts together get as many tokens
+        as the chain; where attention dominates, they get more, since each is shorter.
+
+        Parameters
+        ----------
+        tokens : int
+            Generated tokens of the chain of thought, at least 1.
+        architecture : Architecture
+        tokens_per_step : float, default 25
+            Generated tokens of one step; used by tree search.
+        """
+
     def __str__(self) -> str:
         order = [f for f in fields(self) if f.name not in _COMMON]
         order += [f for name in _COMMON for f in fields(self) if f.name == name]
@@ -140,48 +328,11 @@ class Strategy(ABC):
         return format_call(self.name, shown)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AttemptStrategy(Strategy):
-    """A strategy that draws n whole attempts at a task and selects among them.
-
-    Parameters
-    ----------
-    n : int
-        Number of attempts, at least 1.
-    sampler : {"cot", "direct"}, default "cot"
-        What one attempt is: a chain of thought or a direct answer.
-    effort, budget_tokens
-        As for `Strategy`.
-    """
-
-    n: int
-    sampler: Literal["cot", "direct"] = "cot"
-
-    def faults(self) -> list[str]:
-        """Check ``n`` and ``sampler``, then what the subclass adds."""
-        found = check_whole("n", self.n, 1)
-        if self.sampler not in ("cot", "direct"):
-            hint = did_you_mean(str(self.sampler), ("cot", "direct"))
-            found.append(f"sampler must be 'cot' or 'direct', got {self.sampler!r}.{hint}")
-        return found + self.selector_faults()
-
-    @abstractmethod
-    def selector_faults(self) -> list[str]:
-        """Return one sentence per field of the selector that is outside its range."""
-
-    @property
-    def walk(self) -> Walk:
-        """The sampler of the attempts."""
-        return self.sampler
-
-    @property
-    def attempts(self) -> int:
-        """The number n of attempts."""
-        return self.n
-
-    def token_units(self, path_length: Any = None) -> Any:
-        """Return n: every attempt is one unit, whatever the path length."""
-        return float(self.n)
+def with_budget[T: Strategy](strategy: T, tokens: float, what: str) -> T:
+    """Return the strategy with a budget of whole tokens, or say that ``what`` leaves none."""
+    if tokens < 1.0:
+        raise InputError(f"{strategy}: {what} leaves {tokens:.3g} tokens for one attempt; at least 1 is needed")
+    return replace(strategy, budget_tokens=math.floor(tokens))
 
 
 def plain(value: Any) -> Any:
@@ -238,6 +389,10 @@ class Verifier:
         return format_call("noisy", {"d": self.discrimination})
 
 
+#: A verifier that never errs.
+ORACLE = Verifier(math.inf)
+
+
 def as_verifier(value: Any) -> Verifier:
     """Return the `Verifier` that ``"oracle"`` or ``"noisy(d=1.5)"`` means; a `Verifier` is returned as it is.
 
@@ -252,7 +407,7 @@ def as_verifier(value: Any) -> Verifier:
     if isinstance(value, str):
         name, given = parse_call(value)
         if name == "oracle" and not given:
-            return Verifier(math.inf)
+            return ORACLE
         if name == "noisy" and set(given) == {"d"}:
             return Verifier(given["d"])
         hint = did_you_mean(name, ("oracle", "noisy"))

@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from ds3bayes.strategies.base import AttemptStrategy, Verifier, as_verifier, read_verifier, register
-from ds3bayes.theory.selectors import any_right, noisy_verifier
+import numpy as np
 
-_ORACLE = Verifier(math.inf)
+from ds3bayes.strategies.attempts import AttemptStrategy
+from ds3bayes.strategies.base import ORACLE, Verifier, as_verifier, read_verifier, register
+from ds3bayes.strategies.walks import SOLVED, TRUNCATED, Bools, Ints
+from ds3bayes.theory.selectors import any_right, noisy_verifier
 
 
 @final
@@ -50,14 +52,24 @@ class BestOfN(AttemptStrategy):
     name: ClassVar[str] = "best_of_n"
     always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
 
-    verifier: Verifier | str = _ORACLE
+    verifier: Verifier | str = ORACLE
 
     def selector_faults(self) -> list[str]:
         """Check ``verifier``; a text becomes a `Verifier`."""
         return read_verifier(self, "verifier")
 
-    def answer(self, q: Any, concentration: Any = None) -> Any:
+    def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
         """Probability that the attempt with the top score is right."""
         d = as_verifier(self.verifier).discrimination
         # noisy_verifier has this limit too, but not without its quadrature.
-        return any_right(q, self.n) if math.isinf(d) else noisy_verifier(q, self.n, d)
+        return any_right(q, self.n) if math.isinf(d) else noisy_verifier(q, self.n, d, wrong)
+
+    def decide(self, outcome: np.ndarray, answers: Ints, rng: np.random.Generator) -> tuple[Bools, Ints]:
+        """Draw scores and take the top one; a truncated attempt is taken last."""
+        del answers
+        solved, made = outcome == SOLVED, np.full(len(outcome), self.n)
+        d = as_verifier(self.verifier).discrimination
+        if math.isinf(d):
+            return solved.any(axis=1), made
+        scores = np.where(outcome == TRUNCATED, -np.inf, rng.standard_normal(outcome.shape) + d * solved)
+        return solved[np.arange(len(outcome)), scores.argmax(axis=1)], made

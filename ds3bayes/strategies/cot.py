@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
-from ds3bayes.strategies.base import Strategy, Walk, register
-from ds3bayes.theory.selectors import single
+from ds3bayes.strategies.attempts import SingleAttempt
+from ds3bayes.strategies.base import Walk, register
 
 
 @final
 @register
 @dataclass(frozen=True, kw_only=True)
-class CoT(Strategy):
+class CoT(SingleAttempt):
     """One chain of thought, text form ``cot``.
 
     Parameters
@@ -30,24 +30,7 @@ class CoT(Strategy):
 
     name: ClassVar[str] = "cot"
 
-    def faults(self) -> list[str]:
-        """Return nothing: there are no fields beyond the common ones."""
-        return []
-
     @property
     def walk(self) -> Walk:
         """Chains of thought."""
         return "cot"
-
-    @property
-    def attempts(self) -> int:
-        """One."""
-        return 1
-
-    def token_units(self, path_length: Any = None) -> Any:
-        """Return 1: one attempt."""
-        return 1.0
-
-    def answer(self, q: Any, concentration: Any = None) -> Any:
-        """Probability q that the attempt is right."""
-        return single(q)

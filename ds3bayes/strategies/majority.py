@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, final
 
 import numpy as np
-from pytensor.graph.basic import Variable
 
-from ds3bayes.errors import InputError
-from ds3bayes.strategies.base import AttemptStrategy, check_share, register
+from ds3bayes.strategies.base import register
+from ds3bayes.strategies.voting import Vote
+from ds3bayes.strategies.walks import Bools, Ints, plurality
 from ds3bayes.theory.evaluate import evaluate
-from ds3bayes.theory.selectors import bernstein, plurality_weights, plurality_weights_partition
-
-
-@lru_cache(maxsize=64)
-def _fixed_weights(n: int, wrong_shares: tuple[float, ...]) -> np.ndarray:
-    weights = plurality_weights(n, wrong_shares)
-    weights.flags.writeable = False
-    return weights
+from ds3bayes.theory.selectors import bernstein
+from ds3bayes.theory.votes import (
+    plurality_table,
+    plurality_table_partition,
+    plurality_weights,
+    plurality_weights_partition,
+    vote,
+)
 
 
 @final
 @register
 @dataclass(frozen=True, kw_only=True)
-class Majority(AttemptStrategy):
+class Majority(Vote):
     """The answer with the most votes, ties broken at random; text form ``majority(n=8)``.
 
     Parameters
@@ -41,7 +39,7 @@ class Majority(AttemptStrategy):
     effort : str, optional
         Reasoning effort asked of the LLM.
     budget_tokens : int, optional
-        Largest number of generated tokens of one attempt, at least 1.
+        Largest number of generated tokens of one attempt, at least 1. A truncated attempt does not vote.
 
     Raises
     ------
@@ -56,38 +54,15 @@ class Majority(AttemptStrategy):
 
     name: ClassVar[str] = "majority"
 
-    wrong_shares: tuple[float, ...] | None = None
-
-    def selector_faults(self) -> list[str]:
-        """Check ``wrong_shares``."""
-        shares = self.wrong_shares
-        if shares is None:
-            return []
-        if not isinstance(shares, tuple) or not shares:
-            return [f"wrong_shares must be a list of at least one number, got {shares!r}"]
-        found = [fault for i, share in enumerate(shares) for fault in check_share(f"wrong_shares[{i}]", share)]
-        if not found and abs(math.fsum(shares) - 1.0) > 1e-9:
-            found.append(f"wrong_shares must sum to 1, got {list(shares)} with the sum {math.fsum(shares):.10g}")
-        if not found:
-            object.__setattr__(self, "wrong_shares", tuple(float(share) for share in shares))
-        return found
+    def vote_faults(self) -> list[str]:
+        """Return nothing: there are no fields beyond those of any vote."""
+        return []
 
     def _weights(self, concentration: Any) -> np.ndarray:
-        if self.wrong_shares is not None:
-            return _fixed_weights(self.n, self.wrong_shares)
-        if self.n <= 2:
-            # With one or two votes how wrong answers agree does not matter.
-            return _fixed_weights(self.n, (1.0,))
-        if concentration is None:
-            raise InputError(
-                f"{self}: the success of a vote depends on how often wrong answers agree; give wrong_shares, "
-                "or answer counts (column wrong_answer_counts) in the evaluations, from which it is learned"
-            )
-        if isinstance(concentration, Variable):
-            raise InputError(f"{self}: concentration must be an array of numbers, got the tensor {concentration}")
-        return plurality_weights_partition(self.n, concentration)
+        shares, alpha = self._agreement(concentration)
+        return plurality_weights(self.n, shares) if shares else plurality_weights_partition(self.n, alpha)
 
-    def answer(self, q: Any, concentration: Any = None) -> Any:
+    def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
         """Probability that the right answer wins the vote.
 
         Parameters
@@ -97,6 +72,8 @@ class Majority(AttemptStrategy):
         concentration : array-like, optional
             Concentration alpha > 0 of the wrong answers, an array that broadcasts against ``q``; used if
             ``wrong_shares`` is None.
+        wrong : tensor-like, optional
+            Probability that one attempt votes for a wrong answer; 1 - q if absent.
 
         Raises
         ------
@@ -104,7 +81,10 @@ class Majority(AttemptStrategy):
             If neither ``wrong_shares`` nor ``concentration`` is given and n > 2, or if ``concentration`` is
             symbolic.
         """
-        return bernstein(q, self._weights(concentration))
+        if wrong is None:
+            return bernstein(q, self._weights(concentration))
+        shares, alpha = self._agreement(concentration)
+        return vote(q, wrong, plurality_table(self.n, shares) if shares else plurality_table_partition(self.n, alpha))
 
     def answer_array(self, q: Any, concentration: Any = None) -> np.ndarray:
         """Evaluate `answer` on arrays, with weights per entry of ``concentration``.
@@ -122,3 +102,7 @@ class Majority(AttemptStrategy):
             In the broadcast shape.
         """
         return evaluate(bernstein, q, self._weights(concentration), core=(0, 1))
+
+    def decide(self, outcome: np.ndarray, answers: Ints, rng: np.random.Generator) -> tuple[Bools, Ints]:
+        """Count the votes."""
+        return plurality(outcome, answers, rng), np.full(len(outcome), self.n)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from ds3bayes.strategies.base import AttemptStrategy, register
+import numpy as np
+
+from ds3bayes.strategies.attempts import AttemptStrategy
+from ds3bayes.strategies.base import register
+from ds3bayes.strategies.walks import SOLVED, Bools, Ints
 from ds3bayes.theory.selectors import all_right
 
 
@@ -43,6 +47,12 @@ class PassPower(AttemptStrategy):
         """Return nothing: the selector has no fields of its own."""
         return []
 
-    def answer(self, q: Any, concentration: Any = None) -> Any:
+    def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
         """Probability q^n that all attempts are right."""
+        del concentration, wrong
         return all_right(q, self.n)
+
+    def decide(self, outcome: np.ndarray, answers: Ints, rng: np.random.Generator) -> tuple[Bools, Ints]:
+        """Look whether all attempts are right."""
+        del answers, rng
+        return (outcome == SOLVED).all(axis=1), np.full(len(outcome), self.n)

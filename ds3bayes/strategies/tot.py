@@ -6,22 +6,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-from pytensor.graph.basic import Variable
+from scipy.special import comb
 
 from ds3bayes.errors import InputError
-from ds3bayes.strategies.base import (
-    Strategy,
-    Verifier,
-    Walk,
-    as_verifier,
-    check_share,
-    check_whole,
-    read_verifier,
-    register,
-)
+from ds3bayes.strategies.base import as_verifier, check_share, check_whole, register
+from ds3bayes.strategies.thoughts import ThoughtSearch
+from ds3bayes.strategies.walks import Bools
 from ds3bayes.theory.cost import tree_candidates
 from ds3bayes.theory.evaluate import evaluate
-from ds3bayes.theory.selectors import any_right, tree_outputs
+from ds3bayes.theory.selectors import any_right, noisy_verifier
+from ds3bayes.theory.trees import kept_states, right_kept_states, tree_outputs
 
 
 def _output_success(
@@ -41,35 +35,41 @@ def _output_success(
 @final
 @register
 @dataclass(frozen=True, kw_only=True)
-class TreeOfThought(Strategy):
-    """Tree search over steps, text form ``tot(branching=5)``.
+class TreeOfThought(ThoughtSearch):
+    """Tree search over thoughts, text form ``tot(branching=5)``.
 
-    Every kept state proposes ``branching`` candidates per step, an evaluator keeps the best ``kept_states``
-    of all of them; after the last step ``outputs`` kept states are written out as answers, and the task
+    Every kept state proposes ``branching`` candidates per level, an evaluator keeps the best ``kept_states``
+    of all of them; after the last level ``outputs`` kept states are written out as answers, and the task
     counts as solved if any of them is right.
 
     Parameters
     ----------
     branching : int
-        Candidates proposed per kept state and step, at least 1.
+        Candidates proposed per kept state and level, at least 1.
     kept_states : int, default 1
-        States kept per step, at least 1.
+        States kept per level, at least 1.
     outputs : int, default 1
         Answers written out, 1..kept_states.
     evaluator : Verifier or str, optional
-        Scorer of steps, ``"oracle"`` or ``"noisy(d=2)"``. None: learned by the fit.
+        Scorer of candidates, ``"oracle"`` or ``"noisy(d=2)"``. None: learned by the fit.
     answer_fidelity : float, optional
         Probability in [0, 1] that a right last state is written out as a right answer. None: learned by the
-        fit.
+        fit, 1 in the laws from a path.
+    evaluation_tokens : float, default 0
+        Tokens generated to score one candidate, at least 0; they come on top of the budget.
     effort : str, optional
         Reasoning effort asked of the LLM.
     budget_tokens : int, optional
-        Largest number of generated tokens of one tree search, at least 1.
+        Largest number of tokens generated in the candidates of one search, at least 1.
 
     Raises
     ------
     InputError
         If a field is outside its range.
+
+    See Also
+    --------
+    ds3bayes.strategies.StepSearch : selection among single steps of the walk.
 
     References
     ----------
@@ -83,21 +83,15 @@ class TreeOfThought(Strategy):
 
     name: ClassVar[str] = "tot"
 
-    branching: int
     kept_states: int = 1
     outputs: int = 1
-    evaluator: Verifier | str | None = None
     answer_fidelity: float | None = None
 
-    def faults(self) -> list[str]:
-        """Check the fields of the tree; a text ``evaluator`` becomes a `Verifier`."""
-        found = []
-        for field in ("branching", "kept_states", "outputs"):
-            found += check_whole(field, getattr(self, field), 1)
+    def search_faults(self) -> list[str]:
+        """Check the fields that other searches do not have."""
+        found = check_whole("kept_states", self.kept_states, 1) + check_whole("outputs", self.outputs, 1)
         if not found and self.outputs > self.kept_states:
             found.append(f"outputs must lie in 1..kept_states = 1..{self.kept_states}, got {self.outputs}")
-        if self.evaluator is not None:
-            found += read_verifier(self, "evaluator")
         if self.answer_fidelity is not None:
             fault = check_share("answer_fidelity", self.answer_fidelity)
             found += fault
@@ -106,43 +100,42 @@ class TreeOfThought(Strategy):
         return found
 
     @property
-    def walk(self) -> Walk:
-        """Tree searches."""
-        return "tot"
-
-    @property
     def attempts(self) -> int:
         """The number of answers written out by one tree search."""
         return self.outputs
 
-    def token_units(self, path_length: Any = None) -> Any:
-        """Return the number of candidates proposed in one tree search.
+    def kept(self, levels: int) -> tuple[int, ...]:
+        """Return the states kept after each level: all candidates, up to ``kept_states``."""
+        return tuple(kept_states(levels, self.branching, self.kept_states))
 
-        branching + sum over the later steps of branching times the states kept before it.
+    def candidates(self, levels: Any) -> Any:
+        """Return the number of candidates proposed in a search of some levels, as a tensor."""
+        return tree_candidates(levels, self.branching, self.kept_states)
 
-        Parameters
-        ----------
-        path_length : array-like or tensor
-            Number of steps, at least 1; linear between whole numbers.
-
-        Returns
-        -------
-        numpy.ndarray, or a tensor if ``path_length`` is one
-
-        Raises
-        ------
-        InputError
-            If no path length is given.
-        """
-        if path_length is None:
-            raise InputError(f"{self}: the cost of a tree search needs the path length of the task")
-        if isinstance(path_length, Variable):
-            return tree_candidates(path_length, self.branching, self.kept_states)
-        return evaluate(tree_candidates, path_length, b=self.branching, w=self.kept_states)
-
-    def answer(self, q: Any, concentration: Any = None) -> Any:
+    def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
         """Probability that any of the outputs is right, when each is right with probability q."""
+        del concentration, wrong
         return any_right(q, self.outputs)
+
+    def right_given_done(self, rho: Any, levels: Any, discrimination: Any) -> Any:
+        """Probability that an output is right: outputs are drawn from the kept states without replacement."""
+        fidelity = 1.0 if self.answer_fidelity is None else self.answer_fidelity
+        if self.kept_states == 1 or self.branching == 1:
+            return fidelity * noisy_verifier(rho, self.branching, discrimination) ** levels
+        kept = self.kept(levels)
+        last, drawn = kept[-1], min(self.outputs, kept[-1])
+        right, found = np.arange(last + 1)[:, None], np.arange(drawn + 1)[None, :]
+        chance = comb(right, found) * comb(last - right, drawn - found) / comb(last, drawn)
+        failed = (chance * (1.0 - fidelity) ** found).sum(axis=1)
+        return (right_kept_states(rho, kept, self.branching, discrimination)[-1] * (1.0 - failed)).sum(axis=-1)
+
+    def finish(self, right: Bools, scores: np.ndarray, rng: np.random.Generator) -> Bools:
+        """Write out some of the kept states."""
+        del scores
+        order = rng.random(right.shape).argsort(axis=1)[:, : self.outputs]
+        fidelity = 1.0 if self.answer_fidelity is None else self.answer_fidelity
+        written = np.take_along_axis(right, order, axis=1)
+        return (written & (rng.random(written.shape) < fidelity)).any(axis=1)
 
     def output_success(
         self,
@@ -179,7 +172,7 @@ class TreeOfThought(Strategy):
 
         See Also
         --------
-        ds3bayes.theory.selectors.tree_outputs : the formula.
+        ds3bayes.theory.trees.tree_outputs : the formula.
         """
         d, f = self._stated(discrimination, fidelity)
         return _output_success(

@@ -8,7 +8,8 @@ import pytensor.tensor as pt
 
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.path import truncated
-from ds3bayes.theory.selectors import any_right, kept_states
+from ds3bayes.theory.selectors import any_right
+from ds3bayes.theory.trees import kept_states
 
 
 def flops(params: Any, generated: Any, prompt: Any, n_layer: Any = None, d_attn: Any = None) -> Any:
@@ -52,18 +53,29 @@ def flops(params: Any, generated: Any, prompt: Any, n_layer: Any = None, d_attn:
     return dense + 2.0 * as_float(n_layer) * as_float(d_attn) * pairs
 
 
-def usd(prompt: Any, generated: Any, input_price: Any, output_price: Any) -> Any:
+def usd(
+    prompt: Any, generated: Any, input_price: Any, output_price: Any, cached: Any = 0.0, cached_price: Any = 0.0
+) -> Any:
     """Price of an attempt in USD.
 
     Parameters
     ----------
     prompt, generated : tensor-like
-        Prompt and generated tokens.
+        Prompt tokens read anew and generated tokens.
     input_price, output_price : tensor-like
         USD per million prompt tokens and per million generated tokens.
+    cached : tensor-like, default 0
+        Prompt tokens read from a cache, not counted in ``prompt``.
+    cached_price : tensor-like, default 0
+        USD per million cached prompt tokens.
     """
     spent = as_float(prompt) * as_float(input_price) + as_float(generated) * as_float(output_price)
-    return spent / 1e6
+    return (spent + as_float(cached) * as_float(cached_price)) / 1e6
+
+
+def joules(flop: Any, flop_per_joule: Any) -> Any:
+    """Energy of ``flop`` floating-point operations in joules, at an efficiency in FLOP per joule."""
+    return as_float(flop) / as_float(flop_per_joule)
 
 
 def seconds(tokens: Any, tokens_per_second: Any) -> Any:
@@ -101,6 +113,37 @@ def expected_max_steps(r: Any, m: Any, K: Any, n: Any, h: Any = 0.0) -> Any:
     unfinished = truncated(k, *(pt.expand_dims(as_float(x), -1) for x in (m, r, h)))
     late = any_right(unfinished, pt.expand_dims(as_float(n), -1))
     return pt.switch(pt.lt(k, pt.expand_dims(as_float(K), -1)), late, 0.0).sum(axis=-1)
+
+
+def equal_flops_attempt_tokens(cot_tokens: Any, params: Any, n_layer: Any, d_attn: Any, prompt: Any, n: Any) -> Any:
+    """Tokens of each of n attempts that together spend as many FLOPs as one chain of thought.
+
+    With attention size B = n_layer d_attn, P prompt tokens that are read once by either and k' = 2 P - 1 + 2 N/B,
+    the tokens X of an attempt solve n (X^2 + k' X) = G^2 + k' G, G being the tokens of the chain. Where
+    attention dominates, X is near G/sqrt(n); where parameters dominate it is near G/n.
+
+    Parameters
+    ----------
+    cot_tokens : tensor-like
+        Generated tokens G of the chain of thought.
+    params : tensor-like
+        Parameters N.
+    n_layer, d_attn : tensor-like
+        Number of layers and width of attention.
+    prompt : tensor-like
+        Prompt tokens P.
+    n : tensor-like
+        Attempts, at least 1.
+
+    Returns
+    -------
+    tensor
+        Tokens; all arguments broadcast.
+    """
+    chain = as_float(cot_tokens)
+    linear = 2.0 * as_float(prompt) - 1.0 + 2.0 * as_float(params) / (as_float(n_layer) * as_float(d_attn))
+    target = (chain**2 + linear * chain) / as_float(n)
+    return 2.0 * target / (linear + pt.sqrt(linear**2 + 4.0 * target))
 
 
 def equal_flops_tree_tokens(

@@ -10,7 +10,8 @@ from scipy.stats import binom, norm
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import read_evals, to_table
-from ds3bayes.evals.simulate import ENDLESS, SOLVED, TRUNCATED, WRONG, _restaurant, simulate, walk
+from ds3bayes.evals.simulate import simulate
+from ds3bayes.strategies.walks import ENDLESS, SOLVED, TRUNCATED, WRONG, Restaurant, walk
 
 # (r, h, m, K): no slips, slips, one step, tight and loose budgets, a sure step, a long path.
 GRID = [
@@ -93,9 +94,10 @@ def test_bad_walks() -> None:
 def test_restaurant_seats_by_its_law() -> None:
     # Chance that n customers share one table: product of i / (a + i); mean tables: sum of a / (a + i).
     groups, customers, concentration = 20_000, 4, 0.7
-    seats = _restaurant(np.random.default_rng(1), np.tile(np.arange(groups), customers), concentration, groups).reshape(
-        customers, groups
-    )
+    # Half of them come later: the restaurant remembers who sits where.
+    restaurant, rng = Restaurant(concentration), np.random.default_rng(1)
+    half = np.tile(np.arange(groups), customers // 2)
+    seats = np.concatenate([restaurant(half, rng), restaurant(half, rng)]).reshape(customers, groups)
     tables = np.array([len(set(column)) for column in seats.T])
     later = np.arange(1, customers)
     one = np.prod(later / (concentration + later))
@@ -217,8 +219,11 @@ def test_unreachable_tasks_are_never_solved() -> None:
         ({"models": {"a": "b"}}, "models={'a': 'b'}"),
         ({"benchmark": " "}, "benchmark=' '"),
         ({"strategies": ["cott"]}, "Did you mean 'cot'?"),
-        ({"strategies": ["majority"]}, "needs its number of samples; allowed: 'majority(n=8)'"),
-        ({"strategies": ["cot(n=2)"]}, "takes no n"),
+        ({"strategies": ["majority"]}, "n is missing; write majority(n=...)"),
+        ({"strategies": ["cot(n=2)"]}, "unknown key 'n'"),
+        ({"strategies": ["cot(budget_tokens=100)"]}, "states a budget"),
+        ({"strategies": ["tot(branching=2, kept_states=2, outputs=2)"]}, "leave out outputs"),
+        ({"strategies": ["g_pass(n=4, right=2)", "g_pass(n=4, right=3)"]}, "a table cannot tell it"),
         ({"strategies": ["cot", "cot()"]}, "given twice"),
         ({"strategies": "cot"}, "allowed: a list"),
         ({"path_length": [1, 2]}, "or one for each of 100 tasks"),

@@ -7,7 +7,7 @@ import pytest
 
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.theory.evaluate import MODE, evaluate
-from ds3bayes.theory.selectors import tree_outputs
+from ds3bayes.theory.trees import tree_outputs
 
 
 def _exact(rho, gap, *, length, b, w):

@@ -18,12 +18,15 @@ from ds3bayes.strategies import (
     Direct,
     Majority,
     PassPower,
-    Strategy,
+    PathTask,
     TreeOfThought,
     parse_strategy,
     register,
+    strategy_laws,
 )
-from ds3bayes.theory import selectors
+from ds3bayes.strategies.attempts import SingleAttempt
+from ds3bayes.strategies.walks import SOLVED
+from ds3bayes.theory import selectors, trees
 from ds3bayes.theory.evaluate import evaluate
 
 Q = np.array([[0.0, 0.2, 0.5], [0.7, 1.0, 1e-9]])
@@ -134,7 +137,7 @@ def test_tree_output_success():
     rho, d = np.array([[0.2, 0.6]]), np.array([[1.0], [2.0]])
     tree = TreeOfThought(branching=3, kept_states=2)
     got = tree.output_success_array(rho, 4, d, 0.9)
-    wanted = 0.9 * evaluate(lambda r, x: selectors.tree_outputs(r, 4, 3, 2, x), rho, d)
+    wanted = 0.9 * evaluate(lambda r, x: trees.tree_outputs(r, 4, 3, 2, x), rho, d)
     np.testing.assert_allclose(got, wanted, rtol=1e-13)
     per_task = tree.output_success_array(rho, np.array([4, 1]), d, 0.9)
     np.testing.assert_allclose(per_task[:, 0], got[:, 0], rtol=1e-13)
@@ -173,8 +176,11 @@ def test_a_strategy_from_outside():
         def selector_faults(self) -> list[str]:
             return [] if 1 <= self.needed <= self.n else [f"needed must lie in 1..{self.n}, got {self.needed}"]
 
-        def answer(self, q: Any, concentration: Any = None) -> Any:
+        def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
             return selectors.bernstein(q, selectors.at_least(self.n, self.needed))
+
+        def decide(self, outcome, answers, rng):
+            return (outcome == SOLVED).sum(axis=1) >= self.needed, np.full(len(outcome), self.n)
 
     try:
         strategy = parse_strategy("at_least_for_test(n=5, needed=3)")
@@ -184,6 +190,11 @@ def test_a_strategy_from_outside():
         with pytest.raises(InputError, match=r"needed must lie in 1\.\.2"):
             parse_strategy("at_least_for_test(n=2, needed=3)")
         assert register(AtLeast) is AtLeast
+        # Its laws from a path and its simulation follow.
+        task = PathTask(path_length=2, advance=0.3, commit=0.1)
+        assert strategy_laws(strategy, task)["success"].item() == pytest.approx(binom.sf(2, 5, 0.75**2), rel=1e-12)
+        drawn = strategy.simulate(task, np.random.default_rng(0), size=20_000).success.mean()
+        assert abs(drawn - binom.sf(2, 5, 0.75**2)) < 4 * 0.5 / np.sqrt(20_000)
     finally:
         del STRATEGIES["at_least_for_test"]
 
@@ -195,15 +206,7 @@ def test_register_refuses_clashes_and_half_strategies():
         register(int)
 
     def built(name):
-        members = {
-            "name": name,
-            "faults": lambda self: [],
-            "walk": property(lambda self: "cot"),
-            "attempts": property(lambda self: 1),
-            "token_units": lambda self, path_length=None: 1.0,
-            "answer": lambda self, q, concentration=None: q,
-        }
-        return type("Other", (Strategy,), members)
+        return type("Other", (SingleAttempt,), {"name": name, "walk": property(lambda self: "cot")})
 
     with pytest.raises(InputError, match="'cot' is taken by CoT"):
         register(built("cot"))

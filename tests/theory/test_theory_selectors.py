@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytensor.compile.mode import Mode
-from scipy.special import ndtr
+from scipy.special import ndtr, roots_jacobi
 from scipy.stats import binom
 
 from ds3bayes.theory import selectors
 from ds3bayes.theory.evaluate import evaluate
 
-GOLDEN = json.loads((Path(__file__).parent / "closed_forms.json").read_text())["selectors"]
+REFERENCE = json.loads((Path(__file__).parent / "closed_forms.json").read_text())
+GOLDEN, COVERAGE = REFERENCE["selectors"], REFERENCE["pass_at_k_beta"]
 QUICK = settings(max_examples=60, deadline=None, database=None)
 MODE = Mode(linker="py", optimizer="merge")
 
@@ -180,6 +181,131 @@ def test_noisy_verifier_by_simulation():
     hits = right[np.arange(chosen.size), chosen].mean()
     wanted = float(evaluate(noisy, 0.25, 1.2, n=6))
     assert abs(hits - wanted) < 4.5 * np.sqrt(wanted * (1 - wanted) / chosen.size)
+
+
+# Attempts without an answer
+
+
+def noisy_with_blanks(q, d, u, *, n):
+    return selectors.noisy_verifier(q, n, d, u)
+
+
+def fine_noisy_with_blanks(q, n, d, u):
+    h = 1 / 256
+    y = h * np.arange(-12 * 256, 12 * 256 + 1)
+    base = q[..., None] * ndtr(y) + u[..., None] * ndtr(y + d[..., None]) + (1 - q - u)[..., None]
+    return n * q * (h * np.exp(-y * y / 2) / np.sqrt(2 * np.pi) * base ** (n - 1)).sum(axis=-1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 16, 100])
+def test_noisy_verifier_with_blanks(n):
+    rng = np.random.default_rng(n)
+    q, u, _ = rng.dirichlet([0.4, 0.6, 0.5], size=2000).T
+    d = rng.choice([1e-3, 0.3, 1.0, 2.0, 5.0, 9.0], size=q.size)
+    got = evaluate(noisy_with_blanks, q, d, u, core=(0, 0, 0), n=n)
+    np.testing.assert_allclose(got, fine_noisy_with_blanks(q, n, d, u), rtol=1e-11, atol=1e-300)
+
+
+@QUICK
+@given(chances, st.sampled_from([2, 5, 40]))
+def test_noisy_verifier_without_blanks_is_as_before(q, n):
+    d = np.array([0.0, 0.4, 3.0, np.inf])
+    got = evaluate(noisy_with_blanks, q, d, 1 - q, n=n)
+    np.testing.assert_allclose(got, evaluate(noisy, q, d, n=n), rtol=1e-11, atol=1e-300)
+
+
+@pytest.mark.parametrize("n", [2, 7])
+def test_noisy_verifier_limits_with_blanks(n):
+    q, u = np.array([0.3, 0.3, 0.0, 0.0, 1e-12]), np.array([0.5, 0.0, 0.4, 0.0, 1e-12])
+    blind, oracle = evaluate(noisy_with_blanks, q, np.array([[0.0], [np.inf]]), u, n=n)
+    coverage = evaluate(selectors.any_right, q, n)
+    np.testing.assert_array_equal(oracle, coverage)
+    # A choice at random among the answers, of which there is at least one with chance 1 - t^n.
+    some = evaluate(selectors.any_right, q + u, n)
+    wanted = np.where(q + u > 0, q / np.where(q + u > 0, q + u, 1) * some, 0)
+    np.testing.assert_allclose(blind, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize(("q", "u", "d"), [(0.3, 0.4, 0.0), (0.3, 0.4, 1.2), (0.3, 0.7, 1.2), (0.3, 0.0, 0.8)])
+def test_noisy_verifier_gradients_with_blanks(q, u, d):
+    def f(a, b, c):
+        return float(fine_noisy_with_blanks(np.array(a), 9, np.array(b), np.array(c)))
+
+    at = (q, d, u)
+    for i in range(3):
+        step = 1e-4
+        moved = [[x + k * step * (j == i) for j, x in enumerate(at)] for k in (-2, -1, 1, 2)]
+        low2, low, high, high2 = (f(*x) for x in moved)
+        wanted = (8 * (high - low) - (high2 - low2)) / (12 * step)
+        got = slope(lambda a, b, c: selectors.noisy_verifier(a, 9, b, c), at, i)
+        assert got == pytest.approx(wanted, rel=1e-7)
+
+
+def test_noisy_verifier_with_blanks_by_simulation():
+    rng = np.random.default_rng(12)
+    kind = rng.uniform(size=(200_000, 6))
+    right, blank = kind < 0.2, kind > 0.65
+    chosen = np.where(blank, -np.inf, rng.normal(size=right.shape) + 1.2 * right).argmax(axis=1)
+    hits = right[np.arange(chosen.size), chosen].mean()
+    wanted = float(evaluate(noisy_with_blanks, 0.2, 1.2, 0.45, n=6))
+    assert abs(hits - wanted) < 4.5 * np.sqrt(wanted * (1 - wanted) / chosen.size)
+
+
+def test_noisy_verifier_tends_to_an_oracle():
+    values = [float(evaluate(noisy, 0.2, 1.0, n=n)) for n in (4, 64, 1024, 16384)]
+    assert np.all(np.diff(values) > 0)
+    assert 1 - values[-1] < 0.35 * (1 - values[0])
+
+
+# Coverage over a population
+
+
+@pytest.mark.parametrize("case", COVERAGE)
+def test_population_coverage_reference_values(case):
+    got = evaluate(selectors.any_right_beta, case["k"], case["alpha"], case["beta"], case["A"])
+    assert got == pytest.approx(case["value"], rel=2e-12)
+
+
+def test_population_coverage_by_products():
+    # B(a, b + n) / B(a, b) = prod_{i < n} (b + i) / (a + b + i).
+    rng = np.random.default_rng(5)
+    n = np.unique(np.geomspace(1, 1_000_000, 400).astype(int))
+    for a, b in zip(10 ** rng.uniform(-2, 2, 40), 10 ** rng.uniform(-1, 3, 40), strict=True):
+        steps = np.log1p(-a / (a + b + np.arange(n[-1])))
+        # Pairwise sums of a million terms are good to about 1e-14.
+        sums = np.add.reduceat(steps, np.concatenate([[0], n[:-1]]))
+        wanted = -np.expm1(np.cumsum(sums))
+        np.testing.assert_allclose(evaluate(selectors.any_right_beta, n, a, b), wanted, rtol=1e-11)
+    assert evaluate(selectors.any_right_beta, 0, 0.4, 2.0) == 0.0
+    assert evaluate(selectors.any_right_beta, 1, 0.4, 2.0) == pytest.approx(0.4 / 2.4, rel=1e-14)
+
+
+def test_population_coverage_is_the_average():
+    nodes, mass = roots_jacobi(200, 2.2 - 1, 0.7 - 1)
+    q, mass = 0.5 * (nodes + 1), mass / mass.sum()
+    for n in (1, 3, 40, 300):
+        wanted = 0.8 * mass @ evaluate(selectors.any_right, q, n)
+        assert evaluate(selectors.any_right_beta, n, 0.7, 2.2, 0.8) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_population_coverage_follows_a_power_law():
+    n = np.array([1e2, 1e4, 1e6])
+    for a, b in [(0.3, 2.0), (0.9, 17.0)]:
+        shortfall = 0.9 - evaluate(selectors.any_right_beta, n, a, b, 0.9)
+        off = np.abs(shortfall / evaluate(selectors.any_right_beta_tail, n, a, b, 0.9) - 1)
+        assert np.all(off < 1.1 * a * (a + 2 * b) / (2 * n) + 1e-9)
+
+
+@pytest.mark.parametrize("wrt", [0, 1, 2])
+def test_population_coverage_gradients(wrt):
+    at = (40.0, 0.6, 3.0)
+    for function in (selectors.any_right_beta, selectors.any_right_beta_tail):
+        step = 1e-3 * at[wrt]
+        values = [
+            float(evaluate(function, *(x + k * step * (i == wrt) for i, x in enumerate(at)))) for k in (-2, -1, 1, 2)
+        ]
+        wanted = (8 * (values[2] - values[1]) - (values[3] - values[0])) / (12 * step)
+        assert slope(lambda n, a, b, f=function: f(n, a, b), at, wrt) == pytest.approx(wanted, rel=1e-7)
 
 
 # Votes

@@ -7,12 +7,12 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.compile.mode import Mode
 
-from ds3bayes.theory import selectors
+from ds3bayes.theory import selectors, trees
 from ds3bayes.theory.evaluate import evaluate
 
 
 def outputs(rho, d, *, m, b, w):
-    return selectors.tree_outputs(rho, m, b, w, d)
+    return trees.tree_outputs(rho, m, b, w, d)
 
 
 def simulate(rho, d, *, m, b, w, size, seed):
@@ -95,7 +95,7 @@ def test_selection_is_a_law_and_agrees_with_best_of_n(candidates, keep):
 
 
 def _selection(d, *, candidates, keep):
-    return selectors._selection(candidates, keep, d)
+    return trees._selection(candidates, keep, d)
 
 
 @pytest.mark.parametrize("d", [0.0, 0.7, 2.5, np.inf])
@@ -104,7 +104,7 @@ def test_one_kept_state_is_best_of_b_per_level(d):
     single = evaluate(lambda q, x: selectors.noisy_verifier(q, 4, x), rho, d)
     np.testing.assert_allclose(evaluate(outputs, rho, d, m=3, b=4, w=1), single**3, rtol=1e-13)
     # The chain over kept states gives the same for one kept state.
-    levels = evaluate(lambda q, x: selectors.tree_levels(q, 3, 4, 1, x), rho, d)
+    levels = evaluate(lambda q, x: trees.tree_levels(q, 3, 4, 1, x), rho, d)
     np.testing.assert_allclose(levels, single[:, None] ** np.arange(1, 4), rtol=1e-10, atol=1e-300)
 
 
@@ -118,7 +118,7 @@ def test_batches_of_tasks_and_draws():
 
 
 def _real(rho, m, *, top):
-    return selectors.tree_outputs(rho, m, 3, 2, 1.5, max_levels=top)
+    return trees.tree_outputs(rho, m, 3, 2, 1.5, max_levels=top)
 
 
 def test_path_length_per_task():
@@ -134,7 +134,7 @@ def test_path_length_per_task():
 @pytest.mark.parametrize(("m", "b", "w"), [(3, 3, 2), (2, 2, 4), (3.5, 4, 1)])
 def test_gradients_equal_differences(m, b, w):
     rho, d = pt.dscalar("rho"), pt.dscalar("d")
-    value = selectors.tree_outputs(rho, m, b, w, d)
+    value = trees.tree_outputs(rho, m, b, w, d)
     both = pytensor.function([rho, d], [value, *pytensor.grad(value, [rho, d])], mode=Mode("py", "merge"))
     _, by_rho, by_d = both(0.4, 1.1)
     assert by_rho == pytest.approx(float(both(0.4 + 1e-5, 1.1)[0] - both(0.4 - 1e-5, 1.1)[0]) / 2e-5, rel=1e-7)
@@ -160,8 +160,8 @@ def test_step_of_a_tree():
 
 def test_refuses_impossible_trees():
     with pytest.raises(ValueError, match="b and w must be at least 1"):
-        selectors.tree_outputs(0.5, 2, 0, 1, 1.0)
+        trees.tree_outputs(0.5, 2, 0, 1, 1.0)
     with pytest.raises(ValueError, match="max_levels"):
-        selectors.tree_outputs(0.5, 2.5, 2, 2, 1.0)
+        trees.tree_outputs(0.5, 2.5, 2, 2, 1.0)
     with pytest.raises(ValueError, match="n must be at least 1"):
         selectors.noisy_verifier(0.5, 0, 1.0)

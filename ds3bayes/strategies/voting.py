@@ -1,0 +1,76 @@
+"""What strategies that count the answers of attempts have in common."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from pytensor.graph.basic import Variable
+
+from ds3bayes.errors import InputError
+from ds3bayes.strategies.attempts import AttemptStrategy
+from ds3bayes.strategies.base import check_share
+from ds3bayes.strategies.task import PathTask
+from ds3bayes.strategies.walks import WrongAnswers, shared_wrong_answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vote(AttemptStrategy):
+    """Abstract: the answer of n attempts with the most votes, ties broken at random.
+
+    Parameters
+    ----------
+    n : int
+        Number of votes, at least 1; the most there can be if it may stop early.
+    wrong_shares : tuple of float, optional
+        Shares of the distinct wrong answers among wrong attempts, each in [0, 1], summing to 1 within 1e-9.
+        None: they differ between tasks, and wrong answers agree by a concentration (the ``concentration`` of
+        `answer`, learned by a fit from answer counts, or that of a `PathTask`).
+    sampler, effort, budget_tokens
+        As for `AttemptStrategy`. A truncated attempt does not vote.
+    """
+
+    wrong_shares: tuple[float, ...] | None = None
+
+    def selector_faults(self) -> list[str]:
+        """Check ``wrong_shares``, then what the subclass adds."""
+        return self._share_faults() + self.vote_faults()
+
+    @abstractmethod
+    def vote_faults(self) -> list[str]:
+        """Return one sentence per field of the subclass that is outside its range."""
+
+    def _share_faults(self) -> list[str]:
+        shares = self.wrong_shares
+        if shares is None:
+            return []
+        if not isinstance(shares, tuple) or not shares:
+            return [f"wrong_shares must be a list of at least one number, got {shares!r}"]
+        found = [fault for i, share in enumerate(shares) for fault in check_share(f"wrong_shares[{i}]", share)]
+        if not found and abs(math.fsum(shares) - 1.0) > 1e-9:
+            found.append(f"wrong_shares must sum to 1, got {list(shares)} with the sum {math.fsum(shares):.10g}")
+        if not found:
+            object.__setattr__(self, "wrong_shares", tuple(float(share) for share in shares))
+        return found
+
+    def _agreement(self, concentration: Any) -> tuple[tuple[float, ...] | None, Any]:
+        """Return the shares of wrong answers, or None and their concentration."""
+        if self.wrong_shares is not None:
+            return self.wrong_shares, None
+        if self.n <= 2:
+            # With one or two votes how wrong answers agree does not matter.
+            return (1.0,), None
+        if concentration is None:
+            raise InputError(
+                f"{self}: the success of a vote depends on how often wrong answers agree; give wrong_shares, "
+                "or answer counts (column wrong_answer_counts) in the evaluations, from which it is learned"
+            )
+        if isinstance(concentration, Variable):
+            raise InputError(f"{self}: concentration must be an array of numbers, got the tensor {concentration}")
+        return None, concentration
+
+    def _wrong_answers(self, task: PathTask) -> WrongAnswers | None:
+        shares, _ = self._agreement(task.wrong_answer_concentration)
+        return shared_wrong_answers(shares) if shares else super()._wrong_answers(task)

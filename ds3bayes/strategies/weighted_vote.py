@@ -1,0 +1,103 @@
+"""Weighted vote: votes count as much as a verifier believes in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from scipy.special import expit
+
+from ds3bayes.strategies.base import Verifier, as_verifier, read_verifier, register
+from ds3bayes.strategies.voting import Vote
+from ds3bayes.strategies.walks import SOLVED, Bools, Ints, plurality
+from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.selectors import any_right, bernstein
+from ds3bayes.theory.votes import (
+    vote,
+    weighted_vote_table,
+    weighted_vote_table_partition,
+    weighted_vote_weights,
+    weighted_vote_weights_partition,
+)
+
+
+@final
+@register
+@dataclass(frozen=True, kw_only=True)
+class WeightedBestOfN(Vote):
+    """The answer with the largest sum of verifier weights; text form ``weighted_best_of_n(n=16, verifier=noisy(d=1))``.
+
+    A vote whose score is s weighs 1 / (1 + exp(d^2/2 - d s)), the probability that it is right at even odds.
+    A verifier that knows nothing (d = 0) makes this the majority vote, an oracle makes it best-of-n.
+
+    Parameters
+    ----------
+    n : int
+        Number of votes, at least 1.
+    verifier : Verifier or str
+        ``"oracle"`` or ``"noisy(d=1.5)"``.
+    wrong_shares : tuple of float, optional
+        Shares of the distinct wrong answers among wrong attempts, each in [0, 1], summing to 1 within 1e-9.
+        None: a fit learns from answer counts how wrong answers agree (the ``concentration`` of `answer`).
+    sampler : {"cot", "direct"}, default "cot"
+        What one attempt is.
+    effort : str, optional
+        Reasoning effort asked of the LLM.
+    budget_tokens : int, optional
+        Largest number of generated tokens of one attempt, at least 1. A truncated attempt does not vote.
+
+    Raises
+    ------
+    InputError
+        If a field is outside its range.
+
+    Examples
+    --------
+    >>> WeightedBestOfN(n=2, verifier="oracle", wrong_shares=(1.0,)).answer_array([0.0, 0.5])
+    array([0.  , 0.75])
+    """
+
+    name: ClassVar[str] = "weighted_best_of_n"
+    always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
+    told_by_table: ClassVar[bool] = False
+
+    verifier: Verifier | str
+
+    def vote_faults(self) -> list[str]:
+        """Check ``verifier``; a text becomes a `Verifier`."""
+        return read_verifier(self, "verifier")
+
+    @property
+    def _gap(self) -> float:
+        return as_verifier(self.verifier).discrimination
+
+    def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
+        """Probability that the right answer has the largest weight; arguments as for `Majority.answer`."""
+        if np.isinf(self._gap):
+            return any_right(q, self.n)
+        shares, alpha = self._agreement(concentration)
+        if wrong is None:
+            return bernstein(q, self._weights(shares, alpha))
+        if shares:
+            return vote(q, wrong, weighted_vote_table(self.n, self._gap, shares))
+        return vote(q, wrong, weighted_vote_table_partition(self.n, self._gap, alpha))
+
+    def _weights(self, shares: tuple[float, ...] | None, alpha: Any) -> np.ndarray:
+        if shares:
+            return weighted_vote_weights(self.n, self._gap, shares)
+        return weighted_vote_weights_partition(self.n, self._gap, alpha)
+
+    def answer_array(self, q: Any, concentration: Any = None) -> np.ndarray:
+        """Evaluate `answer` on arrays, with weights per entry of ``concentration``."""
+        if np.isinf(self._gap):
+            return evaluate(any_right, q, n=self.n)
+        return evaluate(bernstein, q, self._weights(*self._agreement(concentration)), core=(0, 1))
+
+    def decide(self, outcome: np.ndarray, answers: Ints, rng: np.random.Generator) -> tuple[Bools, Ints]:
+        """Draw scores and add up the weights of each answer."""
+        made = np.full(len(outcome), self.n)
+        if np.isinf(self._gap):
+            return (outcome == SOLVED).any(axis=1), made
+        scores = rng.standard_normal(outcome.shape) + self._gap * (outcome == SOLVED)
+        return plurality(outcome, answers, rng, expit(self._gap * scores - self._gap**2 / 2)), made
