@@ -12,20 +12,46 @@ from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.queries.decide import best, cheapest, frontier
 from ds3bayes.queries.predict import predict
 from ds3bayes.report import report
-from ds3bayes.strategies import BestOfN, CoT, Direct, Majority, PassPower, TreeOfThought
+from ds3bayes.strategies import (
+    Architecture,
+    Beam,
+    BestOfN,
+    CoT,
+    Direct,
+    EarlyStoppingMajority,
+    GPass,
+    Majority,
+    PassPower,
+    PathTask,
+    Revision,
+    StepSearch,
+    TreeOfThought,
+    WeightedBestOfN,
+    strategy_laws,
+)
+from ds3bayes.theory.graph import SkillGraph, traverse
 
 __all__ = [
+    "Architecture",
+    "Beam",
     "BestOfN",
     "CheckResult",
     "CoT",
     "Direct",
+    "EarlyStoppingMajority",
     "FitWarning",
+    "GPass",
     "InputError",
     "Majority",
     "ModelSpec",
     "PassPower",
+    "PathTask",
+    "Revision",
     "Simulation",
+    "SkillGraph",
+    "StepSearch",
     "TreeOfThought",
+    "WeightedBestOfN",
     "best",
     "build_model",
     "cheapest",
@@ -39,4 +65,6 @@ __all__ = [
     "report",
     "save",
     "simulate",
+    "strategy_laws",
+    "traverse",
 ]

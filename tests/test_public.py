@@ -10,6 +10,7 @@ import pytest
 
 import ds3bayes as ds3
 from ds3bayes.strategies import STRATEGIES, AttemptStrategy, parse_strategy, register
+from ds3bayes.strategies.walks import SOLVED
 
 
 def test_public_names_exist_and_are_sorted():
@@ -57,8 +58,11 @@ def at_least():
         def selector_faults(self):
             return [] if 1 <= self.t <= self.n else [f"t must lie in 1..{self.n}, got {self.t}"]
 
-        def answer(self, q, concentration=None):
+        def answer(self, q, concentration=None, *, wrong=None):
             return sum(math.comb(self.n, c) * q**c * (1 - q) ** (self.n - c) for c in range(self.t, self.n + 1))
+
+        def decide(self, outcome, answers, rng):
+            return (outcome == SOLVED).sum(axis=1) >= self.t, np.full(len(outcome), self.n)
 
     try:
         yield AtLeast

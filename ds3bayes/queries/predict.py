@@ -19,6 +19,7 @@ from ds3bayes.generative.terms import Subsets
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import design_of, spec_of
 from ds3bayes.strategies import Strategy, TreeOfThought, parse_strategy
+from ds3bayes.strategies.attempts import RepeatedSampling
 from ds3bayes.strategies.base import as_verifier
 from ds3bayes.theory.cost import flops, usd
 from ds3bayes.theory.cost import seconds as seconds_at
@@ -177,6 +178,11 @@ def _expand(view: _View, strategies: Sequence[Strategy | str] | None) -> dict[st
         if strategy.walk == "tot" and not isinstance(strategy, TreeOfThought):
             raise InputError(
                 f"{strategy}: of tree searches a fit predicts `tot` only; `strategy_laws` gives the others from a path"
+            )
+        if isinstance(strategy, RepeatedSampling) and strategy.in_sequence:
+            raise InputError(
+                f"{strategy}: a fit does not predict strategies whose number of attempts is random; `strategy_laws` "
+                "gives them from a path, and `majority` or `best_of_n` what they would choose from all attempts"
             )
         hits = 0
         for pair in view.design.pairs:

@@ -103,8 +103,10 @@ def log_binomial_mass(k: Any, n: Any, x: Any, y: Any) -> Any:
     deviance = low * _log1p_minus(excess / low, top * x / low) + rest * _log1p_minus(-excess / rest, top * y / rest)
     width = 0.5 * (pt.log(top / low) - pt.log(rest)) - _HALF_LOG_TWO_PI
     value = deviance + width + _stirling_error(top) - _stirling_error(low) - _stirling_error(rest)
-    log_x = pt.switch(pt.le(x, y), pt.log(x), pt.log1p(-y))
-    log_y = pt.switch(pt.le(x, y), pt.log1p(-x), pt.log(y))
+    # The logarithm of the larger of the two from the smaller.
+    small_x = pt.le(x, y)
+    log_small, log_large = pt.log(pt.switch(small_x, x, y)), pt.log1p(-pt.switch(small_x, x, y))
+    log_x, log_y = pt.switch(small_x, log_small, log_large), pt.switch(small_x, log_large, log_small)
     return pt.switch(inner, value, pt.switch(pt.eq(k, n), n * log_x, n * log_y))
 
 
@@ -158,6 +160,27 @@ def beta_fraction(a: Any, b: Any, x: Any, terms: int = _FRACTION_TERMS) -> Any:
     return fraction
 
 
+def log_beta_parts(a: Any, b: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """Return whether x lies in the far left tail of I_x(a, b), log I there less a log x, and log I elsewhere.
+
+    In the tail I_x(a, b) = x^a y^b C(a+b-1, a)/F with a continued fraction F; that form neither underflows nor lets
+    the power of x cancel against other terms. Elsewhere the function is evaluated directly, near 1 through its
+    complement. Where a part does not apply it is a finite number. Arguments as for `log_beta_cdf`, x > 0.
+    """
+    direct = beta_cdf(a, b, x)
+    tail = pt.or_(pt.le(direct, _LOG_FLOOR), pt.lt(x * (a + b), 0.02 * a))
+    upper = pt.and_(pt.gt(direct, 0.5), pt.invert(tail))
+    by_value = pt.log(pt.switch(pt.or_(tail, upper), 1.0, direct))
+    complement = pt.log1p(-pt.switch(upper, beta_cdf(b, a, y), 0.0))
+    # Where it is not used the tail gets harmless arguments, so that no NaN enters the gradient.
+    tail_a, tail_b = pt.switch(tail, a, 2.0), pt.switch(tail, b, 2.0)
+    tail_x, tail_y = pt.switch(tail, x, 0.01), pt.switch(tail, y, 0.99)
+    small = pt.le(tail_x, tail_y)
+    log_y = pt.switch(small, pt.log1p(-pt.switch(small, tail_x, 0.5)), pt.log(tail_y))
+    log_front = tail_b * log_y + log_binomial(tail_a + tail_b - 1.0, tail_a)
+    return tail, log_front - pt.log(beta_fraction(tail_a, tail_b, tail_x)), by_value + complement
+
+
 def log_beta_cdf(a: Any, b: Any, x: Any, y: Any) -> Any:
     """Logarithm of I_x(a, b) for a, b >= 1, finite where the function itself underflows.
 
@@ -174,21 +197,13 @@ def log_beta_cdf(a: Any, b: Any, x: Any, y: Any) -> Any:
         Accurate relative to its own size at both ends: near 0 it is log1p of minus the complement. -inf at x = 0.
     """
     positive = pt.gt(x, 0.0)
-    direct = beta_cdf(a, b, x)
-    plain = pt.or_(pt.gt(direct, _LOG_FLOOR), pt.invert(positive))
-    upper = pt.gt(direct, 0.5)
-    middle = pt.and_(plain, pt.and_(positive, pt.invert(upper)))
-    by_value = pt.log(pt.switch(middle, direct, 1.0))
-    complement = pt.log1p(-pt.switch(upper, beta_cdf(b, a, y), 0.0))
-    # Where it is not used the tail gets harmless arguments, so that no NaN enters the gradient.
-    tail_a, tail_b = pt.switch(plain, 2.0, a), pt.switch(plain, 2.0, b)
-    tail_x, tail_y = pt.switch(plain, 0.1, x), pt.switch(plain, 0.9, y)
-    total = tail_a + tail_b
-    log_front = log_binomial_mass(tail_a, total, tail_x, tail_y) + pt.log(tail_b / total)
-    in_tail = log_front - pt.log(beta_fraction(tail_a, tail_b, tail_x))
-    value = pt.switch(upper, complement, pt.switch(plain, by_value, in_tail))
+    safe_x, safe_y = pt.switch(positive, x, 0.5), pt.switch(positive, y, 0.5)
+    tail, scaled, elsewhere = log_beta_parts(a, b, safe_x, safe_y)
+    small = pt.le(safe_x, safe_y)
+    log_x = pt.switch(small, pt.log(safe_x), pt.log1p(-pt.switch(small, 0.5, safe_y)))
+    value = pt.switch(tail, a * log_x + scaled, elsewhere)
     # An x outside [0, 1] stays visible as NaN.
-    return pt.switch(pt.eq(x, 0.0), -np.inf, pt.switch(pt.isnan(direct), np.nan, value))
+    return pt.switch(positive, value, pt.switch(pt.eq(x, 0.0), -np.inf, np.nan))
 
 
 def decreasing_integral(a: Any, b: Any, w: Any) -> Any:

@@ -30,11 +30,16 @@ from ds3bayes.theory.path import finish_within, mean_steps_within
 from ds3bayes.theory.selectors import any_right
 
 _GRID = 257  # points of the search for the threshold; the minimum is then polished by Newton steps
-_NEWTON_STEPS = 7
+_NEWTON_STEPS = 4
 _COMPONENT_STEPS = 5
 _SERIES_TERMS = 9  # error below 1e-15 up to _SERIES_BELOW
 _SERIES_BELOW = 0.1
 _TIE = 1e-12  # accuracies that differ by less are equal
+
+
+def _as_double(value: Any) -> Any:
+    """Return a tensor, of float64 also for a Python number such as 0.5, which PyTensor would make a float32."""
+    return as_float(np.float64(value) if isinstance(value, int | float) else value)
 
 
 # Steps and their smooth versions.
@@ -66,7 +71,7 @@ def step(x: Any, temperature: float = 0.0) -> Any:
         If the temperature is negative or not finite.
     """
     _check_temperature(temperature)
-    x = as_float(x)
+    x = _as_double(x)
     return pt.sigmoid(x / temperature) if temperature else pt.switch(pt.ge(x, 0.0), 1.0, 0.0)
 
 
@@ -91,7 +96,7 @@ def ramp(x: Any, temperature: float = 0.0) -> Any:
         If the temperature is negative or not finite.
     """
     _check_temperature(temperature)
-    x = as_float(x)
+    x = _as_double(x)
     return temperature * pt.softplus(x / temperature) if temperature else pt.maximum(x, 0.0)
 
 
@@ -120,7 +125,7 @@ def round_up(x: Any, temperature: float = 0.0) -> Any:
         If the temperature is negative or not finite.
     """
     _check_temperature(temperature)
-    x = as_float(x)
+    x = _as_double(x)
     if not temperature:
         return pt.ceil(x)
     shift = min(temperature, 0.5)
@@ -162,7 +167,7 @@ def binomial_degrees(count: Any, probability: Any) -> Degrees:
     -------
     Degrees
     """
-    count, p = as_float(count), as_float(probability)
+    count, p = _as_double(count), _as_double(probability)
 
     def power(x: Any, exponent: Any) -> Any:
         return pt.exp(exponent * pt.log1p(-p * (1.0 - x)))
@@ -187,7 +192,7 @@ def poisson_degrees(mean: Any) -> Degrees:
     -------
     Degrees
     """
-    mean = as_float(mean)
+    mean = _as_double(mean)
 
     def value(x: Any) -> Any:
         return pt.exp(-mean * (1.0 - x))
@@ -228,7 +233,7 @@ def polynomial_degrees(edge_fractions: Sequence[float]) -> Degrees:
     total = nodes.sum()
 
     def polynomial(x: Any, coefficients: np.ndarray, first: int) -> Any:
-        value: Any = 0.0 * as_float(x)
+        value: Any = 0.0 * _as_double(x)
         for coefficient in coefficients[::-1]:
             value = value * x + coefficient
         return value * x if first else value
@@ -282,7 +287,7 @@ def peeling_threshold(variables: Degrees, checks: Degrees, lowest: float = 0.1) 
     def load(x: Any) -> Any:
         return x / variables.edges(1.0 - checks.edges(1.0 - x))
 
-    axes = max(as_float(variables.mean).ndim, as_float(checks.mean).ndim)
+    axes = max(_as_double(variables.mean).ndim, _as_double(checks.mean).ndim)
     grid = np.linspace(lowest, 1.0, _GRID)
     best = pt.argmin(pt.log(load(grid.reshape((-1,) + (1,) * axes))), axis=0)
     inside = pt.and_(pt.gt(best, 0), pt.lt(best, _GRID - 1))
@@ -329,7 +334,7 @@ def peeling_spread(variables: Degrees, checks: Degrees, x: Any, threshold: Any, 
     ----------
     Amraoui, Montanari, Richardson, Urbanke 2009 (finite-length scaling for iteratively decoded LDPC ensembles).
     """
-    x, e = as_float(x), as_float(threshold)
+    x, e = _as_double(x), _as_double(threshold)
     xb = 1.0 - x
     rho, slope = checks.edges(xb), checks.slope(xb)
     y = 1.0 - rho
@@ -361,8 +366,8 @@ def poisson_threshold(kappa: Any, text_concepts: Any = 6.0, erasure: Any = 0.5, 
     tensor
         Concepts are learned where it exceeds ``erasure``: with the defaults, for kappa above 18.13195848.
     """
-    kappa, erasure, d_t = as_float(kappa), as_float(erasure), as_float(text_concepts)
-    of_concept = kappa * as_float(texts_per_param) * d_t
+    kappa, erasure, d_t = _as_double(kappa), _as_double(erasure), _as_double(text_concepts)
+    of_concept = kappa * _as_double(texts_per_param) * d_t
     # Degrees of one side may have more axes than those of the other: the search needs the larger number.
     of_text = d_t / erasure + 0.0 * of_concept
     return peeling_threshold(poisson_degrees(of_concept), poisson_degrees(of_text))[0]
@@ -437,7 +442,7 @@ def peel(
     if not 0.0 < erasure < 1.0:
         raise ValueError(f"erasure must lie in (0, 1), got {erasure}")
     R, kappa, zeta, tau, d_t = (
-        as_float(v) for v in (concepts, kappa, params_per_concept, tokens_per_text, text_concepts)
+        _as_double(v) for v in (concepts, kappa, params_per_concept, tokens_per_text, text_concepts)
     )
     texts = kappa * zeta * R / tau
     n = R / erasure + 0.0 * texts
@@ -486,8 +491,8 @@ def needed_concepts(
     tensor
         Concepts; negative where the bound says nothing (the published hierarchy then takes 0).
     """
-    R, S = as_float(concepts), as_float(skills)
-    mu = pt.exp(-as_float(decay) * as_float(level) / levels) * R / S
+    R, S = _as_double(concepts), _as_double(skills)
+    mu = pt.exp(-_as_double(decay) * _as_double(level) / levels) * R / S
     return 0.99 * (mu - pt.sqrt(2.0 * pt.log(S / failure) * mu))
 
 
@@ -514,7 +519,7 @@ def competence(available: Any, log_failure: Any, eta: Any = 5.0, *, temperature:
     tensor
         In [0, 1]; all arguments broadcast.
     """
-    d, log_q, eta = as_float(available), as_float(log_failure), as_float(eta)
+    d, log_q, eta = _as_double(available), _as_double(log_failure), _as_double(eta)
     relative = d / eta - 1.0
     spare = ramp(relative, temperature)
     d = eta * (1.0 + spare)
@@ -562,7 +567,7 @@ def giant_component(mean_degree: Any, *, field: float = 0.0) -> Any:
     """
     if not field >= 0.0 or field == np.inf:
         raise ValueError(f"field must be finite and at least 0, got {field}")
-    connected = as_float(mean_degree)
+    connected = _as_double(mean_degree)
     k = disconnected_grad(connected)
     above = pt.gt(k, 1.0) if not field else pt.ge(k, 0.0)
     k = pt.switch(above, k, 2.0)
@@ -626,8 +631,8 @@ def next_level(
         If the temperature is negative or not finite.
     """
     _check_temperature(temperature)
-    t, below, S = as_float(competence), as_float(below), as_float(skills)
-    needed = as_float(sigma) * pt.log(as_float(level))
+    t, below, S = _as_double(competence), _as_double(below), _as_double(skills)
+    needed = _as_double(sigma) * pt.log(_as_double(level))
     positive = pt.gt(below, 0.0)
     reached = pt.exp(needed * pt.log(pt.switch(positive, below, 1.0)))
     # With no prerequisites nothing is needed below, whatever the component there.
@@ -659,7 +664,7 @@ def link_levels(competences: Any, skills: Any = 1e4, sigma: Any = 0.5, *, temper
     ValueError
         If the temperature is negative or not finite.
     """
-    t, S, scale = as_float(competences), as_float(skills), as_float(sigma)
+    t, S, scale = _as_double(competences), _as_double(skills), _as_double(sigma)
     by_level = pt.moveaxis(t + 0.0 * pt.expand_dims(S + scale, -1), -1, 0)
     edges, components = pytensor.scan(
         lambda level, t, below, S, scale: next_level(t, below, level, S, scale, temperature=temperature),
@@ -719,7 +724,7 @@ def level_competences(
     """
     if levels < 1:
         raise ValueError(f"levels must be at least 1, got {levels}")
-    R, log_q, decay, S, eta = (pt.expand_dims(as_float(v), -1) for v in (concepts, log_failure, decay, skills, eta))
+    R, log_q, decay, S, eta = (pt.expand_dims(_as_double(v), -1) for v in (concepts, log_failure, decay, skills, eta))
     available = needed_concepts(np.arange(1.0, levels + 1.0), R, decay, S, levels=levels, failure=failure)
     return competence(available, log_q, eta, temperature=temperature)
 
@@ -803,8 +808,8 @@ def steps_at_level(length: Any, level: Any, executed: Any, sigma: Any = 0.5, *, 
     ranks = np.arange(2.0, max(level.max(), executed.max()) + 1.0)
     growth = np.concatenate([[0.0, 0.0], np.cumsum(np.log(np.log(ranks)))])
     span = level - executed
-    m = as_float(length) + 0.0 * span
-    product = pt.exp(growth[level] - growth[executed] + span * pt.log(as_float(sigma)))
+    m = _as_double(length) + 0.0 * span
+    product = pt.exp(growth[level] - growth[executed] + span * pt.log(_as_double(sigma)))
     rounded = round_up(m * product, temperature)
     rounded = pt.switch(span < 0, 2.0 + ramp(rounded - 2.0, temperature), rounded)
     return pt.switch(span == 0, m, rounded)
@@ -833,9 +838,9 @@ def step_success(length: Any, edge: Any, relevance: Any = 5.0, search: Any = 0.5
     tensor
         r in [0, 1].
     """
-    rho = as_float(search)
-    relevant = round_up((1.0 + as_float(relevance)) * as_float(length), temperature)
-    return as_float(edge) ** 2 * (rho / relevant + 1.0 - rho)
+    rho = _as_double(search)
+    relevant = round_up((1.0 + _as_double(relevance)) * _as_double(length), temperature)
+    return _as_double(edge) ** 2 * (rho / relevant + 1.0 - rho)
 
 
 class TaskSuccess(NamedTuple):
@@ -908,7 +913,7 @@ def solve_tasks(
         raise ValueError(f"attempts and branching must be at least 1, got {attempts} and {branching}")
     if min(task_levels) < 1 or min(task_lengths) < 1:
         raise ValueError(f"task levels and lengths must be at least 1, got {task_levels} and {task_lengths}")
-    edge, component = as_float(edge), as_float(component)
+    edge, component = _as_double(edge), _as_double(component)
     highest = max(task_levels)
     known = edge.type.shape[-1]
     if known is not None and known < highest:
@@ -916,7 +921,7 @@ def solve_tasks(
     # Axes: ..., task level, task length, level of execution.
     p, gamma = (pt.expand_dims(v[..., :highest], (-3, -2)) for v in (edge, component))
     budget, sigma, relevance, search = (
-        pt.expand_dims(as_float(v), (-3, -2, -1)) for v in (budget, sigma, relevance, search)
+        pt.expand_dims(_as_double(v), (-3, -2, -1)) for v in (budget, sigma, relevance, search)
     )
     lengths = np.asarray(task_lengths, dtype=float)[:, None]
     levels = np.asarray(task_levels)[:, None, None]

@@ -27,6 +27,7 @@ from ds3bayes.theory._special import (
     binomial_terms,
     decreasing_integral,
     log_beta_cdf,
+    log_beta_parts,
     log_binomial,
 )
 
@@ -130,6 +131,16 @@ def _right_share(r: Any, h: Any) -> tuple[Any, Any]:
     """Return the pace s = r + h and rho = r/s."""
     s = r + h
     return s, r / pt.switch(pt.gt(s, 0.0), s, 1.0)
+
+
+def _log_right_share(r: Any, h: Any) -> Any:
+    """Return log(r/(r + h)), 0 where r = 0, with finite gradients for the smallest r."""
+    positive = pt.gt(r, 0.0)
+    mostly = pt.and_(positive, pt.le(h, r))
+    slips = -pt.log1p(pt.switch(mostly, h, 0.0) / pt.switch(mostly, r, 1.0))
+    rate = pt.switch(positive, r, 1.0)
+    rarely = pt.and_(positive, pt.invert(mostly))
+    return pt.switch(mostly, slips, pt.log(rate) - pt.log(pt.switch(rarely, r + h, rate)))
 
 
 def solved(K: Any, m: Any, r: Any, h: Any) -> Any:
@@ -272,7 +283,7 @@ def _step_moments(K: Any, m: Any, r: Any, h: Any) -> tuple[Any, Any]:
     reached, _, b = _reach(budget, m)
     some = pt.and_(reached, pt.gt(rate, 0.0))
     # Not a power of r/s, whose rounding would count m times.
-    right = pt.switch(some, pt.exp(-m * pt.log1p(hazard / pt.switch(some, rate, 1.0))), 0.0)
+    right = pt.switch(some, pt.exp(m * _log_right_share(rate, hazard)), 0.0)
     by_pace, _ = beta_tails(m, b, s, 1.0 - s)
     by_next, _ = beta_tails(m + 1.0, b, s, 1.0 - s)
     late = _truncated_sharp(budget, m, rate, hazard)
@@ -285,7 +296,8 @@ def _step_moments(K: Any, m: Any, r: Any, h: Any) -> tuple[Any, Any]:
     mean, square = pt.switch(certain, one, mean), pt.switch(certain, one, square)
     forever = pt.switch(pt.gt(h, 0.0), h, 1.0)
     never = pt.switch(pt.gt(h, 0.0), 1.0 / forever, np.inf)
-    endless_mean, endless_square = _endless_moments(m, pt.switch(moving, r, 0.5), h)
+    without_end = pt.and_(endless, moving)
+    endless_mean, endless_square = _endless_moments(m, pt.switch(without_end, r, 0.5), pt.switch(without_end, h, 0.0))
     return (
         pt.switch(endless, pt.switch(moving, endless_mean, never), mean),
         pt.switch(endless, pt.switch(moving, endless_square, never * never), square),
@@ -571,9 +583,10 @@ def log_solved(K: Any, m: Any, r: Any, h: Any) -> Any:
     positive = pt.gt(r, 0.0)
     possible = pt.and_(reached, positive)
     inner = pt.and_(possible, pt.invert(endless))
-    s = pt.switch(inner, r + h, 0.5)
-    log_share = -m * pt.log1p(h / pt.switch(positive, r, 1.0))
-    value = log_share + pt.switch(inner, log_beta_cdf(pt.switch(inner, m, 1.0), b, s, 1.0 - s), 0.0)
+    s, rate = pt.switch(inner, r + h, 0.5), pt.switch(positive, r, 0.5)
+    tail, scaled, elsewhere = log_beta_parts(pt.switch(inner, m, 1.0), b, s, 1.0 - s)
+    direct = m * _log_right_share(r, h) + pt.switch(inner, elsewhere, 0.0)
+    value = pt.switch(pt.and_(inner, tail), m * pt.log(rate) + scaled, direct)
     return pt.switch(possible, value, -np.inf)
 
 
@@ -754,7 +767,7 @@ def log_mixture_solved(log_weights: Any, K: Any, r: Any, h: Any = 0.0, *, size: 
     log_weights = pt.specify_shape(log_weights, (*log_weights.type.shape[:-1], size))
     positive = pt.gt(r, 0.0)
     pace = pt.switch(positive, r + h, 0.5)
-    log_rho = -pt.log1p(h / pt.switch(positive, r, 1.0))
+    log_rho = _log_right_share(r, h)
     budget = pt.switch(pt.isinf(K), 0.0, K)
     total: Any = -np.inf
     log_cdf: Any = -np.inf

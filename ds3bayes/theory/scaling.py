@@ -26,6 +26,11 @@ _ZOOM_ROUNDS = 14
 _BLOCK = 1_000_000  # grid points that are evaluated at a time
 
 
+def _as_double(value: Any) -> Any:
+    """Return a tensor, of float64 also for a Python number such as 0.5, which PyTensor would make a float32."""
+    return as_float(np.float64(value) if isinstance(value, int | float) else value)
+
+
 def loss(
     params: Any,
     tokens: Any,
@@ -57,11 +62,11 @@ def loss(
     """
 
     def gap(scale: Any, size: Any, exponent: Any) -> Any:
-        size = as_float(size)
+        size = _as_double(size)
         endless = pt.isinf(size)
-        return pt.switch(endless, 0.0, as_float(scale) * pt.exp(-exponent * pt.log(pt.switch(endless, 1.0, size))))
+        return pt.switch(endless, 0.0, _as_double(scale) * pt.exp(-exponent * pt.log(pt.switch(endless, 1.0, size))))
 
-    return as_float(E) + gap(A, params, as_float(alpha)) + gap(B, tokens, as_float(beta))
+    return _as_double(E) + gap(A, params, _as_double(alpha)) + gap(B, tokens, _as_double(beta))
 
 
 def step_success(loss: Any, threshold: Any, slope: Any = 5.0, ceiling: Any = 1.0) -> Any:
@@ -87,7 +92,7 @@ def step_success(loss: Any, threshold: Any, slope: Any = 5.0, ceiling: Any = 1.0
     ----------
     Ellis-Mohr, Nayak, Varshney, arXiv 2507.00004 (step success from pre-training loss).
     """
-    return as_float(ceiling) * pt.sigmoid(as_float(slope) * (as_float(threshold) - as_float(loss)))
+    return _as_double(ceiling) * pt.sigmoid(_as_double(slope) * (_as_double(threshold) - _as_double(loss)))
 
 
 def path_success(
@@ -131,7 +136,7 @@ def path_success(
     Ellis-Mohr, Nayak, Varshney, arXiv 2507.00004; Hoffmann et al. 2022, arXiv 2203.15556.
     """
     r = step_success(loss(params, tokens, E, A, alpha, B, beta), threshold, slope, ceiling)
-    return finish_within(steps, path_length, r)
+    return finish_within(_as_double(steps), _as_double(path_length), r)
 
 
 def inference_demand(compute: Any, generated: Any, kappa: Any = 20.0) -> tuple[Any, Any]:
@@ -158,8 +163,8 @@ def inference_demand(compute: Any, generated: Any, kappa: Any = 20.0) -> tuple[A
     ----------
     Ellis-Mohr, Nayak, Varshney, arXiv 2507.00004 (training under inference demand).
     """
-    C, generated = as_float(compute), as_float(generated)
-    s = pt.sqrt(as_float(kappa) * C / 6.0)
+    C, generated = _as_double(compute), _as_double(generated)
+    s = pt.sqrt(_as_double(kappa) * C / 6.0)
     tokens = s / 2.0 + pt.sqrt(s**2 / 4.0 + s * generated / 3.0)
     return tokens, C / (6.0 * tokens + 2.0 * generated)
 
@@ -196,7 +201,7 @@ def lowest_loss(
     ----------
     Hoffmann et al. 2022, arXiv 2203.15556; Ellis-Mohr, Nayak, Varshney, arXiv 2507.00004.
     """
-    C, generated, A, alpha, B, beta = (as_float(v) for v in (compute, generated, A, alpha, B, beta))
+    C, generated, A, alpha, B, beta = (_as_double(v) for v in (compute, generated, A, alpha, B, beta))
     ratio = pt.log(alpha * A) - pt.log(beta * B)
     log_compute = pt.log(C)
 

@@ -411,3 +411,11 @@ def test_observed_beside_predicted(game24_fit, game24_evals):
         assert line.inside
     for line in table.itertuples():
         assert line.inside == (line.lower <= line.observed <= line.upper)
+
+
+@pytest.mark.parametrize(
+    "text", ["beam(branching=2, width=2)", "step_search(branching=2)", "revision(n=3)", "early_stopping_majority(n=5)"]
+)
+def test_strategies_that_a_fit_cannot_price_are_refused(simulated_fit, text):
+    with pytest.raises(ds3.InputError, match="strategy_laws"):
+        ds3.predict(simulated_fit, [text])

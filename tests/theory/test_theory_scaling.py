@@ -182,7 +182,7 @@ def reference_walk(m):
 
 
 @pytest.mark.parametrize(
-    ("C", "tasks", "law"), [(1.2e20, 1e9, {}), (4e18, 1e7, {"alpha": 0.36}), (1e20, 1e9, {"slope": 8})]
+    ("C", "tasks", "law"), [(1.2e20, 1e9, {}), (2e18, 1e7, {"alpha": 0.36}), (1.2e20, 1e9, {"slope": 8})]
 )
 def test_allocation_beats_brute_force(C, tasks, law):
     found = allocate(C, tasks, walk(20), LossLaw(**law)).isel(compute=0)
@@ -253,16 +253,19 @@ def optimum_with_endless_data(log_compute):
 
 
 def test_published_exponents_with_endless_data():
-    """The published lines hold where the budget decides: best accuracy rises from about 0.006 to 0.999."""
+    """Straight lines through the optimum over the budgets that decide: best accuracy rises from 0.004 to 0.999.
+
+    The optimum is a bent curve, so the exponents belong to a range of budgets. None of round ends gives all six
+    published digits; this one gives the exponents to 1e-5 and the intercepts, at log10 C = 0, to 2e-4.
+    """
     log_compute = np.linspace(11.04, 11.135, 21)
     accuracy, params, tokens = optimum_with_endless_data(log_compute)
-    assert accuracy[0] < 0.01
-    assert accuracy[-1] > 0.998
+    assert accuracy[0] == pytest.approx(0.0042, abs=5e-5)
+    assert accuracy[-1] == pytest.approx(0.9986, abs=5e-5)
     for got, name in ((params, "N"), (tokens, "tokens")):
-        slope, intercept = PUBLISHED["scaling_exponents_infinite_data"][name]
-        assert np.polyfit(log_compute, got, 1)[0] == pytest.approx(slope, abs=2e-5)
-        residual = (got - slope * log_compute - intercept).mean()
-        assert residual == pytest.approx(0.0, abs=1e-4)
+        exponent, intercept = np.polyfit(log_compute, got, 1)
+        assert exponent == pytest.approx(PUBLISHED["scaling_exponents_infinite_data"][name][0], abs=1e-5)
+        assert intercept == pytest.approx(PUBLISHED["scaling_exponents_infinite_data"][name][1], abs=2e-4)
 
 
 def test_endless_data_agree_with_a_scalar_search():
