@@ -229,7 +229,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
     Raises
     ------
     InputError
-        If rows cannot be used: no task, a strategy without a success law, an unknown verifier, a path
+        If rows cannot be used: no task, a strategy that a table does not determine, an unknown verifier, a path
         family where arms share tasks, a tree without a known path length, no rows left for the fit.
     """
     table = to_table(evals)

@@ -136,7 +136,8 @@ def _right_share(r: Any, h: Any) -> tuple[Any, Any]:
 def _log_right_share(r: Any, h: Any) -> Any:
     """Return log(r/(r + h)), 0 where r = 0, with finite gradients for the smallest r."""
     positive = pt.gt(r, 0.0)
-    mostly = pt.and_(positive, pt.le(h, r))
+    # Below 1e-150 the square of r, which the gradient of h/r divides by, underflows.
+    mostly = pt.and_(pt.gt(r, 1e-150), pt.le(h, r))
     slips = -pt.log1p(pt.switch(mostly, h, 0.0) / pt.switch(mostly, r, 1.0))
     rate = pt.switch(positive, r, 1.0)
     rarely = pt.and_(positive, pt.invert(mostly))

@@ -124,7 +124,7 @@ def test_data_are_checked_before_compiling(monkeypatch):
             ds3.fit(evals, ds3.ModelSpec.from_dict(spec), progress=False)
 
     refused([row | {"strategy": "tot", "branching": 5}], "tree search needs one known path length")
-    refused([row | {"strategy": "beam", "n_samples": 4}], "no success law")
+    refused([row | {"strategy": "beam", "n_samples": 4}], "not say enough")
     refused([row | {"strategy": "best_of_n", "n_samples": 4, "verifier": "prm"}], "verifier 'prm'")
     refused([row], "no rows are left", holdout=[{}])
     refused([row, row | {"strategy": "direct"}], "'path' is for one arm per task", population={"family": "path"})
