@@ -16,7 +16,10 @@ _NODES = np.arange(-3.9, 6.3, 0.085)
 
 
 def as_float(value: Any) -> Any:
-    """Return ``value`` as a floating-point tensor."""
+    """Return ``value`` as a floating-point tensor; plain numbers in double precision."""
+    # PyTensor would make a number such as 2.0 or 0.25 single precision, and so the logarithms taken of it.
+    if isinstance(value, int | float):
+        value = np.float64(value)
     tensor = pt.as_tensor_variable(value)
     return tensor if tensor.dtype.startswith("float") else tensor.astype("float64")
 

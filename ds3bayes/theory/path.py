@@ -185,7 +185,7 @@ def truncated(K: Any, m: Any, r: Any, h: Any) -> Any:
     Returns
     -------
     tensor
-        Accurate relative to its own size; exact where r + h = 1.
+        Accurate relative to its own size down to 1e-270, where `log_truncated` goes on; exact where r + h = 1.
     """
     K, m, r, h = (as_float(x) for x in (K, m, r, h))
     endless, certain = pt.isinf(K), pt.eq(h, 1.0)
@@ -493,12 +493,13 @@ def lost_wrong(K: Any, m: Any, r: Any, h: Any, g: Any) -> Any:
     Returns
     -------
     tensor
-        `wrong` minus the walks that are lost but still under way; accurate to about 1e-13 times `wrong`.
+        `wrong` minus the walks that are lost but still under way. That difference is accurate to about 1e-13 times
+        `wrong`, not to its own size; where it is below its rounding error it may be 0, never negative.
     """
     K, m, r, h, g = (as_float(x) for x in (K, m, r, h, g))
     slipped = wrong(K, m, r, h)
     finite = slipped - _still_lost(K, m, r, h, g)
-    return pt.switch(pt.isinf(K), pt.switch(pt.gt(g, 0.0), slipped, 0.0), finite)
+    return pt.switch(pt.isinf(K), pt.switch(pt.gt(g, 0.0), slipped, 0.0), pt.maximum(finite, 0.0))
 
 
 def lost_truncated(K: Any, m: Any, r: Any, h: Any, g: Any) -> Any:
@@ -634,13 +635,16 @@ def log_unsolved(K: Any, m: Any, r: Any, h: Any) -> Any:
     right = solved(K, m, r, h)
     rare = pt.lt(right, 0.5)
     late = log_truncated(K, m, r, h)
-    committed = pt.and_(pt.gt(h, 0.0), pt.gt(K, 0.0))
-    log_wrong = pt.log(pt.switch(committed, h, 0.5)) + pt.log(
-        expected_steps(pt.switch(committed, K, 1.0), m, r, pt.switch(committed, h, 0.0))
+    some = pt.gt(K, 0.0)
+    steps = pt.switch(some, expected_steps(pt.switch(some, K, 1.0), m, r, h), 0.0)
+    # wrong = h E[min(T, K)] on top of truncated, exact also at h = 0 unless the ratio of the two would overflow.
+    near = pt.gt(late, -600.0)
+    by_ratio = pt.switch(near, late, 0.0) + pt.log1p(
+        h * pt.switch(near, steps, 0.0) * pt.exp(-pt.switch(near, late, 0.0))
     )
-    both = pt.and_(committed, pt.gt(late, -np.inf))
-    total = pt.logaddexp(pt.switch(both, late, 0.0), pt.switch(both, log_wrong, 0.0))
-    failed = pt.switch(both, total, pt.switch(committed, log_wrong, late))
+    committed = pt.and_(pt.invert(near), pt.and_(some, pt.gt(h, 0.0)))
+    log_wrong = pt.log(pt.switch(committed, h * steps, 1.0))
+    failed = pt.switch(near, by_ratio, pt.switch(committed, _log_add(late, log_wrong), late))
     return pt.switch(rare, pt.log1p(-pt.switch(rare, right, 0.0)), failed)
 
 

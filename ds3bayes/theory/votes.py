@@ -130,9 +130,10 @@ def _plurality_part(c: int, sizes: np.ndarray, shares: np.ndarray, copies: np.nd
     mass = np.exp(log_mass - at_mode[:, None])
     total = mass.sum(axis=1)
     mass /= total[:, None]
-    # log P(K <= c), by the terms themselves where the distribution function would underflow.
+    # log P(K <= c); where that underflows, log of exp(rate) P(K <= c), which the terms give.
     tiny = below < 1e-250
-    log_below = np.where(tiny, at_mode + np.log(total) - rates, np.log(np.where(tiny, 1.0, below)))
+    log_below = np.where(tiny, at_mode + np.log(total), np.log(np.where(tiny, 1.0, below)))
+    remaining = joint + float(counts[~tiny] @ rates[~tiny]) if tiny.any() else rate
     # Sums of such counts have lighter tails than a Poisson variable of the same mean: the coefficients that
     # share a residue modulo ``points`` with w are below 1e-20.
     largest = int(sizes.max())
@@ -154,9 +155,10 @@ def _plurality_part(c: int, sizes: np.ndarray, shares: np.ndarray, copies: np.nd
     fold = np.where((half == 0) | (2 * half == points), 1.0, 2.0)
     phase = np.exp(2j * np.pi * ((half[None, :] * sizes[:, None]) % points) / points)
     chance = ((phase * average).real * fold).sum(axis=1) / points
-    # w! e^R R^-w without cancellation: Stirling's remainder and w (x - log(1 + x)) with x = (R - w)/w.
-    x = (rate - sizes) / sizes
-    log_scale = _stirling(sizes) + sizes * (x - np.log1p(x))
+    # w! e^R R^-w without cancellation: Stirling's remainder and w (x - log(1 + x)) with x = (R - w)/w. In the
+    # exponential R is without the rates that log_below has already.
+    relative = (remaining - sizes) / sizes - np.log1p((rate - sizes) / sizes)
+    log_scale = _stirling(sizes) + sizes * relative
     return np.exp(log_scale + counts @ log_below) * chance
 
 
@@ -334,7 +336,8 @@ def plurality_weights_partition(n: int, concentration: Any) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (..., n + 1), read-only, w_0 = 0 and w_n = 1. Relative error of about 1e-12 at n = 1000.
+        Shape (..., n + 1), read-only, w_0 = 0 and w_n = 1. Relative error of about 1e-12, up to 1e-10 for alpha
+        above 1e9.
 
     Raises
     ------

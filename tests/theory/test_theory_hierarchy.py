@@ -126,12 +126,13 @@ def reference_task(K, m, level, p, gamma, attempts=1, branching=1, independent=F
 
 
 def gradients(function, values):
-    """Value and gradient of the sum of a function of scalars."""
+    """Gradient of the sum of a function of scalars, and that sum as a function."""
     inputs = [pt.scalar(f"x{i}", dtype="float64") for i in range(len(values))]
     output = pt.as_tensor_variable(function(*inputs)).sum()
     with PLAIN:
-        compiled = pytensor.function(inputs, [output, *pytensor.grad(output, inputs)], mode=MODE)
-        return compiled(*values)[1:], lambda *at: float(compiled(*at)[0])
+        slopes = pytensor.function(inputs, pytensor.grad(output, inputs), mode=MODE)
+        value = pytensor.function(inputs, output, mode=MODE)
+        return slopes(*values), lambda *at: float(value(*at))
 
 
 def check_gradients(function, values, steps=(1e-3, 1e-4, 1e-5), rtol=1e-6):
@@ -146,7 +147,10 @@ def check_gradients(function, values, steps=(1e-3, 1e-4, 1e-5), rtol=1e-6):
             with PLAIN:
                 return (value(*moved[0]) - value(*moved[1])) / (2 * h * values[i])
 
-        estimates = [(4 * difference(h) - difference(2 * h)) / 3 for h in steps]
+        estimates = []
+        for h in steps:
+            fine, middle, coarse = difference(h), difference(2 * h), difference(4 * h)
+            estimates.append((16 * (4 * fine - middle) / 3 - (4 * middle - coarse) / 3) / 15)
         assert np.isfinite(slope)
         gaps = [abs(a - b) for a, b in zip(estimates[1:], estimates[:-1], strict=True)]
         best = estimates[1 + int(np.argmin(gaps))]
@@ -211,7 +215,7 @@ def test_failure_is_finite_where_it_underflows():
 
 def test_nothing_is_learned_below_the_threshold():
     assert evaluate(peeled, 1e6, 17.0)[2] == 0.0
-    assert evaluate(peeled, 1e6, 17.0, temperature=1e-3)[2] == pytest.approx(0.0, abs=1e-12)
+    assert evaluate(peeled, 1e6, 17.0, temperature=0.3)[2] == pytest.approx(0.0, abs=1e-12)
 
 
 # Components.
@@ -434,8 +438,8 @@ def test_rounding_vanishes_at_high_temperature():
     assert np.abs(evaluate(hierarchy.round_up, x, temperature=1.0) - x).max() < 0.08
 
 
-# At 3.5e25 the highest level is 60; at 2.4e26 the tasks' whole range is learned. Both lie between two switches.
-@pytest.mark.parametrize("C_tr", [3.5e25, 2.6e26])
+# At 3.5e25 the highest level is 60; at 2.6e26 the tasks' whole range is learned. Both lie between two switches.
+@pytest.mark.parametrize("C_tr", [3.5e25, pytest.param(2.6e26, marks=pytest.mark.slow)])
 def test_smooth_hierarchy_converges(C_tr):
     budgets = np.logspace(14.5, 18.5, 6)
     hard, learned = hierarchy.accuracy(C_tr, budgets), hierarchy.skill_levels(C_tr)

@@ -167,15 +167,17 @@ def test_log_solved_where_it_cannot_happen():
     assert evaluate(path.log_solved, np.inf, 5, 0.2, 0.1) == pytest.approx(5 * np.log(2 / 3), rel=1e-14)
 
 
-@pytest.mark.parametrize("function", [path.solved, path.truncated, path.wrong, path.expected_steps])
-@pytest.mark.parametrize("wrt", [2, 3])
-def test_gradients_equal_differences(function, wrt):
+@pytest.mark.parametrize("function", [path.solved, path.truncated, path.wrong])
+def test_gradients_equal_differences(function):
     values = [20.0, 4.0, 0.15, 0.03]
-    shifted = [[*values], [*values]]
-    shifted[0][wrt] += 1e-6
-    shifted[1][wrt] -= 1e-6
-    slope = (evaluate(function, *shifted[0]) - evaluate(function, *shifted[1])) / 2e-6
-    assert gradient(function, values, wrt) == pytest.approx(float(slope), rel=1e-7)
+    inputs = [pt.scalar(f"x{i}", dtype="float64") for i in range(4)]
+    run = pytensor.function(inputs, pytensor.grad(function(*inputs), inputs[2:]), mode=MODE)
+    for wrt, found in zip((2, 3), run(*values), strict=True):
+        shifted = [[*values], [*values]]
+        shifted[0][wrt] += 1e-6
+        shifted[1][wrt] -= 1e-6
+        slope = (evaluate(function, *shifted[0]) - evaluate(function, *shifted[1])) / 2e-6
+        assert found == pytest.approx(float(slope), rel=1e-7)
 
 
 @pytest.mark.parametrize("values", [(10.5, 3.25, 0.2, 0.02), (40.0, 20.5, 1e-20, 0.0)])

@@ -52,6 +52,15 @@ def test_plurality_table_against_rational_numbers(answers):
     assert np.all(np.triu(table, 1) == 0)
 
 
+def test_plurality_keeps_tiny_weights():
+    # A very rare answer must collect votes for the others to stay at or below c.
+    parts = (1, 10**7, 2 * 10**7, 3 * 10**7)
+    shares = [Fraction(part, sum(parts)) for part in parts]
+    weights = votes.plurality_weights(40, [float(share) for share in shares])
+    for c in range(8, 20):
+        assert weights[c] == pytest.approx(float(exact_chance(c, 40 - c, shares)), rel=1e-11, abs=0)
+
+
 @pytest.mark.parametrize("n", [40, 333, 1000])
 def test_plurality_with_two_wrong_answers(n):
     # One answer has a binomial number k of the wrong votes: both have at most c iff n - 2 c <= k <= c.
@@ -207,7 +216,7 @@ def test_vote_gradients(n):
         more[0, v, : v + 1] = table[v + 1, 1 : v + 2] - table[v, : v + 1]
         more[1, v, : v + 1] = table[v + 1, : v + 1] - table[v, : v + 1]
     edges = [(0.0, 0.0), (0.0, 0.4), (0.4, 0.0), (0.4, 0.6), (0.0, 1.0), (1.0, 0.0), (1e-9, 1e-9)]
-    inside = np.random.default_rng(n).dirichlet([0.5, 0.6, 0.7], size=200)[:, :2]
+    inside = np.random.default_rng(n).dirichlet([0.5, 0.6, 0.7], size=30)[:, :2]
     for right, wrong in [*edges, *inside]:
         for got, change in zip(slopes(right, wrong, table), more, strict=True):
             rest = counted_vote(right, wrong, change) if n > 1 else 0.0
@@ -239,7 +248,7 @@ def simulated_weight(rng, draws, c, wrong, d, law):
     return (right > np.max(rivals, axis=0)).mean()
 
 
-@pytest.mark.parametrize("d", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("d", [0.4, 2.0])
 @pytest.mark.parametrize("law", [(0.5, 0.3, 0.2), 1.3])
 def test_weighted_vote_by_simulation(d, law):
     rng = np.random.default_rng(int(100 * d))
@@ -268,13 +277,15 @@ def test_weighted_vote_by_long_simulation(d, law):
         assert abs(hits - weights[c]) < 4.5 * np.sqrt(weights[c] * (1 - weights[c]) / draws) + 1e-9
 
 
-@pytest.mark.parametrize("d", [0.2, 0.9, 1.99, 2.0, 3.0, 6.0, 12.0])
+@pytest.mark.parametrize(
+    "d", [0.2, 1.99, 3.0, *(pytest.param(d, marks=pytest.mark.slow) for d in (0.9, 2.0, 6.0, 12.0))]
+)
 def test_weighted_vote_of_one_against_one_and_two(d):
     table = votes.weighted_vote_table(3, d, [1.0])
     assert table[2, 1] == pytest.approx(ndtr(d / np.sqrt(2)), abs=1e-12)
     # One right vote against two that agree, u_1 + u_2 = x: P(v > x), averaged over the score of the first and
     # over m in u_2 = (1 - u_1) logistic(m), in which the integrand is smooth at both ends.
-    score = 0.03 * np.arange(-300, 301)[:, None]
+    score = 0.06 * np.arange(-150, 151)[:, None]
     m = 0.1 * min(d, 1.0) * np.arange(-2000, 2001)
     first = d * score - 0.5 * d * d
     log_first, log_rest = -np.logaddexp(0.0, -first), -np.logaddexp(0.0, first)
@@ -285,7 +296,7 @@ def test_weighted_vote_of_one_against_one_and_two(d):
     log_density = -0.5 * place**2 - 0.5 * score**2 - log_remainder - np.logaddexp(0.0, m)
     density = np.exp(log_density) / (2 * np.pi * d)
     beats = ndtr(0.5 * d - (log_x - log_gap) / d)
-    wanted = (density * beats).sum() * 0.03 * 0.1 * min(d, 1.0)
+    wanted = (density * beats).sum() * 0.06 * 0.1 * min(d, 1.0)
     assert table[3, 1] == pytest.approx(wanted, abs=1e-10)
 
 
