@@ -123,7 +123,7 @@ class EarlyStoppingMajority(Vote):
             stop = (lead - second > n - 1 - j) | (j == n - 1)
             if self.confidence is not None:
                 # The slack of the closed form, so that both stop alike at exact equality.
-            stop |= betainc(second + 1.0, lead + 1.0, 0.5) >= self.confidence - 1e-12
+                stop |= betainc(second + 1.0, lead + 1.0, 0.5) >= self.confidence - 1e-12
             now = going & stop
             tied = (counts == lead[:, None]).sum(axis=1)
             mine = np.where((outcome[:, : j + 1] == SOLVED).any(axis=1), counts[rows, first_right], 0)
