@@ -3,6 +3,7 @@
 import tracemalloc
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import cache
 from math import comb
 
 import numpy as np
@@ -19,6 +20,13 @@ from ds3bayes.theory.evaluate import evaluate
 MODE = Mode(linker="py", optimizer="merge")
 HUGE = {"Emin": -(10**15), "Emax": 10**15}
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803")
+
+
+def at(function, *arguments):
+    """Evaluate with arguments of one shape and type, for which each formula is compiled once."""
+    arrays = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in arguments))
+    flat = [np.resize(x, max(x.size, 2)) for x in arrays]
+    return evaluate(function, *flat)[: arrays[0].size].reshape(arrays[0].shape)
 
 
 def bernoulli(count):
@@ -140,7 +148,7 @@ LOGS = ["log_solved", "log_truncated", "log_unsolved"]
 
 def compare(count, seed):
     K, m, r, h = grid(count, seed)
-    got = {name: evaluate(getattr(path, name), K, m, r, h) for name in NAMES + LOGS}
+    got = {name: at(getattr(path, name), K, m, r, h) for name in NAMES + LOGS}
     worst = dict.fromkeys(NAMES + LOGS, 0.0)
     for i in range(count):
         values = exact(K[i], m[i], r[i], h[i])
@@ -186,10 +194,10 @@ def test_everything_is_exact_at_ten_thousand_points():
 @pytest.mark.parametrize(("K", "m", "r"), [(400, 10, 0.05), (10**6, 10**4, 0.011), (90, 80, 0.7), (5, 9, 0.5)])
 def test_no_step_where_the_expansion_takes_over(K, m, r):
     # The expected hazard passes the switch, h E = 0.01, in the middle of this range.
-    mean = float(evaluate(path.expected_steps, K, m, r, 0.0))
+    mean = float(at(path.expected_steps, K, m, r, 0.0))
     h = 0.01 / mean * (1.0 + np.array([-1e-3, -1e-6, -1e-9, 0.0, 1e-9, 1e-6, 1e-3, 0.1]))
     for name, place in (("expected_steps", 3), ("expected_squared_steps", 4)):
-        got = evaluate(getattr(path, name), K, m, r, h)
+        got = at(getattr(path, name), K, m, r, h)
         errors = [relative(value, exact(K, m, r, x)[place]) for value, x in zip(got, h, strict=True)]
         assert max(errors) < 2e-11, (name, errors)
 
@@ -197,7 +205,7 @@ def test_no_step_where_the_expansion_takes_over(K, m, r):
 def test_an_expected_hazard_of_any_size():
     h = np.concatenate([[0.0], 10.0 ** np.arange(-300.0, -1.0, 13.0)])
     for K, m, r in [(30, 4, 0.2), (10**6, 300, 0.001)]:
-        got = evaluate(path.expected_steps, K, m, r, h)
+        got = at(path.expected_steps, K, m, r, h)
         wanted = [exact(K, m, r, x)[3] for x in h]
         assert max(relative(a, b) for a, b in zip(got, wanted, strict=True)) < 1e-11
 
@@ -205,7 +213,7 @@ def test_an_expected_hazard_of_any_size():
 @pytest.mark.parametrize("r", [1e-300, 1e-30, 1e-12, 1e-7])
 def test_steps_of_a_walk_that_hardly_moves(r):
     for m in (1, 3, 50):
-        assert evaluate(path.expected_steps, 40, m, r, 0.0) == pytest.approx(float(exact(40, m, r, 0.0)[3]), rel=1e-13)
+        assert at(path.expected_steps, 40, m, r, 0.0) == pytest.approx(float(exact(40, m, r, 0.0)[3]), rel=1e-13)
 
 
 def test_steps_without_a_budget():
@@ -216,30 +224,30 @@ def test_steps_without_a_budget():
             rho, s = a / (a + b), a + b
             mean = (1 - rho**n) / b if b else n / a
             square = (mean - n / s * rho**n) / b if b else n * (n + 1) / (2 * a * a)
-            found = evaluate(path.expected_steps, np.inf, m[j], r, h[i])
+            found = at(path.expected_steps, np.inf, m[j], r, h[i])
             assert relative(found[0], mean) < 1e-12
-            found = evaluate(path.expected_squared_steps, np.inf, m[j], r, h[i])
+            found = at(path.expected_squared_steps, np.inf, m[j], r, h[i])
             assert relative(found[0], 2 * square - mean) < 1e-11
-    assert evaluate(path.expected_steps, np.inf, 3, 0.0, 0.1) == pytest.approx(10.0, rel=1e-15)
-    assert evaluate(path.expected_steps, np.inf, 3, 0.0, 0.0) == np.inf
-    assert evaluate(path.expected_squared_steps, np.inf, 3, 0.0, 0.0) == np.inf
+    assert at(path.expected_steps, np.inf, 3, 0.0, 0.1) == pytest.approx(10.0, rel=1e-15)
+    assert at(path.expected_steps, np.inf, 3, 0.0, 0.0) == np.inf
+    assert at(path.expected_squared_steps, np.inf, 3, 0.0, 0.0) == np.inf
 
 
 def test_edges_of_the_moments():
-    assert evaluate(path.expected_steps, [0, 1, 5], 3, 0.0, 1.0).tolist() == [0.0, 1.0, 1.0]
-    assert evaluate(path.expected_squared_steps, [0, 1, 5], 3, 0.0, 1.0).tolist() == [0.0, 1.0, 1.0]
-    np.testing.assert_allclose(evaluate(path.expected_steps, [2, 3, 9], 3, 1.0, 0.0), [2.0, 3.0, 3.0], rtol=1e-15)
-    np.testing.assert_allclose(evaluate(path.expected_squared_steps, [2, 3, 9], 3, 1.0, 0.0), [4, 9, 9], rtol=1e-14)
-    assert evaluate(path.expected_squared_steps, [0, 7], 4, 0.0, 0.0).tolist() == [0.0, 49.0]
+    assert at(path.expected_steps, [0, 1, 5], 3, 0.0, 1.0).tolist() == [0.0, 1.0, 1.0]
+    assert at(path.expected_squared_steps, [0, 1, 5], 3, 0.0, 1.0).tolist() == [0.0, 1.0, 1.0]
+    np.testing.assert_allclose(at(path.expected_steps, [2, 3, 9], 3, 1.0, 0.0), [2.0, 3.0, 3.0], rtol=1e-15)
+    np.testing.assert_allclose(at(path.expected_squared_steps, [2, 3, 9], 3, 1.0, 0.0), [4, 9, 9], rtol=1e-14)
+    assert at(path.expected_squared_steps, [0, 7], 4, 0.0, 0.0).tolist() == [0.0, 49.0]
     # With r + h = 1 something happens at every step: X = min(m, K, first wrong one).
-    np.testing.assert_allclose(evaluate(path.expected_steps, 10, 3, 0.75, 0.25), 1 + 0.75 + 0.75**2, rtol=1e-14)
+    np.testing.assert_allclose(at(path.expected_steps, 10, 3, 0.75, 0.25), 1 + 0.75 + 0.75**2, rtol=1e-14)
 
 
 def test_memory_does_not_grow_with_the_path():
     r = np.linspace(0.001, 0.5, 2000)
-    evaluate(path.expected_steps, 10**6, 10**4, r[:3], 1e-6)
+    at(path.expected_steps, 10**6, 10**4, r[:3], 1e-6)
     tracemalloc.start()
-    evaluate(path.expected_steps, 10**6, 10**4, r, 1e-6)
+    at(path.expected_steps, 10**6, 10**4, r, 1e-6)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # One array over all 1e4 skills would take 160 MB.
@@ -249,16 +257,16 @@ def test_memory_does_not_grow_with_the_path():
 def test_real_path_lengths_interpolate():
     m = np.linspace(4.0, 6.0, 41)
     for h in (0.0, 1e-9, 0.001, 0.05):
-        values = evaluate(path.expected_steps, 60, m, 0.1, h)
+        values = at(path.expected_steps, 60, m, 0.1, h)
         assert (np.diff(values) > 0).all()
         assert (np.abs(np.diff(values, n=2)) < 0.05 * np.diff(values)[1:]).all()
     # Both forms, which meet at whole and at real lengths.
-    hazard = 0.01 / evaluate(path.expected_steps, 60, m, 0.1, 0.0)
-    low, high = (evaluate(path.expected_steps, 60, m, 0.1, hazard * (1 + sign * 1e-3)) for sign in (-1, 1))
-    middle = evaluate(path.expected_steps, 60, m, 0.1, hazard)
+    hazard = 0.01 / at(path.expected_steps, 60, m, 0.1, 0.0)
+    low, high = (at(path.expected_steps, 60, m, 0.1, hazard * (1 + sign * 1e-3)) for sign in (-1, 1))
+    middle = at(path.expected_steps, 60, m, 0.1, hazard)
     np.testing.assert_allclose(low + high, 2 * middle, rtol=1e-7)
     np.testing.assert_allclose(
-        evaluate(path.expected_steps, 60, m, 0.1, 0.0), evaluate(path.mean_steps_within, 60, m, 0.1), rtol=1e-13
+        at(path.expected_steps, 60, m, 0.1, 0.0), at(path.mean_steps_within, 60, m, 0.1), rtol=1e-13
     )
 
 
@@ -280,34 +288,37 @@ def test_log_solved_down_to_any_depth(K, m, r, h):
     # Success from 1 - 1e-3000 down to 1e-3000000, on both sides of each switch.
     solved, truncated, wrong, *_ = exact(K, m, r, h)
     wanted = logarithm(solved, truncated + wrong)
-    assert evaluate(path.log_solved, K, m, r, h) == pytest.approx(wanted, rel=1e-12)
+    assert at(path.log_solved, K, m, r, h) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_log_of_failure():
     # Half of log_unsolved comes from solved and half from its complement: they meet at 1/2.
     K, m, h = 300, 20, 1e-4
     r = np.linspace(0.062, 0.068, 200)
-    both = np.exp(evaluate(path.log_unsolved, K, m, r, h)) + evaluate(path.solved, K, m, r, h)
+    both = np.exp(at(path.log_unsolved, K, m, r, h)) + at(path.solved, K, m, r, h)
     np.testing.assert_allclose(both, 1.0, rtol=1e-13)
-    assert (evaluate(path.solved, K, m, r[[0, -1]], h) > 0.5).tolist() == [False, True]
-    assert evaluate(path.log_unsolved, [0, 2, 3, np.inf], 3, 1.0, 0.0).tolist() == [0.0, 0.0, -np.inf, -np.inf]
-    assert evaluate(path.log_unsolved, np.inf, 4, 0.2, 0.05) == pytest.approx(np.log(1 - 0.8**4), rel=1e-13)
-    assert evaluate(path.log_unsolved, [0, 9], 4, 0.0, 1.0).tolist() == [0.0, 0.0]
+    assert (at(path.solved, K, m, r[[0, -1]], h) > 0.5).tolist() == [False, True]
+    assert at(path.log_unsolved, [0, 2, 3, np.inf], 3, 1.0, 0.0).tolist() == [0.0, 0.0, -np.inf, -np.inf]
+    assert at(path.log_unsolved, np.inf, 4, 0.2, 0.05) == pytest.approx(np.log(1 - 0.8**4), rel=1e-13)
+    assert at(path.log_unsolved, [0, 9], 4, 0.0, 1.0).tolist() == [0.0, 0.0]
     # 1 - solved would be 0 here.
-    assert evaluate(path.log_unsolved, 10**5, 3, 0.5, 0.0) < -60_000
+    assert at(path.log_unsolved, 10**5, 3, 0.5, 0.0) < -60_000
 
 
 def test_log_truncated_edges():
-    assert evaluate(path.log_truncated, [2, 3, np.inf], 3, 0.3, 0.7).tolist() == [2 * np.log1p(-0.7), -np.inf, -np.inf]
-    assert evaluate(path.log_truncated, [0, 1, np.inf], 3, 0.0, 1.0).tolist() == [0.0, -np.inf, -np.inf]
-    assert evaluate(path.log_truncated, [5, np.inf], 3, 0.0, 0.0).tolist() == [0.0, 0.0]
+    assert at(path.log_truncated, [2, 3, np.inf], 3, 0.3, 0.7).tolist() == [2 * np.log1p(-0.7), -np.inf, -np.inf]
+    assert at(path.log_truncated, [0, 1, np.inf], 3, 0.0, 1.0).tolist() == [0.0, -np.inf, -np.inf]
+    assert at(path.log_truncated, [5, np.inf], 3, 0.0, 0.0).tolist() == [0.0, 0.0]
+
+
+@cache
+def compiled_slopes(function):
+    inputs = [pt.vector(dtype="float64") for _ in range(4)]
+    return pytensor.function(inputs, pytensor.grad(function(*inputs).sum(), inputs[2:]), mode=MODE)
 
 
 def slopes(function, K, m, r, h):
-    inputs = [pt.vector(dtype="float64") for _ in range(4)]
-    total = function(*inputs).sum()
-    run = pytensor.function(inputs, pytensor.grad(total, inputs[2:]), mode=MODE)
-    return run(*(np.asarray(x, dtype=float) for x in (K, m, r, h)))
+    return compiled_slopes(function)(*(np.asarray(x, dtype=float) for x in (K, m, r, h)))
 
 
 def exact_slopes(value, K, m, r, h):
@@ -403,7 +414,7 @@ def test_gradients_of_failure_and_of_steps():
 
 def test_gradient_of_steps_on_both_sides_of_the_switch():
     K, m, r = 400.0, 10.0, 0.05
-    mean = float(evaluate(path.expected_steps, K, m, r, 0.0))
+    mean = float(at(path.expected_steps, K, m, r, 0.0))
     h = 0.01 / mean * np.array([0.0, 0.5, 0.999, 1.001, 1.02])
     assert max(slope_errors(path.expected_steps, decimal_steps, ([K] * 5, [m] * 5, [r] * 5, h))) < 1e-9
 
@@ -411,30 +422,28 @@ def test_gradient_of_steps_on_both_sides_of_the_switch():
 @pytest.mark.parametrize(("m", "r", "h"), [(3, 0.2, 0.05), (1, 0.3, 0.0), (6, 0.6, 0.4), (2, 1.0, 0.0), (4, 0.0, 0.2)])
 def test_the_law_of_the_last_step(m, r, h):
     k, K = np.arange(1, 31), 30
-    right, wrong = evaluate(path.solved_at, k, m, r, h), evaluate(path.wrong_at, k, m, r, h)
-    np.testing.assert_allclose(right.cumsum(), evaluate(path.solved, k, m, r, h), rtol=1e-13, atol=1e-300)
-    np.testing.assert_allclose(wrong.cumsum(), evaluate(path.wrong, k, m, r, h), rtol=1e-13, atol=1e-300)
-    ended = evaluate(path.ended_by, k, m, r, h)
+    right, wrong = at(path.solved_at, k, m, r, h), at(path.wrong_at, k, m, r, h)
+    np.testing.assert_allclose(right.cumsum(), at(path.solved, k, m, r, h), rtol=1e-13, atol=1e-300)
+    np.testing.assert_allclose(wrong.cumsum(), at(path.wrong, k, m, r, h), rtol=1e-13, atol=1e-300)
+    ended = at(path.ended_by, k, m, r, h)
     np.testing.assert_allclose((right + wrong).cumsum(), ended, rtol=1e-13, atol=1e-300)
-    np.testing.assert_allclose(ended, 1.0 - evaluate(path.truncated, k, m, r, h), rtol=1e-13, atol=1e-15)
-    np.testing.assert_allclose((k * right).sum(), evaluate(path.expected_steps_solved, K, m, r, h), rtol=1e-13)
-    late = evaluate(path.truncated, K, m, r, h)
+    np.testing.assert_allclose(ended, 1.0 - at(path.truncated, k, m, r, h), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose((k * right).sum(), at(path.expected_steps_solved, K, m, r, h), rtol=1e-13)
+    late = at(path.truncated, K, m, r, h)
     for power, name in ((1, "expected_steps"), (2, "expected_squared_steps")):
         total = (k**power * (right + wrong)).sum() + K**power * late
-        np.testing.assert_allclose(evaluate(getattr(path, name), K, m, r, h), total, rtol=1e-13)
+        np.testing.assert_allclose(at(getattr(path, name), K, m, r, h), total, rtol=1e-13)
 
 
 def test_solved_at_is_negative_binomial_for_long_walks():
     k, m, s = np.array([10**4, 500_000, 999_999, 10**6]), 10**4, 0.011
-    got = evaluate(path.solved_at, k, m, 0.9 * s, 0.1 * s)
+    got = at(path.solved_at, k, m, 0.9 * s, 0.1 * s)
     with localcontext(prec=60, **HUGE):
         r, h = Decimal(0.9 * s), Decimal(0.1 * s)
         for value, n in zip(got, k.tolist(), strict=True):
             log_count = log_gamma(n) - log_gamma(m) - log_gamma(n - m + 1)
             assert relative(value, (log_count + m * r.ln() + (n - m) * (1 - r - h).ln()).exp()) < 1e-11
-    np.testing.assert_allclose(
-        evaluate(path.solved_at, np.arange(9), 3, 0.3, 0.0), nbinom(3, 0.3).pmf(np.arange(9) - 3)
-    )
+    np.testing.assert_allclose(at(path.solved_at, np.arange(9), 3, 0.3, 0.0), nbinom(3, 0.3).pmf(np.arange(9) - 3))
 
 
 def lost_chain(r, h, g, *, m, K):
@@ -444,8 +453,8 @@ def lost_chain(r, h, g, *, m, K):
 
 
 def test_lost_walk_reference():
-    assert evaluate(path.lost_wrong, 90, 6, 0.12, 0.01, 0.05) == pytest.approx(0.35731, abs=5e-6)
-    assert evaluate(path.solved, 90, 6, 0.12, 0.01) == pytest.approx(0.60738, abs=5e-6)
+    assert at(path.lost_wrong, 90, 6, 0.12, 0.01, 0.05) == pytest.approx(0.35731, abs=5e-6)
+    assert at(path.solved, 90, 6, 0.12, 0.01) == pytest.approx(0.60738, abs=5e-6)
 
 
 @pytest.mark.parametrize(("m", "K"), [(1, 1), (1, 40), (2, 7), (4, 119), (5, 4), (6, 60), (9, 33), (11, 100)])
@@ -459,32 +468,32 @@ def test_lost_walk_equals_the_chain(m, K):
     choices = [rng.random(200), s * rng.random(200), h * near, s * near, np.full(200, 1e-4), 0.0 * s, 1.0 + 0.0 * s]
     g = np.minimum(1.0, np.choose(rng.integers(0, 7, 200), choices))
     chain = evaluate(lost_chain, r[:, None], h[:, None], g, m=m, K=K)
-    slipped = evaluate(path.wrong, K, m, r, h)
-    got = evaluate(path.lost_wrong, K, m, r, h, g)
+    slipped = at(path.wrong, K, m, r, h)
+    got = at(path.lost_wrong, K, m, r, h, g)
     assert (np.abs(got - chain[1]) <= 1e-12 * slipped).all()
-    np.testing.assert_allclose(evaluate(path.lost_truncated, K, m, r, h, g), chain[2], rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(at(path.lost_truncated, K, m, r, h, g), chain[2], rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("g", [1e-6, 9e-4, 1e-3, 1.1e-3, 0.0109, 0.011, 0.0111, 0.2, 1.0])
 def test_lost_walk_of_many_steps(g):
     K, m, r, h = 20_000, 150, 0.01, 0.001
     k = np.arange(1, K + 1)
-    slips = evaluate(path.wrong_at, k, m, r, h)
+    slips = at(path.wrong_at, k, m, r, h)
     still = (1.0 - g) ** (K - k)
     wanted = (slips * -np.expm1((K - k) * np.log1p(-g))).sum() if g < 1 else slips[:-1].sum()
-    assert evaluate(path.lost_wrong, K, m, r, h, g) == pytest.approx(wanted, rel=1e-9)
-    lost = evaluate(path.lost_truncated, K, m, r, h, g)
-    assert lost == pytest.approx((slips * still).sum() + float(evaluate(path.truncated, K, m, r, h)), rel=1e-10)
+    assert at(path.lost_wrong, K, m, r, h, g) == pytest.approx(wanted, rel=1e-9)
+    lost = at(path.lost_truncated, K, m, r, h, g)
+    assert lost == pytest.approx((slips * still).sum() + float(at(path.truncated, K, m, r, h)), rel=1e-10)
 
 
 def test_lost_walk_edges():
-    assert evaluate(path.lost_wrong, [0, 1, np.inf], 3, 0.3, 0.1, 0.5)[:2].tolist() == [0.0, 0.0]
-    assert evaluate(path.lost_wrong, np.inf, 3, 0.3, 0.1, 0.5) == pytest.approx(1 - 0.75**3, rel=1e-14)
-    assert evaluate(path.lost_wrong, [9, np.inf], 3, 0.3, 0.1, 0.0) == pytest.approx([0.0, 0.0], abs=1e-16)
-    assert evaluate(path.lost_truncated, np.inf, 3, 0.3, 0.1, 0.0) == pytest.approx(1 - 0.75**3, rel=1e-14)
+    assert at(path.lost_wrong, [0, 1, np.inf], 3, 0.3, 0.1, 0.5)[:2].tolist() == [0.0, 0.0]
+    assert at(path.lost_wrong, np.inf, 3, 0.3, 0.1, 0.5) == pytest.approx(1 - 0.75**3, rel=1e-14)
+    assert at(path.lost_wrong, [9, np.inf], 3, 0.3, 0.1, 0.0) == pytest.approx([0.0, 0.0], abs=1e-16)
+    assert at(path.lost_truncated, np.inf, 3, 0.3, 0.1, 0.0) == pytest.approx(1 - 0.75**3, rel=1e-14)
     # A slip for certain at the first step, then a geometric number of lost steps.
-    np.testing.assert_allclose(evaluate(path.lost_wrong, [0, 1, 2, 5], 3, 0.0, 1.0, 0.2), [0, 0, 0.2, 1 - 0.8**4])
-    np.testing.assert_allclose(evaluate(path.lost_wrong, [1, 2, 5], 3, 0.6, 0.4, 1.0), [0, 0.4, 0.784], rtol=1e-14)
+    np.testing.assert_allclose(at(path.lost_wrong, [0, 1, 2, 5], 3, 0.0, 1.0, 0.2), [0, 0, 0.2, 1 - 0.8**4])
+    np.testing.assert_allclose(at(path.lost_wrong, [1, 2, 5], 3, 0.6, 0.4, 1.0), [0, 0.4, 0.784], rtol=1e-14)
 
 
 def poisson(size, mean):
@@ -501,7 +510,7 @@ def test_mixture_equals_the_sum_over_lengths(size, mean, K, share):
     s = np.minimum(mean / K * 10.0 ** np.array([-300.0, -12.0, -2.0, -0.3, 0.0, 0.3, 1.0]), 0.99)
     r, h = (1 - share) * s, share * s
     lengths = np.arange(1.0, size + 1)
-    each = weights + evaluate(path.log_solved, K, lengths, r[:, None], h[:, None])
+    each = weights + at(path.log_solved, K, lengths, r[:, None], h[:, None])
     wanted = np.logaddexp.reduce(each, axis=1)
     got = evaluate(path.log_mixture_solved, weights, K, r, h, size=size)
     np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
@@ -513,7 +522,7 @@ def test_mixture_of_the_longest_paths():
     size, K = 10_000, 10**6
     weights = poisson(size, 4000.0)
     r = np.array([1e-6, 0.003, 0.0039, 0.004, 0.0042, 0.5])
-    each = weights + evaluate(path.log_solved, K, np.arange(1.0, size + 1), r[:, None], 0.0)
+    each = weights + at(path.log_solved, K, np.arange(1.0, size + 1), r[:, None], 0.0)
     got = evaluate(path.log_mixture_solved, weights, K, r, 0.0, size=size)
     np.testing.assert_allclose(got, np.logaddexp.reduce(each, axis=1), rtol=1e-12, atol=1e-11)
     # The short form agrees where its absolute accuracy suffices.
@@ -530,7 +539,7 @@ def test_mixture_edges_and_errors():
     certain = np.array([-np.inf, 0.0, -np.inf])
     np.testing.assert_allclose(
         evaluate(path.log_mixture_solved, certain, [1, 2, 9], 0.2, 0.1, size=3),
-        evaluate(path.log_solved, [1, 2, 9], 2, 0.2, 0.1),
+        at(path.log_solved, [1, 2, 9], 2, 0.2, 0.1),
         rtol=1e-14,
     )
     with pytest.raises(ValueError, match="known length"):
