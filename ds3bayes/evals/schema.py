@@ -317,6 +317,7 @@ COLUMNS: tuple[Column, ...] = (
         merge="mean",
         meaning="share of the votes that the chosen answer got",
     ),
+    Column(name="family", kind="text", about="model", meaning="family of the LLM, such as 'Pythia'"),
     Column(
         name="params",
         kind="number",

@@ -59,24 +59,25 @@ def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:
     return assemble(spec, make_design(evals, spec, held_out_rows(spec, evals)))
 
 
-def coordinates(design: Design) -> dict[str, list[str]]:
-    """Return the model's coordinates: labels of every dimension that its parameters have."""
+def coordinates(spec: ModelSpec, design: Design) -> dict[str, list[str]]:
+    """Return the model's coordinates: labels of every dimension that its parameters have, none of them empty."""
     subsets = Subsets.of(design)
     labels = design.labels
-    return {
+    every = {
         "population": list(design.populations),
         "model_benchmark": list(design.pairs),
         "tree": list(design.trees),
         **{name: [labels[arm] for arm in getattr(subsets, name)] for name in subsets.__dataclass_fields__},
+        **{name: list(members) for name, members in spec.capability.coords(design, spec).items()},
     }
+    return {name: members for name, members in every.items() if members}
 
 
 def assemble(spec: ModelSpec, design: Design) -> pm.Model:
     """Build the model of a design that is already made; see `build_model`."""
-    coords = {name: values for name, values in coordinates(design).items() if values}
-    with pm.Model(coords=coords) as model:
-        given = {name: spec.prior(name).variable(name, dims=DEFAULTS[name][1]) for name in used(spec, coords)}
-        _readable(design, spec, given)
+    with pm.Model(coords=coordinates(spec, design)) as model:
+        given = parameters(spec, design)
+        readable(design, spec, given)
         for index, block in enumerate(design.blocks):
             terms = block_terms(block, index, design, spec, given)
             pm.Potential(
@@ -89,16 +90,14 @@ def assemble(spec: ModelSpec, design: Design) -> pm.Model:
     return model
 
 
-def used(spec: ModelSpec, coords: dict[str, list[str]]) -> list[str]:
-    """Return the names of the parameters that a model with these coordinates has."""
-    absent = set()
-    if spec.population.family != "split_normal":
-        absent.add("skew")
-    if spec.population.family != "path":
-        absent.add("path_length_mean")
-    if not spec.population.reachability:
-        absent.add("reachability")
-    return [name for name, (_, dim, _) in DEFAULTS.items() if dim in coords and name not in absent]
+def parameters(spec: ModelSpec, design: Design) -> dict[str, Any]:
+    """Add a model's parameters, with their priors, to the model in context; return them by name."""
+    coords = coordinates(spec, design)
+    given = spec.capability.add(design, spec)
+    for name, parameter in DEFAULTS.items():
+        if all(dim in coords for dim in parameter.dims) and (name != "reachability" or spec.population.reachability):
+            given[name] = spec.prior(name).variable(name, dims=parameter.dims)
+    return given
 
 
 def task_log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Any) -> Any:
@@ -106,8 +105,8 @@ def task_log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelS
     return pt.logsumexp(terms.log_weight + log_likelihood(block, terms, design, spec, given), axis=1)
 
 
-def _readable(design: Design, spec: ModelSpec, given: dict[str, Any]) -> None:
-    """Add the DS3 parameters that follow from the sampled ones."""
+def readable(design: Design, spec: ModelSpec, given: dict[str, Any]) -> None:
+    """Add the DS3 parameters that follow from the sampled ones to the model in context."""
     subsets = Subsets.of(design)
     if len(subsets.free_path_arm):
         arms = subsets.free_path_arm.tolist()

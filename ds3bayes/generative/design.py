@@ -13,6 +13,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
+from ds3bayes.generative.capability import Capability
 from ds3bayes.generative.grid import Grid, LogLikelihood, Table, difficulty_grid, success_grid
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.strategies import STRATEGIES, AttemptStrategy, Majority, Strategy, TreeOfThought, parse_strategy
@@ -85,6 +86,12 @@ class Block:
         Task names, shape (T,).
     steps : array
         Known path length of each task, NaN where not known, shape (T,).
+    level : array
+        Level of each task, NaN where not given, shape (T,).
+    skills : tuple of tuple of str
+        Skills each task needs, in order, empty where not given, shape (T,).
+    task_class : int array
+        Tasks whose law may differ have different numbers, shape (T,).
     easiness : Grid, optional
         Grid of the shared easiness; None for a lone arm, whose task law lives on `tables[0].grid`.
     tables : tuple of Table
@@ -102,6 +109,9 @@ class Block:
     arms: tuple[int, ...]
     tasks: tuple[str, ...]
     steps: Array
+    level: Array
+    skills: tuple[tuple[str, ...], ...]
+    task_class: Array
     easiness: Grid | None
     tables: tuple[Table, ...]
     cell: Array
@@ -117,7 +127,7 @@ class Block:
 
         Tasks that look alike in every arm have the same likelihood, so it is taken once.
         """
-        signature = np.concatenate([self.cell, self.log_tokens, self.token_weight], axis=1)
+        signature = np.concatenate([self.cell, self.log_tokens, self.token_weight, self.task_class[:, None]], axis=1)
         _, first, inverse, counts = np.unique(
             signature, axis=0, return_index=True, return_inverse=True, return_counts=True
         )
@@ -170,6 +180,12 @@ class Design:
         Known common path length of each arm's tasks, NaN if unknown or unequal.
     tokens_per_step : float
         Generated tokens of one step.
+    llms : tuple of str
+        Names of the LLMs.
+    family : tuple of str
+        Family of each LLM, empty where not given.
+    params, train_tokens : arrays, shape (llm,)
+        Size and training tokens of each LLM, NaN where not given.
     """
 
     arms: tuple[Arm, ...]
@@ -184,6 +200,19 @@ class Design:
     token_spreads: tuple[TokenSpread, ...]
     path_length: Array
     tokens_per_step: float
+    llms: tuple[str, ...]
+    family: tuple[str, ...]
+    params: Array
+    train_tokens: Array
+
+    @cached_property
+    def walk_arms(self) -> list[int]:
+        """Arms that are walks, in order: the members of the coordinate ``walk``."""
+        return [index for index, arm in enumerate(self.arms) if not arm.is_tree]
+
+    def walks_of(self, block: Block) -> list[int]:
+        """Return the positions, among all walks, of the walks of a block."""
+        return [self.walk_arms.index(arm) for arm in block.arms if not self.arms[arm].is_tree]
 
     @cached_property
     def labels(self) -> list[str]:
@@ -254,7 +283,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
 
     groups = _sharing(table, arms, base)
     _check_family(spec, groups, arms)
-    blocks = tuple(_block(table, arms, group) for group in groups)
+    blocks = tuple(_block(table, arms, group, spec.capability) for group in groups)
     population_of_arm = np.zeros(len(arms), dtype=int)
     path_length = np.full(len(arms), np.nan)
     for index, block in enumerate(blocks):
@@ -283,7 +312,23 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
         token_spreads=tuple(_token_spreads(fitted)),
         path_length=path_length,
         tokens_per_step=_tokens_per_step(spec, blocks, arms, path_length),
+        **_facts_of_llms(table),
     )
+
+
+def _facts_of_llms(table: pd.DataFrame) -> dict[str, Any]:
+    """Return names, families, sizes and training tokens of the LLMs in order of first appearance."""
+    rows = table.drop_duplicates("model")
+
+    def numbers(column: str) -> Array:
+        return rows[column].to_numpy(dtype=float) if column in rows else np.full(len(rows), np.nan)
+
+    return {
+        "llms": tuple(rows["model"]),
+        "family": tuple(rows["family"]) if "family" in rows else ("",) * len(rows),
+        "params": numbers("params"),
+        "train_tokens": numbers("train_tokens"),
+    }
 
 
 def _tokens_per_step(spec: ModelSpec, blocks: Sequence[Block], arms: Sequence[Arm], path_length: Array) -> float:
@@ -329,6 +374,7 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
             f"a table does not say enough to learn from it; usable: {', '.join(usable)}: leave them out with "
             "data.where, or hold them out"
         )
+    faults.extend(spec.capability.faults(table))
     for text in sorted(set(table.loc[table["strategy"] == "best_of_n", "verifier"])):
         try:
             parse_strategy(f"best_of_n(n=2, verifier={text or 'none'})")
@@ -418,7 +464,9 @@ def _check_family(spec: ModelSpec, groups: list[tuple[list[int], list[str]]], ar
             )
 
 
-def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], list[str]]) -> Block:
+def _block(
+    table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], list[str]], capability: Capability
+) -> Block:
     members, tasks = group
     rows = table[table["arm"].isin(members)]
     row_of_task = {name: index for index, name in enumerate(tasks)}
@@ -432,6 +480,9 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
     tables = []
     known = rows[rows["steps"].notna()]
     steps[[row_of_task[name] for name in known["task"]]] = known["steps"]
+    facts = rows.drop_duplicates("task").set_index("task").loc[list(tasks)]
+    level = facts["level"].to_numpy(dtype=float) if "level" in facts else np.full(len(tasks), np.nan)
+    skills = tuple(tuple(filter(None, str(text).split("|"))) for text in facts.get("skills", [""] * len(tasks)))
     for column, member in enumerate(members):
         arm = arms[member]
         units = _units(arm, steps)
@@ -463,7 +514,10 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         arms=tuple(members),
         tasks=tuple(tasks),
         steps=steps,
-        easiness=difficulty_grid(len(members)) if len(members) > 1 else None,
+        level=level,
+        skills=skills,
+        task_class=np.asarray(capability.task_class(tasks, level, skills)),
+        easiness=difficulty_grid(len(members)) if len(members) > 1 or not capability.exchangeable else None,
         tables=tuple(tables),
         cell=cell,
         successes=successes,

@@ -40,13 +40,13 @@ class PopulationAtDraws:
     ----------
     design : Design
     spec : ModelSpec
-    names : sequence of str
-        The model's parameters.
+    posterior : xarray.Dataset
+        Draws of all of the model's variables, dims (chain, draw, ...).
     """
 
-    def __init__(self, design: Design, spec: ModelSpec, names: list[str]) -> None:
-        self._names = names
-        given = {name: pt.dvector(name) for name in names}
+    def __init__(self, design: Design, spec: ModelSpec, posterior: xr.Dataset) -> None:
+        self.names = [str(name) for name in posterior.data_vars]
+        given = {name: pt.TensorType("float64", (None,) * (posterior[name].ndim - 2))(name) for name in self.names}
         self._functions = []
         for index, block in enumerate(design.blocks):
             terms = block_terms(block, index, design, spec, given)
@@ -74,14 +74,14 @@ class PopulationAtDraws:
     def __call__(self, block: int, draw: Mapping[str, Array]) -> dict[str, Array]:
         """Evaluate one block at one draw."""
         function, names = self._functions[block]
-        values = function(*[np.atleast_1d(np.asarray(draw[name], dtype=float)) for name in self._names])
+        values = function(*[np.asarray(draw[name], dtype=float) for name in self.names])
         return dict(zip(names, values, strict=True))
 
 
-def each_draw(posterior: xr.Dataset, names: list[str]) -> Iterator[dict[str, Array]]:
-    """Yield the parameters of each draw, chains one after another."""
-    stacked = posterior[names].stack(sample=("chain", "draw")).transpose("sample", ...)
-    columns = {name: np.asarray(stacked[name].values) for name in names}
+def each_draw(posterior: xr.Dataset) -> Iterator[dict[str, Array]]:
+    """Yield the variables of each draw, chains one after another."""
+    stacked = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
+    columns = {str(name): np.asarray(values.values) for name, values in stacked.data_vars.items()}
     for index in range(stacked.sizes["sample"]):
         yield {name: values[index] for name, values in columns.items()}
 
@@ -106,10 +106,9 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
         else NaN; ``easiness`` of the task; with dims (chain, draw, task) ``log_likelihood`` of the task's
         counts and tokens with its effects summed out.
     """
-    names = _names(posterior)
-    population = PopulationAtDraws(design, spec, names)
+    population = PopulationAtDraws(design, spec, posterior)
     rng = np.random.default_rng(seed)
-    draws = list(each_draw(posterior, names))
+    draws = list(each_draw(posterior))
     parts = []
     for index, block in enumerate(design.blocks):
         drawn = [_draw_block(block, design, spec, population(index, draw), draw, rng) for draw in draws]
@@ -148,12 +147,6 @@ def cell_coordinates(design: Design) -> dict[str, Any]:
     }
 
 
-def _names(posterior: xr.Dataset) -> list[str]:
-    from ds3bayes.generative.priors import DEFAULTS
-
-    return [name for name in DEFAULTS if name in posterior]
-
-
 def _draw_block(
     block: Block,
     design: Design,
@@ -167,6 +160,11 @@ def _draw_block(
     tasks, arms = len(block.tasks), len(block.arms)
     log_node = terms["log_weight"] + terms["log_task"]
     node = _categorical(np.exp(log_node - log_node.max(axis=1, keepdims=True))[signature], rng)
+    # Where all tasks have one law, its first axis is of length 1.
+    distinct = len(terms["log_task"])
+    easiness, location = (
+        np.broadcast_to(terms[name], (distinct, *terms[name].shape[1:])) for name in ("easiness", "location")
+    )
     reachable = _reachable(block, design, spec, terms, draw, node, rng)
     logit = np.empty((tasks, arms))
     subsets = Subsets.of(design)
@@ -185,7 +183,7 @@ def _draw_block(
             scale = own_effect_scale(subsets, arm, draw)
             nodes = table.grid.nodes
             density = interaction_density(
-                nodes - terms["location"][column][node][:, None], scale, spec.population.interaction_dof
+                nodes - location[signature, column, node][:, None], scale, spec.population.interaction_dof
             )
             log_mass = table.log_mass[cell]
             place = _categorical(density * np.exp(log_mass - log_mass.max(axis=1, keepdims=True)), rng)
@@ -198,14 +196,15 @@ def _draw_block(
         length = length + np.sqrt(terms["length_variance"][signature]) * rng.standard_normal(tasks)
     for row, column in enumerate(timed):
         # Normal prior over tasks times normal error of a mean over attempts: conjugate.
-        mean = terms["token_mean"][row][node] + terms["length_spread"][row] * length
+        mean = np.broadcast_to(terms["token_mean"], (distinct, *terms["token_mean"].shape[1:]))
+        mean = mean[signature, row, node] + terms["length_spread"][row] * length
         sd = terms["token_sd"][row]
         weight = block.token_weight[:, column]
         error = terms["attempt_variance"][row]
         share = np.where(weight > 0, sd**2 / (sd**2 + error / np.maximum(weight, 1.0)), 0.0)
         centre = mean + share * (block.log_tokens[:, column] - mean)
         tokens[:, column] = centre + sd * np.sqrt(1.0 - share) * rng.standard_normal(tasks)
-    easiness = np.repeat(terms["easiness"][node][:, None], arms, axis=1)
+    easiness = np.repeat(easiness[signature, node][:, None], arms, axis=1)
     return {
         "logit_success": logit,
         "reachable": reachable.astype(np.int8),
@@ -224,6 +223,7 @@ def _reachable(
     node: Array,
     rng: np.random.Generator,
 ) -> Array:
+    _, signature, _ = block.distinct
     tasks, arms = block.cell.shape
     reachable = np.ones((tasks, arms), dtype=bool)
     if not spec.population.reachability:
@@ -232,7 +232,7 @@ def _reachable(
         if pair < 0:
             continue
         prior = draw["reachability"][pair]
-        log_seen = sum(terms["log_cell"][column, node, block.cell[:, column]] for column in mine)
+        log_seen = terms["log_cell"][signature[:, None], mine[None, :], node[:, None]].sum(axis=1)
         in_reach = prior * np.exp(log_seen)
         odds = np.where(block.successes[:, mine].sum(axis=1) > 0, 1.0, in_reach / (in_reach + 1.0 - prior))
         reachable[:, mine] = (rng.random(tasks) < odds)[:, None]
@@ -262,36 +262,35 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
     xarray.Dataset
         As `task_effects`, without the likelihood; the tasks are named ``new-1`` and so on.
     """
-    names = _names(posterior)
-    population = PopulationAtDraws(design, spec, names)
+    population = PopulationAtDraws(design, spec, posterior)
     subsets = Subsets.of(design)
     most = max(len(block.arms) for block in design.blocks)
     parts: dict[str, list[Array]] = {"logit_success": [], "reachable": [], "log_tokens": [], "easiness": []}
-    for index, draw in enumerate(each_draw(posterior, names)):
-        # Columns: easiness, reachability, path length, then two per arm for its own effect and tokens.
-        points = qmc.Sobol(3 + 2 * most, rng=np.random.default_rng([seed, index])).random(tasks)
+    for index, draw in enumerate(each_draw(posterior)):
+        # Columns: two for the task, reachability, path length, then two per arm for its own effect and tokens.
+        points = qmc.Sobol(4 + 2 * most, rng=np.random.default_rng([seed, index])).random(tasks)
         points = np.clip(points, 1e-9, 1 - 1e-9)
         row: dict[str, list[Array]] = {name: [] for name in parts}
         for number, block in enumerate(design.blocks):
             terms = population(number, draw)
-            easiness, node = _invert(terms["log_weight"], terms["easiness"], points[:, 0])
+            easiness, location = spec.capability.new_tasks(terms, draw, points[:, :2])
             arms = len(block.arms)
-            logit, tokens = np.empty((tasks, arms)), np.full((tasks, arms), np.nan)
-            for column, arm in enumerate(block.arms):
-                centre = np.interp(node, np.arange(terms["log_weight"].size), terms["location"][column])
-                if block.easiness is not None:
+            logit, tokens = location.copy(), np.full((tasks, arms), np.nan)
+            if block.easiness is not None:
+                for column, arm in enumerate(block.arms):
                     scale = own_effect_scale(subsets, arm, draw)
-                    centre = centre + scale * stdtrit(spec.population.interaction_dof, points[:, 3 + 2 * column])
-                logit[:, column] = centre
-            for place, column in enumerate(timed_columns(block, design)):
-                mean = np.interp(node, np.arange(terms["log_weight"].size), terms["token_mean"][place])
-                mean = mean + terms["length_spread"][place] * ndtri(points[:, 2])
-                tokens[:, column] = mean + terms["token_sd"][place] * ndtri(points[:, 4 + 2 * column])
+                    logit[:, column] += scale * stdtrit(spec.population.interaction_dof, points[:, 4 + 2 * column])
+            timed = timed_columns(block, design)
+            if timed.size:
+                mean, sd = token_law(design, [block.arms[column] for column in timed], easiness[None, :], draw)
+            for place, column in enumerate(timed):
+                own = mean[0, place] + terms["length_spread"][place] * ndtri(points[:, 3])
+                tokens[:, column] = own + sd[place] * ndtri(points[:, 5 + 2 * column])
             reach = np.ones((tasks, arms), dtype=np.int8)
             if spec.population.reachability:
                 for pair, mine in reach_groups(block, design):
                     if pair >= 0:
-                        reach[:, mine] = (points[:, 1] < draw["reachability"][pair])[:, None]
+                        reach[:, mine] = (points[:, 2] < draw["reachability"][pair])[:, None]
             row["logit_success"].append(logit.ravel())
             row["reachable"].append(reach.ravel())
             row["log_tokens"].append(tokens.ravel())
@@ -317,11 +316,3 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
             "cell_block": ("cell", np.concatenate([one[2] for one in renamed])),
         },
     )
-
-
-def _invert(log_weight: Array, easiness: Array, uniform: Array) -> tuple[Array, Array]:
-    """Map uniform numbers to easiness through the nodes' law; return it and its fractional node."""
-    cumulative = np.cumsum(np.exp(log_weight))
-    cumulative = (cumulative - 0.5 * np.exp(log_weight)) / cumulative[-1]
-    node = np.interp(uniform, cumulative, np.arange(cumulative.size))
-    return np.interp(node, np.arange(cumulative.size), easiness), node

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
@@ -105,106 +105,99 @@ def prior(family: str, **parameters: float) -> Prior:
     return Prior(family=family, **parameters)  # type: ignore[arg-type]
 
 
-def _log(value: float) -> float:
+def log(value: float) -> float:
+    """Natural logarithm, for the ``mu`` of a log-normal prior."""
     return float(np.log(value))
 
 
-# name -> (default, dimension, meaning). The dimension names a coordinate of the built model.
-DEFAULTS: dict[str, tuple[Prior, str, str]] = {
-    "location": (prior("Normal", mu=-1.0, sigma=3.0), "walk", "mean logit of a task's eventual success"),
-    "spread": (
-        prior("LogNormal", mu=_log(2.5), sigma=0.5),
-        "walk",
-        "sd over tasks of that logit (of its shared part, where arms share tasks)",
-    ),
-    "skew": (
-        prior("Normal", mu=0.0, sigma=0.7),
-        "population",
-        "log ratio of left to right scale of the task law (> 0: heavy left tail)",
-    ),
-    "interaction_sd": (
-        prior("LogNormal", mu=_log(0.7), sigma=0.5),
-        "linked_arm",
+class Parameter(NamedTuple):
+    """A parameter of the model: its default prior, the coordinates it runs along, and its meaning."""
+
+    prior: Prior
+    dims: tuple[str, ...]
+    meaning: str
+
+
+# Parameters that models have whatever their capability; each kind of capability adds its own.
+DEFAULTS: dict[str, Parameter] = {
+    "interaction_sd": Parameter(
+        prior("LogNormal", mu=log(0.7), sigma=0.5),
+        ("linked_arm",),
         "scale of a walk's own task effect on the logit, beside the shared difficulty",
     ),
-    "reachability": (
+    "reachability": Parameter(
         prior("Beta", alpha=4.0, beta=1.0),
-        "model_benchmark",
+        ("model_benchmark",),
         "probability that all skills of a task are reachable by walks",
     ),
-    "path_length_mean": (
-        prior("LogNormal", mu=_log(4.0), sigma=0.6),
-        "walk",
-        "path family: mean of the Poisson law of path length minus 1",
-    ),
-    "log_tokens": (
-        prior("Normal", mu=_log(500.0), sigma=2.5),
-        "timed_arm",
+    "log_tokens": Parameter(
+        prior("Normal", mu=log(500.0), sigma=2.5),
+        ("timed_arm",),
         "mean over tasks of log generated tokens per attempt (per candidate for a tree)",
     ),
-    "token_slope": (
+    "token_slope": Parameter(
         prior("Normal", mu=0.2, sigma=0.4),
-        "timed_arm",
+        ("timed_arm",),
         "rise of log tokens per unit of shared difficulty",
     ),
-    "length_spread": (
-        prior("LogNormal", mu=_log(0.2), sigma=0.7),
-        "linked_timed_arm",
+    "length_spread": Parameter(
+        prior("LogNormal", mu=log(0.2), sigma=0.7),
+        ("linked_timed_arm",),
         "sd of log tokens over tasks that comes from a task's own path length, common to all arms",
     ),
-    "token_sd": (
-        prior("LogNormal", mu=_log(0.4), sigma=0.6),
-        "timed_arm",
+    "token_sd": Parameter(
+        prior("LogNormal", mu=log(0.4), sigma=0.6),
+        ("timed_arm",),
         "sd of log tokens between tasks of equal difficulty and path length",
     ),
-    "attempt_cv": (
-        prior("LogNormal", mu=_log(0.2), sigma=0.6),
-        "free_path_arm",
+    "attempt_cv": Parameter(
+        prior("LogNormal", mu=log(0.2), sigma=0.6),
+        ("free_path_arm",),
         "coefficient of variation of tokens between attempts on one task",
     ),
-    "log_prompt": (
-        prior("Normal", mu=_log(200.0), sigma=2.5),
-        "prompted_arm",
+    "log_prompt": Parameter(
+        prior("Normal", mu=log(200.0), sigma=2.5),
+        ("prompted_arm",),
         "mean log prompt tokens per unit",
     ),
-    "prompt_slope": (
+    "prompt_slope": Parameter(
         prior("Normal", mu=0.5, sigma=0.5),
-        "prompted_arm",
+        ("prompted_arm",),
         "rise of log prompt tokens with log generated tokens",
     ),
-    "prompt_sd": (
-        prior("LogNormal", mu=_log(0.1), sigma=1.0),
-        "prompted_arm",
+    "prompt_sd": Parameter(
+        prior("LogNormal", mu=log(0.1), sigma=1.0),
+        ("prompted_arm",),
         "sd of log prompt tokens given those",
     ),
-    "wrong_answer_concentration": (
+    "wrong_answer_concentration": Parameter(
         prior("LogNormal", mu=0.0, sigma=1.5),
-        "voted_arm",
+        ("voted_arm",),
         "how widely wrong answers scatter: chance 1/(1+it) that two wrong answers agree",
     ),
-    "step_discrimination": (
-        prior("LogNormal", mu=_log(1.5), sigma=0.6),
-        "tree",
+    "step_discrimination": Parameter(
+        prior("LogNormal", mu=log(1.5), sigma=0.6),
+        ("tree",),
         "tree search: gap between scores of right and wrong steps, in score sds",
     ),
-    "answer_fidelity": (
+    "answer_fidelity": Parameter(
         prior("Beta", alpha=6.0, beta=2.0),
-        "tree",
+        ("tree",),
         "tree search: probability that a right kept state ends in a right answer",
     ),
-    "tree_interaction_sd": (
-        prior("LogNormal", mu=_log(0.35), sigma=0.6),
-        "tree_arm",
+    "tree_interaction_sd": Parameter(
+        prior("LogNormal", mu=log(0.35), sigma=0.6),
+        ("tree_arm",),
         "tree search: scale of its own task effect on the logit",
     ),
-    "tree_offset": (
+    "tree_offset": Parameter(
         prior("Normal", mu=0.0, sigma=1.5),
-        "tree",
+        ("tree",),
         "tree search: how much better its proposals are than the walk's steps, on the walk's logit",
     ),
-    "tree_slope": (
+    "tree_slope": Parameter(
         prior("Normal", mu=0.2, sigma=0.25),
-        "tree",
+        ("tree",),
         "tree search: share of the walk's difficulty spread that it inherits",
     ),
 }

@@ -10,10 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+)
 
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.generative.priors import DEFAULTS, Prior
+from ds3bayes.generative.capability import CAPABILITIES, Capability, Free, known_parameters, parse_capability
+from ds3bayes.generative.priors import DEFAULTS, Parameter, Prior
 from ds3bayes.strategies import Strategy, parse_strategy
 
 
@@ -104,8 +114,9 @@ class Query(_Part):
 
 
 def _known_prior(name: str) -> str:
-    if name not in DEFAULTS:
-        raise ValueError(f"unknown prior {name!r}; allowed: {', '.join(DEFAULTS)}." + did_you_mean(name, DEFAULTS))
+    known = known_parameters()
+    if name not in known:
+        raise ValueError(f"unknown prior {name!r}; allowed: {', '.join(known)}." + did_you_mean(name, known))
     return name
 
 
@@ -123,12 +134,13 @@ class ModelSpec(_Part):
         The table, for the command line and `fit_spec`; not needed when evaluations are passed.
     holdout : tuple of HoldOut
         Rows kept out of the fit.
-    capability : {"free"}
-        How an LLM's capability enters; ``free`` learns it from evaluations alone.
+    capability : Capability, or its name, or a table with its ``kind`` and options
+        How an LLM's capability enters: one of `ds3bayes.generative.capability.CAPABILITIES`. The default, ``free``,
+        learns it from evaluations alone.
     population : Population
     tokens : Tokens
     priors : dict of str to Prior
-        Overrides of the defaults in `ds3bayes.generative.priors.DEFAULTS`.
+        Overrides of the defaults, which `ds3bayes.generative.capability.known_parameters` lists.
     costs : dict of str to Cost
         By model name; ``"*"`` stands for every model not named.
     sampling : Sampling
@@ -144,7 +156,7 @@ class ModelSpec(_Part):
     description: str = ""
     data: DataSource | None = None
     holdout: tuple[HoldOut, ...] = ()
-    capability: Literal["free"] = "free"
+    capability: Annotated[SerializeAsAny[Capability], BeforeValidator(parse_capability)] = Free()
     population: Population = Population()
     tokens: Tokens = Tokens()
     priors: dict[Annotated[str, AfterValidator(_known_prior)], Prior] = Field(default_factory=dict)
@@ -152,9 +164,14 @@ class ModelSpec(_Part):
     sampling: Sampling = Sampling()
     query: Query = Query()
 
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """Every parameter that a model of this spec can have, with its default prior."""
+        return {**self.capability.parameters, **DEFAULTS}
+
     def prior(self, name: str) -> Prior:
         """Return the prior in force for a parameter."""
-        return self.priors.get(name, DEFAULTS[name][0])
+        return self.priors.get(name, self.parameters[name].prior)
 
     def cost(self, model: str) -> Cost:
         """Return the costs in force for an LLM; all unknown if the spec says nothing of it."""
@@ -194,7 +211,9 @@ class ModelSpec(_Part):
     def model_id(self) -> str:
         """SHA-256 (first 16 digits) of what defines the model: not of names, paths, sampling or questions."""
         content = self.model_dump(mode="json", include={"capability", "population", "tokens", "holdout"})
-        content["priors"] = {name: self.prior(name).model_dump(mode="json") for name in DEFAULTS}
+        content["priors"] = {
+            name: self.prior(name).model_dump(mode="json") for name in [*DEFAULTS, *self.capability.parameters]
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -228,6 +247,8 @@ def _keys_at(location: tuple[Any, ...]) -> list[str]:
         "sampling": Sampling,
         "query": Query,
     }
+    if location and location[0] == "capability":
+        return list(dict.fromkeys(name for kind in CAPABILITIES.values() for name in kind.model_fields))
     if location:
         part = tables.get(str(location[0]), ModelSpec)
     return list(part.model_fields)

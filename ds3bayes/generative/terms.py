@@ -14,7 +14,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ds3bayes.generative.design import Block, Design
-from ds3bayes.generative.population import interaction_density, path_logp, split_normal_logp
+from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.tree import log_tree_success
 
@@ -40,7 +40,7 @@ class Subsets:
         """Find the subsets in a design."""
         arms = np.arange(len(design.arms))
         tree = np.array([arm.is_tree for arm in design.arms])
-        linked = np.isin(arms, [arm for block in design.blocks if len(block.arms) > 1 for arm in block.arms])
+        linked = np.isin(arms, [arm for block in design.blocks if block.easiness is not None for arm in block.arms])
         timed = design.has_tokens
         return cls(
             walk=arms[~tree],
@@ -74,12 +74,12 @@ class Terms:
     ----------
     log_weight : tensor, shape (J,)
         Log probability of each node of the task law.
-    easiness : tensor or array, shape (J,)
+    easiness : tensor or array, shape (1 or U, J)
         Standardised easiness at the nodes: the shared one, or that of a lone arm's own task law.
-    location : tensor, shape (A, J)
+    location : tensor, shape (1 or U, A, J)
         Mean logit success of each arm at the nodes.
-    log_cell : tensor, shape (A, J, C)
-        Log-likelihood of each arm's distinct cells at the nodes, the arm's own task effect summed out.
+    log_cell : tensor, shape (U, A, J)
+        Log-likelihood of each distinct task's cells at the nodes, the arm's own task effect summed out.
     """
 
     log_weight: Tensor
@@ -122,59 +122,40 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     given : mapping of str to tensor
         The model's parameters by name, along their dims.
     """
-    subsets = Subsets.of(design)
-    skew = given["skew"][index] if spec.population.family == "split_normal" else pt.as_tensor(0.0)
+    law = spec.capability.task_law(block, index, design, spec, given)
+    first, _, _ = block.distinct
+    columns = np.arange(len(block.arms))[None, :]
     if block.easiness is None:
-        return _lone_arm(block, spec, given, subsets.place("walk", block.arms[0]), skew)
-    easiness = block.easiness.nodes
-    log_weight = split_normal_logp(easiness, skew)
+        by_cell = np.ascontiguousarray(block.tables[0].log_mass)[block.cell[first]]
+        return Terms(
+            log_weight=law.log_weight, easiness=law.easiness, location=law.location, log_cell=pt.as_tensor(by_cell)
+        )
+    subsets = Subsets.of(design)
     trees = [arm for arm in block.arms if design.arms[arm].is_tree]
     walks = [arm for arm in block.arms if not design.arms[arm].is_tree]
     # Rows of walks, then of trees, then put into the block's order.
     order = np.argsort(np.argsort([design.arms[arm].is_tree for arm in block.arms], kind="stable"))
-    place = subsets.places("walk", walks)
-    location = given["location"][place][:, None] + given["spread"][place][:, None] * easiness
+    location = law.location
     scale = given["interaction_sd"][subsets.places("linked_arm", walks)]
     if trees:
-        location = pt.concatenate([location, pt.stack([tree_location(design, arm, easiness, given) for arm in trees])])
-        scale = pt.concatenate([scale, given["tree_interaction_sd"][subsets.places("tree_arm", trees)]])
-        location, scale = location[order], scale[order]
+        searched = pt.stack([tree_location(design, arm, law.easiness[0], given) for arm in trees])
+        location = pt.concatenate([location, searched[None]], axis=1)[:, order]
+        scale = pt.concatenate([scale, given["tree_interaction_sd"][subsets.places("tree_arm", trees)]])[order]
     nodes = block.tables[0].grid.nodes
-    density = interaction_density(nodes - location[:, :, None], scale[:, None, None], spec.population.interaction_dof)
+    density = interaction_density(nodes - location[..., None], scale[:, None, None], spec.population.interaction_dof)
+    log_total = pt.log(density.sum(axis=-1))
     log_mass = _padded([table.log_mass for table in block.tables])
     top = log_mass.max(axis=2, keepdims=True)
-    mass = np.exp(log_mass - top).swapaxes(1, 2)
-    log_cell = (
-        pt.log(density @ pt.as_tensor(np.ascontiguousarray(mass)))
-        - pt.log(density.sum(axis=-1))[:, :, None]
-        + top[:, :, 0][:, None, :]
-    )
-    return Terms(
-        log_weight=log_weight - pt.logsumexp(log_weight),
-        easiness=easiness,
-        location=location,
-        log_cell=log_cell,
-    )
-
-
-def _lone_arm(block: Block, spec: ModelSpec, given: Parameters, walk: int, skew: Tensor) -> Terms:
-    table = block.tables[0]
-    nodes = table.grid.nodes
-    location, spread = given["location"][walk], given["spread"][walk]
-    if spec.population.family == "path":
-        log_weight = path_logp(nodes, location, spread, given["path_length_mean"][walk])
+    mass = np.exp(log_mass - top)
+    if spec.capability.exchangeable:
+        # Every distinct cell at every node once; tasks then look theirs up.
+        swapped = np.ascontiguousarray(mass.swapaxes(1, 2))
+        table = pt.log(density[0] @ pt.as_tensor(swapped)) - log_total[0][:, :, None] + top[:, :, 0][:, None, :]
+        log_cell = table.dimshuffle(0, 2, 1)[columns, block.cell[first]]
     else:
-        log_weight = split_normal_logp((nodes - location) / spread, skew)
-    log_weight = log_weight - pt.logsumexp(log_weight)
-    weight = pt.exp(log_weight)
-    mean = (weight * nodes).sum()
-    easiness = (nodes - mean) / pt.sqrt((weight * (nodes - mean) ** 2).sum())
-    return Terms(
-        log_weight=log_weight,
-        easiness=easiness,
-        location=pt.as_tensor(nodes)[None, :],
-        log_cell=pt.as_tensor(table.log_mass.T[None]),
-    )
+        mine = (columns, block.cell[first])
+        log_cell = pt.log((density * mass[mine][:, :, None, :]).sum(axis=-1)) - log_total + top[mine]
+    return Terms(log_weight=law.log_weight, easiness=law.easiness, location=location, log_cell=log_cell)
 
 
 def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:
@@ -204,11 +185,9 @@ def own_effect_scale(subsets: Subsets, arm: int, given: Mapping[str, Any]) -> An
 def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
     """Log-likelihood of each distinct task signature and node, shape (U, J); task law not yet included."""
     first, _, _ = block.distinct
-    columns = np.arange(len(block.arms))
-    per_arm = terms.log_cell.dimshuffle(0, 2, 1)[columns[None, :], block.cell[first]]
     total = 0.0
     for pair, mine in reach_groups(block, design):
-        reached = per_arm[:, mine].sum(axis=1)
+        reached = terms.log_cell[:, mine].sum(axis=1)
         if spec.population.reachability and pair >= 0:
             log_reach = pt.log(given["reachability"][pair])
             log_miss = pt.log1p(-given["reachability"][pair])
@@ -240,9 +219,9 @@ def timed_columns(block: Block, design: Design) -> np.ndarray:
 
 
 def token_law(design: Design, arms: Sequence[int], easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:
-    """Mean (B, J) and sd (B,) over tasks of log tokens per unit of some timed arms, at given easiness (J,)."""
+    """Mean (1 or U, B, J) and sd (B,) over tasks of log tokens per unit of some timed arms, at given easiness."""
     place = Subsets.of(design).places("timed_arm", arms)
-    mean = given["log_tokens"][place][:, None] - given["token_slope"][place][:, None] * easiness
+    mean = given["log_tokens"][place][:, None] - given["token_slope"][place][:, None] * easiness[:, None, :]
     return mean, given["token_sd"][place]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ import xarray as xr
 from scipy.special import expit
 
 from ds3bayes.generative.effects import new_task_effects
+from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.fit import design_of, spec_of
 
 MAX_RHAT = 1.01
@@ -194,26 +196,17 @@ def informed(fit: xr.DataTree) -> CheckResult:
     """
     prior, posterior, spec = fit["prior"].to_dataset(), fit["posterior"].to_dataset(), spec_of(fit)
     rows = []
-    for name in prior.data_vars:
-        dim = prior[name].dims[-1]
-        for label in prior[dim].values:
-            before = prior[name].sel({dim: label}).values.ravel()
-            after = posterior[name].sel({dim: label}).values.ravel()
-            ratio = (
-                after.std() / before.std()
-                if spec.prior(str(name)).family != "LogNormal"
-                else np.log(after).std() / np.log(before).std()
-            )
-            rows.append(
-                (
-                    str(name),
-                    str(label),
-                    *np.quantile(before, [0.05, 0.5, 0.95]),
-                    *np.quantile(after, [0.05, 0.5, 0.95]),
-                    ratio,
-                )
-            )
-    columns = ["parameter", "of", "prior 5%", "prior 50%", "prior 95%", "5%", "50%", "95%", "sd ratio"]
+    for name in map(str, prior.data_vars):
+        dims = prior[name].dims[2:]
+        for label in itertools.product(*(prior[dim].values for dim in dims)):
+            before = prior[name].sel(dict(zip(dims, label, strict=True))).values.ravel()
+            after = posterior[name].sel(dict(zip(dims, label, strict=True))).values.ravel()
+            log_scale = _on_log_scale(name, spec, before)
+            scaled = np.log if log_scale else np.asarray
+            ratio = scaled(after).std() / scaled(before).std()
+            quantiles = (*np.quantile(before, [0.05, 0.5, 0.95]), *np.quantile(after, [0.05, 0.5, 0.95]))
+            rows.append((name, " | ".join(map(str, label)), *quantiles, ratio, log_scale))
+    columns = ["parameter", "of", "prior 5%", "prior 50%", "prior 95%", "5%", "50%", "95%", "sd ratio", "log scale"]
     table = pd.DataFrame(rows, columns=columns)
     weak = table[table["sd ratio"] > 0.8]
     sentence = (
@@ -224,3 +217,10 @@ def informed(fit: xr.DataTree) -> CheckResult:
         + "; what depends on them rests on the prior."
     )
     return CheckResult(name="what was learned", passed=True, sentence=sentence, table=table)
+
+
+def _on_log_scale(name: str, spec: ModelSpec, draws: np.ndarray) -> bool:
+    """Whether a parameter is a scale, whose width is that of its logarithm; derived ones by their draws."""
+    if name in spec.parameters:
+        return spec.prior(name).family == "LogNormal"
+    return bool(draws.min() > 0.0 and draws.max() > 1.0)

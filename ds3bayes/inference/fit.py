@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import nutpie
+import pymc as pm
 import xarray as xr
 from rich.console import Console
 from rich.progress import (
@@ -25,11 +26,11 @@ from rich.progress import (
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
-from ds3bayes.generative.build import assemble, coordinates, held_out_rows, used
+from ds3bayes.generative.build import assemble, coordinates, held_out_rows, parameters, readable
 from ds3bayes.generative.design import Design, make_design
 from ds3bayes.generative.effects import task_effects
-from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.theory.evaluate import MODE
 
 #: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
 SCHEMA = 1
@@ -169,18 +170,20 @@ def design_of(fit: xr.DataTree) -> Design:
     return make_design(evals, spec_of(fit), held_out)
 
 
-def prior_draws(design: Design, spec: ModelSpec, seed: int, draws: int = 1000) -> xr.Dataset:
-    """Draw the model's parameters from their priors, dims (chain, draw, ...) with one chain."""
-    coords = {name: values for name, values in coordinates(design).items() if values}
-    rng = np.random.default_rng([seed, 1])
-    variables = {}
-    for name in used(spec, coords):
-        dim = DEFAULTS[name][1]
-        variables[name] = (("chain", "draw", dim), spec.prior(name).draw((1, draws, len(coords[dim])), rng))
-    dims = {DEFAULTS[name][1] for name in variables}
+def prior_draws(design: Design, spec: ModelSpec, seed: int, draws: int = 500) -> xr.Dataset:
+    """Draw the model's parameters, sampled and derived, from their priors: dims (chain, draw, ...), one chain."""
+    with pm.Model(coords=coordinates(spec, design)) as model:
+        readable(design, spec, parameters(spec, design))
+    variables = [*model.free_RVs, *model.deterministics]
+    values = pm.draw(variables, draws, random_seed=seed, mode=MODE)
+    dims = model.named_vars_to_dims
+    used = {dim for variable in variables for dim in dims.get(variable.name, ())}
     return xr.Dataset(
-        variables,
-        coords={"chain": [0], "draw": np.arange(draws), **{dim: coords[dim] for dim in sorted(dims)}},
+        {
+            variable.name: (("chain", "draw", *dims.get(variable.name, ())), value[None])
+            for variable, value in zip(variables, values, strict=True)
+        },
+        coords={"chain": [0], "draw": np.arange(draws), **{dim: list(model.coords[dim]) for dim in sorted(used)}},
     )
 
 

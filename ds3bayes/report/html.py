@@ -20,7 +20,6 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ds3bayes.errors import InputError
-from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.checks import CheckResult, check
 from ds3bayes.inference.fit import spec_of
@@ -134,7 +133,7 @@ def _content(
         "sweeps": [_sweep(one, learned) for one in sweeps],
         "sweep_fault": sweep_fault,
         "checks": [{"result": result, "table": tables.check_table(result.name, result.table)} for result in checks],
-        "learned": None if learned is None else _learned_section(learned, spec),
+        "learned": None if learned is None else _learned_section(learned),
         "data": tables.samplers_table(data),
         "provenance": _provenance(fit),
         "spec": spec.to_toml(),
@@ -335,9 +334,8 @@ def _learned(checks: list[CheckResult]) -> pd.DataFrame | None:
     return next((result.table for result in checks if "sd ratio" in result.table), None)
 
 
-def _learned_section(learned: pd.DataFrame, spec: ModelSpec) -> dict[str, Any]:
-    known = [str(name) for name in learned["parameter"].unique() if str(name) in DEFAULTS]
-    log_scaled = [name for name in known if spec.prior(name).family == "LogNormal"]
+def _learned_section(learned: pd.DataFrame) -> dict[str, Any]:
+    log_scaled = sorted(set(learned.loc[learned["log scale"], "parameter"]))
     weak = int((learned["sd ratio"] > tables.HARDLY_LEARNED).sum())
     return {
         "sentence": (

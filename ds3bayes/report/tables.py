@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from ds3bayes.evals import to_table
+from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import Arm
-from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference.fit import design_of, evals_of
 from ds3bayes.queries.compare import observed_vs_predicted
@@ -542,9 +542,9 @@ def _triple(row: pd.Series, before: str) -> str:
 
 def meanings(learned: pd.DataFrame) -> Shown:
     """Say in words what each parameter is, with how many of them there are and how many were hardly learned."""
-    rows = []
+    rows, known = [], known_parameters()
     for name, group in learned.groupby("parameter", sort=False):
-        meaning = DEFAULTS[str(name)][2] if str(name) in DEFAULTS else ""
+        meaning = known[str(name)].meaning if str(name) in known else ""
         weak = int((group["sd ratio"] > HARDLY_LEARNED).sum())
         rows.append((str(name), meaning, str(len(group)), str(weak), number(group["sd ratio"].median(), 2)))
     return Shown(

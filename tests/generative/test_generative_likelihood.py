@@ -13,9 +13,9 @@ import xarray as xr
 from scipy import stats
 
 import ds3bayes as ds3
+from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import make_design
 from ds3bayes.generative.effects import PopulationAtDraws, task_effects
-from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import prior_draws
 from ds3bayes.theory.evaluate import MODE, evaluate
@@ -53,7 +53,7 @@ class Enumerated:
         design, block = self.design, self.design.blocks[index]
 
         def value(name: str, label: str) -> float:
-            return float(draw[name][coords[DEFAULTS[name][1]].index(label)])
+            return float(draw[name][coords[known_parameters()[name].dims[0]].index(label)])
 
         def value_of(name: str, arm: int) -> float:
             return value(name, design.labels[arm])
@@ -197,7 +197,7 @@ def test_summed_out_likelihood_equals_enumeration(rows, family, reachability):
     draws = prior_draws(design, spec, seed=7, draws=4)
     names = [str(name) for name in draws.data_vars]
     coords = {str(dim): [str(label) for label in draws[dim].values] for dim in draws.dims}
-    population = PopulationAtDraws(design, spec, names)
+    population = PopulationAtDraws(design, spec, draws)
     for at in range(4):
         draw = {name: draws[name].values[0, at] for name in names}
         known = draw if family == "split_normal" else draw | {"skew": np.zeros(len(design.populations))}
@@ -282,7 +282,7 @@ def lone_effects() -> tuple[xr.Dataset, Any]:
     design = make_design(ds3.read_evals(pd.DataFrame(LONE)), spec)
     posterior = xr.Dataset(
         {
-            name: (("chain", "draw", DEFAULTS[name][1]), np.full((1, DRAWS, 1), value))
+            name: (("chain", "draw", known_parameters()[name].dims[0]), np.full((1, DRAWS, 1), value))
             for name, value in PARAMETERS.items()
         },
         coords={"chain": [0], "draw": np.arange(DRAWS)},
@@ -379,7 +379,7 @@ def total_log_likelihood(frame: pd.DataFrame, seed: int = 3) -> float:
     values = []
     for one in variables:
         prior = spec.prior(one.name)
-        labels = model.coords[DEFAULTS[one.name][1]]
+        labels = model.coords[known_parameters()[one.name].dims[0]]
         values.append(
             np.array(
                 [
@@ -437,7 +437,9 @@ def test_held_out_rows_do_not_enter():
         model = ds3.build_model(spec, ds3.read_evals(frame))
         function = pytensor.function(model.free_RVs, sum(model.potentials), mode=MODE, on_unused_input="ignore")
         values = [
-            spec.prior(one.name).draw((len(model.coords[DEFAULTS[one.name][1]]),), np.random.default_rng(1))
+            spec.prior(one.name).draw(
+                (len(model.coords[known_parameters()[one.name].dims[0]]),), np.random.default_rng(1)
+            )
             for one in model.free_RVs
         ]
         logp.append(float(function(*values)))
@@ -448,5 +450,5 @@ def test_the_model_has_named_dims(game24_evals, game24_spec):
     model = ds3.build_model(game24_spec, game24_evals)
     for variable in model.free_RVs:
         (dim,) = model.named_vars_to_dims[variable.name]
-        assert dim == DEFAULTS[variable.name][1]
+        assert dim == known_parameters()[variable.name].dims[0]
         assert len(model.coords[dim]) > 0

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import ds3bayes as ds3
-from ds3bayes.generative.priors import DEFAULTS, FAMILIES, Prior
+from ds3bayes.generative.capability import known_parameters
+from ds3bayes.generative.priors import FAMILIES, Prior
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 positive = st.floats(1e-6, 1e12)
@@ -183,7 +184,7 @@ def test_infinite_numbers_are_refused(content):
 
 def test_priors_draw_from_their_law():
     rng = np.random.default_rng(2)
-    for name, (prior, _, meaning) in DEFAULTS.items():
+    for name, (prior, _, meaning) in known_parameters().items():
         drawn = prior.draw((4000,), rng)
         assert np.isfinite(drawn).all()
         assert meaning, name

@@ -13,9 +13,9 @@ import xarray as xr
 from scipy import stats
 
 import ds3bayes as ds3
-from ds3bayes.generative.build import assemble, coordinates, task_log_likelihood, used
+from ds3bayes.generative.build import assemble, coordinates, parameters, task_log_likelihood
+from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import make_design
-from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.terms import block_terms
 from ds3bayes.inference.checks import convergence
 from ds3bayes.inference.fit import design_of, evals_of, prior_draws, spec_of
@@ -40,13 +40,14 @@ def test_groups_and_dims(any_fit):
         assert variable.dims[:2] == ("chain", "draw")
         assert len(variable.dims) == 3, name
         assert not any(dim.endswith(("_dim_0", "_0")) for dim in variable.dims)
-        if name in DEFAULTS:
-            assert variable.dims[2] == DEFAULTS[name][1]
+        if name in known_parameters():
+            assert variable.dims[2] == known_parameters()[name].dims[0]
         assert np.isfinite(variable).all()
-    assert set(any_fit["prior"].data_vars) <= set(posterior.data_vars)
+    assert set(any_fit["prior"].data_vars) == set(posterior.data_vars)
     for name in any_fit["prior"].data_vars:
-        dim = DEFAULTS[name][1]
-        assert list(any_fit["prior"][dim].values) == list(posterior[dim].values)
+        assert any_fit["prior"][name].dims == posterior[name].dims
+        for dim in posterior[name].dims[2:]:
+            assert list(any_fit["prior"][dim].values) == list(posterior[dim].values)
     assert any_fit["log_likelihood"]["tasks"].dims == ("chain", "draw", "task")
     assert any_fit["task_effects"]["logit_success"].dims == ("chain", "draw", "cell")
     for name in ("logit_success", "reachable", "easiness"):
@@ -272,10 +273,9 @@ class Calibration:
         design = make_design(ds3.read_evals(pd.DataFrame(rows)), self.spec)
         (block,) = design.blocks
         assert len(block.distinct[0]) == ATTEMPTS + 1
-        coords = {name: values for name, values in coordinates(design).items() if values}
-        self.names = used(self.spec, coords)
-        with pm.Model(coords=coords) as model:
-            given = {name: self.spec.prior(name).variable(name, dims=DEFAULTS[name][1]) for name in self.names}
+        with pm.Model(coords=coordinates(self.spec, design)) as model:
+            given = parameters(self.spec, design)
+            self.names = list(given)
             counts = pm.Data("counts", np.ones(ATTEMPTS + 1))
             log_cell = task_log_likelihood(
                 block, block_terms(block, 0, design, self.spec, given), design, self.spec, given

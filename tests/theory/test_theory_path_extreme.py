@@ -155,9 +155,10 @@ def compare(count, seed):
         for name, value in zip(NAMES, values, strict=True):
             worst[name] = max(worst[name], relative(got[name][i], value))
         solved, truncated, wrong = values[:3]
-        pairs = [(solved, truncated + wrong), (truncated, solved + wrong), (truncated + wrong, solved)]
-        for name, pair in zip(LOGS, pairs, strict=True):
-            value = logarithm(*pair)
+        with localcontext(prec=60, **HUGE):
+            pairs = [(solved, truncated + wrong), (truncated, solved + wrong), (truncated + wrong, solved)]
+            logs = [logarithm(*pair) for pair in pairs]
+        for name, value in zip(LOGS, logs, strict=True):
             if np.isinf(value):
                 error = 0.0 if got[name][i] == value else np.inf
             else:

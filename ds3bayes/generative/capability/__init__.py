@@ -1,0 +1,86 @@
+"""Kinds of capability: how an LLM's capability becomes its success on tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ds3bayes.errors import did_you_mean
+from ds3bayes.generative.capability.base import Capability, SharedEasiness, TaskLaw
+from ds3bayes.generative.capability.free import Free
+from ds3bayes.generative.priors import DEFAULTS, Parameter
+
+#: Kinds that a specification can name.
+CAPABILITIES: dict[str, type[Capability]] = {}
+
+
+def register(kind: type[Capability]) -> type[Capability]:
+    """Make a kind of capability known to specifications; usable as a class decorator.
+
+    Parameters
+    ----------
+    kind : type of Capability
+        Its field ``kind`` has its name as the default; a kind of the same name is replaced.
+
+    Returns
+    -------
+    type of Capability
+        The same class.
+
+    Raises
+    ------
+    ValueError
+        If one of its parameters has the name of a parameter that all models have.
+    """
+    taken = sorted(set(kind.parameters) & set(DEFAULTS))
+    if taken:
+        raise ValueError(f"{kind.__name__}: parameters {', '.join(taken)} exist in every model; choose other names")
+    CAPABILITIES[str(kind.model_fields["kind"].default)] = kind
+    return kind
+
+
+for _kind in (Free,):
+    register(_kind)
+
+
+def parse_capability(given: Any) -> Capability:
+    """Make a capability from its name, or from a table with its ``kind`` and options.
+
+    Parameters
+    ----------
+    given : str, mapping or Capability
+
+    Raises
+    ------
+    ValueError
+        If no kind has that name or an option is wrong.
+    """
+    if isinstance(given, Capability):
+        return given
+    content = {"kind": given} if isinstance(given, str) else dict(given) if isinstance(given, Mapping) else {}
+    name = content.setdefault("kind", "free") if isinstance(given, Mapping) else content.get("kind")
+    if name not in CAPABILITIES:
+        raise ValueError(
+            f"got {given!r}; allowed: {', '.join(CAPABILITIES)}." + did_you_mean(str(name), list(CAPABILITIES))
+        )
+    return CAPABILITIES[str(name)].model_validate(content)
+
+
+def known_parameters() -> dict[str, Parameter]:
+    """Return every parameter that some model can have, by name."""
+    result = dict(DEFAULTS)
+    for kind in CAPABILITIES.values():
+        result |= kind.parameters
+    return result
+
+
+__all__ = [
+    "CAPABILITIES",
+    "Capability",
+    "Free",
+    "SharedEasiness",
+    "TaskLaw",
+    "known_parameters",
+    "parse_capability",
+    "register",
+]

@@ -1,0 +1,182 @@
+"""What a kind of capability must say: its parameters, and the logit success of every LLM on every task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pytensor.tensor as pt
+from pydantic import BaseModel, ConfigDict
+
+from ds3bayes.generative.population import path_logp, split_normal_logp
+from ds3bayes.generative.priors import Parameter, log, prior
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ds3bayes.generative.design import Block, Design
+    from ds3bayes.generative.spec import ModelSpec
+
+Tensor = Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskLaw:
+    """The law of a block's tasks: what differs between them and is summed out, at nodes.
+
+    Parameters
+    ----------
+    log_weight : tensor, shape (J,)
+        Log probability of each node.
+    easiness : tensor or array, shape (1 or U, J)
+        Standardised easiness at the nodes; it moves tokens. U counts distinct tasks (`Block.distinct`).
+    location : tensor, shape (1 or U, W, J)
+        Mean logit success of an attempt of each of the W walks at the nodes.
+    """
+
+    log_weight: Tensor
+    easiness: Tensor
+    location: Tensor
+
+
+class Capability(BaseModel, ABC):
+    """How an LLM's capability enters the model; one subclass per kind, its fields are the kind's options.
+
+    A subclass names itself in ``kind``, lists its ``parameters``, adds them to a model and gives the law of a
+    block's tasks. `register` makes a kind known to specifications.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    kind: str
+    #: Parameters of this kind by name; every prior can be overridden in a spec.
+    parameters: ClassVar[Mapping[str, Parameter]] = {}
+    #: Whether all tasks of a block have one law; a lone arm's then stands on the grid of its success.
+    exchangeable: ClassVar[bool] = True
+
+    def faults(self, table: pd.DataFrame) -> Sequence[str]:
+        """Say, one sentence each, what a table of evaluations lacks for this kind of capability."""
+        del table
+        return ()
+
+    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+        """Return labels of the dimensions that this kind's parameters have beyond those of every model."""
+        del design, spec
+        return {}
+
+    @abstractmethod
+    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+        """Add this kind's variables to the model in context; return them by name, ``location`` among them."""
+
+    def task_class(self, tasks: Sequence[str], level: np.ndarray, skills: Sequence[Sequence[str]]) -> Sequence[int]:
+        """Return a number per task; tasks whose law may differ have different numbers."""
+        del level, skills
+        return [0] * len(tasks)
+
+    @abstractmethod
+    def task_law(
+        self, block: Block, index: int, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+    ) -> TaskLaw:
+        """Return the law of a block's tasks.
+
+        Parameters
+        ----------
+        block : Block
+        index : int
+            Its number.
+        design : Design
+        spec : ModelSpec
+        given : mapping of str to tensor
+            All parameters by name, along their dims.
+        """
+
+    @abstractmethod
+    def new_tasks(
+        self, terms: Mapping[str, np.ndarray], draw: Mapping[str, np.ndarray], uniform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return easiness (n,) and mean logit success (n, A) of fresh tasks at one posterior draw.
+
+        Parameters
+        ----------
+        terms : mapping of str to array
+            The block's ``log_weight``, ``easiness`` and ``location`` at the draw, as in `TaskLaw`, with the
+            locations of all A arms.
+        draw : mapping of str to array
+            The parameters.
+        uniform : array, shape (n, 2)
+            Evenly spread numbers in (0, 1) that decide the tasks.
+        """
+
+
+class SharedEasiness(Capability):
+    """Tasks differ by one easiness, which all arms share; subclasses say where each walk's mean comes from.
+
+    The logit of a task's eventual success is ``location + spread z`` with z two-piece normal or normal over tasks,
+    or, for a lone arm, any law on the grid of that logit.
+    """
+
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "spread": Parameter(
+            prior("LogNormal", mu=log(2.5), sigma=0.5),
+            ("walk",),
+            "sd over tasks of that logit (of its shared part, where arms share tasks)",
+        ),
+        "skew": Parameter(
+            prior("Normal", mu=0.0, sigma=0.7),
+            ("population",),
+            "log ratio of left to right scale of the task law (> 0: heavy left tail)",
+        ),
+        "path_length_mean": Parameter(
+            prior("LogNormal", mu=log(4.0), sigma=0.6),
+            ("walk",),
+            "path family: mean of the Poisson law of path length minus 1",
+        ),
+    }
+
+    def add_population(self, spec: ModelSpec) -> dict[str, Tensor]:
+        """Add the parameters of the law of easiness to the model in context."""
+        names = {"split_normal": ["spread", "skew"], "normal": ["spread"], "path": ["spread", "path_length_mean"]}
+        return {
+            name: spec.prior(name).variable(name, dims=SharedEasiness.parameters[name].dims)
+            for name in names[spec.population.family]
+        }
+
+    def task_law(
+        self, block: Block, index: int, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+    ) -> TaskLaw:
+        """Put the easiness on its grid, or a lone arm's task law on the grid of its success."""
+        skew = given["skew"][index] if spec.population.family == "split_normal" else pt.as_tensor(0.0)
+        walks = design.walks_of(block)
+        location, spread = given["location"][walks], given["spread"][walks]
+        if block.easiness is not None:
+            easiness = block.easiness.nodes
+            log_weight = split_normal_logp(easiness, skew)
+            return TaskLaw(
+                log_weight=log_weight - pt.logsumexp(log_weight),
+                easiness=easiness[None, :],
+                location=(location[:, None] + spread[:, None] * easiness)[None],
+            )
+        nodes = block.tables[0].grid.nodes
+        if spec.population.family == "path":
+            log_weight = path_logp(nodes, location[0], spread[0], given["path_length_mean"][walks[0]])
+        else:
+            log_weight = split_normal_logp((nodes - location[0]) / spread[0], skew)
+        log_weight = log_weight - pt.logsumexp(log_weight)
+        weight = pt.exp(log_weight)
+        mean = (weight * nodes).sum()
+        easiness = (nodes - mean) / pt.sqrt((weight * (nodes - mean) ** 2).sum())
+        return TaskLaw(log_weight=log_weight, easiness=easiness[None, :], location=pt.as_tensor(nodes[None, None, :]))
+
+    def new_tasks(
+        self, terms: Mapping[str, np.ndarray], draw: Mapping[str, np.ndarray], uniform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw easiness through the law at the nodes, linear in between."""
+        del draw
+        weight = np.exp(terms["log_weight"])
+        cumulative = (np.cumsum(weight) - 0.5 * weight) / weight.sum()
+        nodes = np.arange(weight.size)
+        node = np.interp(uniform[:, 0], cumulative, nodes)
+        location = [np.interp(node, nodes, at_nodes) for at_nodes in terms["location"][0]]
+        return np.interp(node, nodes, terms["easiness"][0]), np.stack(location, axis=1)

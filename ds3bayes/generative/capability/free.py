@@ -1,0 +1,87 @@
+"""Free capability: what each LLM can do is learned from its evaluations alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pydantic import Field
+
+from ds3bayes.generative.capability.base import SharedEasiness, Tensor
+from ds3bayes.generative.priors import Parameter, log, prior
+
+if TYPE_CHECKING:
+    from ds3bayes.generative.design import Design
+    from ds3bayes.generative.spec import ModelSpec
+
+
+_POOL = ("location_mean", "location_sd")
+
+
+class Free(SharedEasiness):
+    """An LLM's capability is learned from its evaluations alone.
+
+    On a benchmark with few walks each ``location``, the mean logit success of a walk, has its own wide prior. With
+    ``pool_from`` walks or more they are drawn from one normal law per benchmark, around the effect of the LLM's
+    family where families are given: LLMs with little data borrow from the others. A prior for ``location`` in the
+    spec switches pooling off.
+
+    Parameters
+    ----------
+    pool_from : int, default 4
+        Number of walks (LLMs times sampler settings) on a benchmark from which on their locations are pooled.
+    """
+
+    kind: Literal["free"] = "free"
+    pool_from: int = Field(4, ge=2, description="walks on a benchmark from which on their means are pooled")
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        **SharedEasiness.parameters,
+        "location": Parameter(
+            prior("Normal", mu=-1.0, sigma=3.0), ("walk",), "mean logit of a task's eventual success"
+        ),
+        "location_mean": Parameter(
+            prior("Normal", mu=-1.0, sigma=3.0), ("pooled_benchmark",), "mean over walks of their location"
+        ),
+        "location_sd": Parameter(
+            prior("LogNormal", mu=log(1.5), sigma=0.7),
+            ("pooled_benchmark",),
+            "sd over walks of their location, within a family where families are given",
+        ),
+        "family_effect": Parameter(
+            prior("Normal", mu=0.0, sigma=1.0), ("family",), "how much better LLMs of a family are, on the logit"
+        ),
+    }
+
+    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+        """Return the pooled benchmarks and, if there are several, the families."""
+        benchmarks = [design.arms[arm].benchmark for arm in design.walk_arms]
+        pooled = [name for name in dict.fromkeys(benchmarks) if benchmarks.count(name) >= self.pool_from]
+        if "location" in spec.priors:
+            pooled = []
+        families = sorted(set(design.family) - {""}) if pooled else []
+        return {"pooled_benchmark": pooled, "family": families if len(families) > 1 else []}
+
+    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+        """Add location with its own prior, or pooled."""
+        coords = self.coords(design, spec)
+        pooled, families = coords["pooled_benchmark"], coords["family"]
+        alone = spec.prior("location")
+        if not pooled:
+            return {"location": alone.variable("location", dims="walk"), **self.add_population(spec)}
+        given = self.add_population(spec) | {
+            name: spec.prior(name).variable(name, dims="pooled_benchmark") for name in _POOL
+        }
+        walks = [design.arms[arm] for arm in design.walk_arms]
+        place = np.array([pooled.index(arm.benchmark) if arm.benchmark in pooled else -1 for arm in walks])
+        mean = pt.switch(place < 0, alone.parameters["mu"], given["location_mean"][place])
+        sd = pt.switch(place < 0, alone.parameters["sigma"], given["location_sd"][place])
+        if families:
+            given["family_effect"] = spec.prior("family_effect").variable("family_effect", dims="family")
+            names = [design.family[design.llms.index(arm.model)] for arm in walks]
+            member = np.array([families.index(name) if name else -1 for name in names])
+            mean = mean + pt.switch((place < 0) | (member < 0), 0.0, given["family_effect"][member])
+        given["location"] = pm.Normal("location", mean, sd, dims="walk")
+        return given
