@@ -14,7 +14,6 @@ from ds3bayes.evals import data_sha256
 from ds3bayes.generative.build import held_out_rows
 from ds3bayes.generative.design import make_design
 from ds3bayes.generative.effects import task_effects
-from ds3bayes.generative.terms import Subsets
 from ds3bayes.inference.fit import SCHEMA, prior_draws
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,14 +51,6 @@ def prior_fit() -> Callable[..., xr.DataTree]:
         held_out = held_out_rows(spec, evals)
         design = make_design(evals, spec, held_out)
         posterior = prior_draws(design, spec, seed, draws)
-        free = Subsets.of(design).free_path_arm
-        if len(free):
-            # What the model adds for arms whose path length follows from their tokens.
-            tokens = [Subsets.of(design).place("timed_arm", arm) for arm in free]
-            mean_steps = np.exp(posterior["log_tokens"].values[..., tokens]) / design.tokens_per_step
-            length = 1 / (posterior["attempt_cv"].values ** 2 + 1 / mean_steps)
-            posterior["path_length"] = (("chain", "draw", "free_path_arm"), length)
-            posterior["pace"] = (("chain", "draw", "free_path_arm"), length / mean_steps)
         effects = task_effects(design, spec, posterior, seed)
         tree = xr.DataTree.from_dict(
             {

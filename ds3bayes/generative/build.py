@@ -11,9 +11,11 @@ import xarray as xr
 
 from ds3bayes.evals import split
 from ds3bayes.generative.design import Block, Design, make_design
+from ds3bayes.generative.observation import OBSERVATIONS
+from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.terms import Subsets, Terms, attempt_variance, block_terms, log_likelihood
+from ds3bayes.generative.terms import Terms, block_terms, log_likelihood
 
 
 def held_out_rows(spec: ModelSpec, evals: xr.Dataset) -> np.ndarray:
@@ -61,7 +63,7 @@ def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:
 
 def coordinates(spec: ModelSpec, design: Design) -> dict[str, list[str]]:
     """Return the model's coordinates: labels of every dimension that its parameters have, none of them empty."""
-    subsets = Subsets.of(design)
+    subsets = design.subsets
     labels = design.labels
     every = {
         "population": list(design.populations),
@@ -70,6 +72,8 @@ def coordinates(spec: ModelSpec, design: Design) -> dict[str, list[str]]:
         **{name: [labels[arm] for arm in getattr(subsets, name)] for name in subsets.__dataclass_fields__},
         **{name: list(members) for name, members in spec.capability.coords(design, spec).items()},
     }
+    for name, data in design.observed.items():
+        every |= {dim: list(members) for dim, members in OBSERVATIONS[name].coords(data, design).items()}
     return {name: members for name, members in every.items() if members}
 
 
@@ -78,15 +82,13 @@ def assemble(spec: ModelSpec, design: Design) -> pm.Model:
     with pm.Model(coords=coordinates(spec, design)) as model:
         given = parameters(spec, design)
         readable(design, spec, given)
-        for index, block in enumerate(design.blocks):
-            terms = block_terms(block, index, design, spec, given)
-            pm.Potential(
-                f"tasks_{index}",
-                (block.distinct[2] * task_log_likelihood(block, terms, design, spec, given)).sum(),
-            )
-        _prompts(design, given)
-        _votes(design, given)
-        _token_spreads(design, given)
+        every = [block_terms(block, index, design, spec, given) for index, block in enumerate(design.blocks)]
+        for index, (block, terms) in enumerate(zip(design.blocks, every, strict=True)):
+            if block.tasks:
+                of_task = task_log_likelihood(block, terms, design, spec, given)
+                pm.Potential(f"tasks_{index}", (block.distinct[2] * of_task).sum())
+        for name, data in design.observed.items():
+            OBSERVATIONS[name].add(data, design, spec, given, every)
     return model
 
 
@@ -94,7 +96,10 @@ def parameters(spec: ModelSpec, design: Design) -> dict[str, Any]:
     """Add a model's parameters, with their priors, to the model in context; return them by name."""
     coords = coordinates(spec, design)
     given = spec.capability.add(design, spec)
-    for name, parameter in DEFAULTS.items():
+    candidates = dict(DEFAULTS)
+    for name in design.observed:
+        candidates |= OBSERVATIONS[name].parameters
+    for name, parameter in candidates.items():
         if all(dim in coords for dim in parameter.dims) and (name != "reachability" or spec.population.reachability):
             given[name] = spec.prior(name).variable(name, dims=parameter.dims)
     return given
@@ -107,7 +112,7 @@ def task_log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelS
 
 def readable(design: Design, spec: ModelSpec, given: dict[str, Any]) -> None:
     """Add the DS3 parameters that follow from the sampled ones to the model in context."""
-    subsets = Subsets.of(design)
+    subsets = design.subsets
     if len(subsets.free_path_arm):
         arms = subsets.free_path_arm.tolist()
         mean_steps = pt.exp(given["log_tokens"][subsets.places("timed_arm", arms)]) / design.tokens_per_step
@@ -125,47 +130,3 @@ def readable(design: Design, spec: ModelSpec, given: dict[str, Any]) -> None:
             pm.Deterministic(
                 "skill_reachability", given["reachability"] ** (1.0 / length_of_pair), dims="model_benchmark"
             )
-
-
-def _prompts(design: Design, given: dict[str, Any]) -> None:
-    """Prompt tokens per unit: log-normal, rising with the generated tokens."""
-    subsets = Subsets.of(design)
-    for block in design.blocks:
-        for column, arm in enumerate(block.arms):
-            if not subsets.has("prompted_arm", arm):
-                continue
-            seen = np.isfinite(block.log_prompt[:, column]) & (block.token_weight[:, column] > 0)
-            place = subsets.place("prompted_arm", arm)
-            tokens = given["log_tokens"][subsets.place("timed_arm", arm)]
-            mean = given["log_prompt"][place] + given["prompt_slope"][place] * (block.log_tokens[seen, column] - tokens)
-            # Counts of a fixed prompt do not vary at all; 1 % stands for rounding.
-            sd = pt.sqrt(given["prompt_sd"][place] ** 2 + 0.01**2)
-            pm.Potential(
-                f"prompt_tokens_{arm}",
-                pm.logp(pm.Normal.dist(mean, sd), block.log_prompt[seen, column]).sum(),
-            )
-
-
-def _votes(design: Design, given: dict[str, Any]) -> None:
-    """How wrong answers agree: Ewens' sampling formula, all arms at once."""
-    if not design.wrong_answers:
-        return
-    a = given["wrong_answer_concentration"]
-    distinct = np.array([wrong.distinct for wrong in design.wrong_answers])
-    place = np.repeat(np.arange(len(design.wrong_answers)), [wrong.sizes.size for wrong in design.wrong_answers])
-    sizes = np.concatenate([wrong.sizes for wrong in design.wrong_answers])
-    counts = np.concatenate([wrong.counts for wrong in design.wrong_answers])
-    rising = (counts * (pt.gammaln(a[place] + sizes) - pt.gammaln(a[place]))).sum()
-    pm.Potential("wrong_answers", (distinct * pt.log(a)).sum() - rising)
-
-
-def _token_spreads(design: Design, given: dict[str, Any]) -> None:
-    """Spread of log tokens between solved attempts on one task: scaled chi-squares."""
-    subsets = Subsets.of(design)
-    spreads = [spread for spread in design.token_spreads if subsets.has("free_path_arm", spread.arm)]
-    if not spreads:
-        return
-    variance = pt.log1p(attempt_variance(design, [spread.arm for spread in spreads], given))
-    dof = np.array([spread.dof for spread in spreads])
-    sums = np.array([spread.sum_of_squares for spread in spreads])
-    pm.Potential("token_spreads", (-0.5 * dof * pt.log(variance) - 0.5 * sums / variance).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
 from ds3bayes.generative.capability import Capability
 from ds3bayes.generative.grid import Grid, LogLikelihood, Table, difficulty_grid, success_grid
+from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.strategies import STRATEGIES, AttemptStrategy, Majority, Strategy, TreeOfThought, parse_strategy
 
@@ -135,26 +136,47 @@ class Block:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrongAnswers:
-    """Sufficient statistics of how wrong answers agree in one arm.
+class Subsets:
+    """Which arms each parameter belongs to: positions into `Design.arms`."""
 
-    For a partition of w wrong answers into k distinct ones, the Chinese restaurant process gives
-    ``a^k Gamma(a) / Gamma(a + w)`` up to a constant: k and w are all that matters.
-    """
+    walk: np.ndarray
+    linked_arm: np.ndarray
+    tree_arm: np.ndarray
+    timed_arm: np.ndarray
+    linked_timed_arm: np.ndarray
+    free_path_arm: np.ndarray
+    prompted_arm: np.ndarray
+    voted_arm: np.ndarray
 
-    arm: int
-    distinct: int
-    sizes: Array
-    counts: Array
+    @classmethod
+    def of(cls, design: Design) -> Subsets:
+        """Find the subsets in a design; `Design.subsets` has them."""
+        arms = np.arange(len(design.arms))
+        tree = np.array([arm.is_tree for arm in design.arms])
+        linked = np.isin(arms, [arm for block in design.blocks if block.easiness is not None for arm in block.arms])
+        timed = design.has_tokens
+        return cls(
+            walk=arms[~tree],
+            linked_arm=arms[linked & ~tree],
+            tree_arm=arms[tree],
+            timed_arm=arms[timed],
+            linked_timed_arm=arms[timed & linked],
+            free_path_arm=arms[timed & ~tree & ~np.isfinite(design.path_length)],
+            prompted_arm=arms[design.has_prompts & timed],
+            voted_arm=arms[design.has_votes],
+        )
 
+    def place(self, subset: str, arm: int) -> int:
+        """Return the position of an arm in a subset, which must hold it."""
+        return int(np.flatnonzero(getattr(self, subset) == arm)[0])
 
-@dataclass(frozen=True, kw_only=True)
-class TokenSpread:
-    """Within-task sums of squares of log tokens in one arm, and their degrees of freedom."""
+    def places(self, subset: str, arms: Sequence[int]) -> list[int]:
+        """Return the positions of several arms in a subset, which must hold them."""
+        return [self.place(subset, arm) for arm in arms]
 
-    arm: int
-    sum_of_squares: float
-    dof: float
+    def has(self, subset: str, arm: int) -> bool:
+        """Whether a subset holds an arm."""
+        return bool(np.isin(arm, getattr(self, subset)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +196,8 @@ class Design:
     trees : tuple of str
         Labels of pairs that have a tree arm.
     blocks : tuple of Block
-    wrong_answers : tuple of WrongAnswers
-    token_spreads : tuple of TokenSpread
+    observed : mapping of str to object
+        What each kind of observation in use took from the table, by its name.
     path_length : array
         Known common path length of each arm's tasks, NaN if unknown or unequal.
     tokens_per_step : float
@@ -196,8 +218,7 @@ class Design:
     population_of_arm: Array
     trees: tuple[str, ...]
     blocks: tuple[Block, ...]
-    wrong_answers: tuple[WrongAnswers, ...]
-    token_spreads: tuple[TokenSpread, ...]
+    observed: Mapping[str, Any]
     path_length: Array
     tokens_per_step: float
     llms: tuple[str, ...]
@@ -218,6 +239,18 @@ class Design:
     def labels(self) -> list[str]:
         """Coordinate labels of the arms."""
         return [str(arm) for arm in self.arms]
+
+    @cached_property
+    def subsets(self) -> Subsets:
+        """Which arms each parameter belongs to."""
+        return Subsets.of(self)
+
+    @cached_property
+    def has_votes(self) -> Array:
+        """Whether anything observed tells how wrong answers agree in an arm, shape (arm,)."""
+        seen = np.zeros(len(self.arms), dtype=bool)
+        seen[[wrong.arm for wrong in self.observed.get("votes", ())]] = True
+        return seen
 
     @cached_property
     def has_tokens(self) -> Array:
@@ -297,6 +330,8 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
                 "same value for them, or set population.path_length in the spec"
             )
     fitted = table[~table["held_out"]]
+    collected = {name: kind.collect(fitted, arms, spec) for name, kind in OBSERVATIONS.items()}
+    observed = {name: data for name, data in collected.items() if data is not None}
     return Design(
         arms=arms,
         base=base,
@@ -308,8 +343,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
         population_of_arm=population_of_arm,
         trees=tuple(dict.fromkeys(arm.pair for arm in arms if arm.is_tree)),
         blocks=blocks,
-        wrong_answers=tuple(_wrong_answers(fitted)),
-        token_spreads=tuple(_token_spreads(fitted)),
+        observed=observed,
         path_length=path_length,
         tokens_per_step=_tokens_per_step(spec, blocks, arms, path_length),
         **_facts_of_llms(table),
@@ -588,37 +622,3 @@ def _selector(text: str) -> object:
         # Answer shares are not learned jointly with decisions; wrong answers agree with chance 1/2.
         return lambda q: strategy.answer_array(q, concentration=np.ones((1,) * np.ndim(q)))
     return strategy.answer_array
-
-
-def _wrong_answers(table: pd.DataFrame) -> list[WrongAnswers]:
-    if "wrong_answer_counts" not in table:
-        return []
-    result = []
-    given = table[table["wrong_answer_counts"] != ""]
-    for arm, rows in given.groupby("arm"):
-        counts = [[int(part) for part in text.split("|")] for text in rows["wrong_answer_counts"]]
-        sizes, how_often = np.unique([sum(parts) for parts in counts], return_counts=True)
-        result.append(
-            WrongAnswers(
-                arm=int(arm),  # type: ignore[arg-type]
-                distinct=sum(len(parts) for parts in counts),
-                sizes=sizes,
-                counts=how_often,
-            )
-        )
-    return result
-
-
-def _token_spreads(table: pd.DataFrame) -> list[TokenSpread]:
-    column = "log_tokens_sd_correct"
-    if column not in table:
-        return []
-    given = table[table[column].notna() & (table["successes"] >= 2) & table["strategy"].isin(["cot", "direct"])]
-    return [
-        TokenSpread(
-            arm=int(arm),  # type: ignore[arg-type]
-            sum_of_squares=float((rows["successes"] * rows[column] ** 2).sum()),
-            dof=float((rows["successes"] - 1).sum()),
-        )
-        for arm, rows in given.groupby("arm")
-    ]

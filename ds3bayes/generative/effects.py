@@ -14,19 +14,20 @@ from scipy.stats import qmc
 
 from ds3bayes.generative.build import task_log_likelihood
 from ds3bayes.generative.design import Block, Design
-from ds3bayes.generative.population import interaction_density
-from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.terms import (
-    Subsets,
+from ds3bayes.generative.observation.tokens import (
     attempt_variance,
-    block_terms,
     length_spread,
-    log_likelihood,
-    own_effect_scale,
-    reach_groups,
     timed_columns,
     token_law,
     token_terms,
+)
+from ds3bayes.generative.population import interaction_density
+from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.terms import (
+    block_terms,
+    log_likelihood,
+    own_effect_scale,
+    reach_groups,
 )
 from ds3bayes.theory.evaluate import MODE
 
@@ -167,7 +168,7 @@ def _draw_block(
     )
     reachable = _reachable(block, design, spec, terms, draw, node, rng)
     logit = np.empty((tasks, arms))
-    subsets = Subsets.of(design)
+    subsets = design.subsets
     for column, arm in enumerate(block.arms):
         table = block.tables[column]
         # Out of reach, the counts say nothing about what success would have been.
@@ -263,7 +264,7 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
         As `task_effects`, without the likelihood; the tasks are named ``new-1`` and so on.
     """
     population = PopulationAtDraws(design, spec, posterior)
-    subsets = Subsets.of(design)
+    subsets = design.subsets
     most = max(len(block.arms) for block in design.blocks)
     parts: dict[str, list[Array]] = {"logit_success": [], "reachable": [], "log_tokens": [], "easiness": []}
     for index, draw in enumerate(each_draw(posterior)):

@@ -23,6 +23,7 @@ from pydantic import (
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.capability import CAPABILITIES, Capability, Free, known_parameters, parse_capability
+from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter, Prior
 from ds3bayes.strategies import Strategy, parse_strategy
 
@@ -167,7 +168,8 @@ class ModelSpec(_Part):
     @property
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter that a model of this spec can have, with its default prior."""
-        return {**self.capability.parameters, **DEFAULTS}
+        own = {name: one for kind in OBSERVATIONS.values() for name, one in kind.parameters.items()}
+        return {**self.capability.parameters, **DEFAULTS, **own}
 
     def prior(self, name: str) -> Prior:
         """Return the prior in force for a parameter."""

@@ -6,64 +6,21 @@ posterior draws. No formula of the model stands anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 
-from ds3bayes.generative.design import Block, Design
+from ds3bayes.generative.design import Block, Design, Subsets
+from ds3bayes.generative.observation.tokens import token_terms
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.tree import log_tree_success
 
 Tensor = Any
 Parameters = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subsets:
-    """Which arms each parameter belongs to: positions into `Design.arms`."""
-
-    walk: np.ndarray
-    linked_arm: np.ndarray
-    tree_arm: np.ndarray
-    timed_arm: np.ndarray
-    linked_timed_arm: np.ndarray
-    free_path_arm: np.ndarray
-    prompted_arm: np.ndarray
-    voted_arm: np.ndarray
-
-    @classmethod
-    def of(cls, design: Design) -> Subsets:
-        """Find the subsets in a design."""
-        arms = np.arange(len(design.arms))
-        tree = np.array([arm.is_tree for arm in design.arms])
-        linked = np.isin(arms, [arm for block in design.blocks if block.easiness is not None for arm in block.arms])
-        timed = design.has_tokens
-        return cls(
-            walk=arms[~tree],
-            linked_arm=arms[linked & ~tree],
-            tree_arm=arms[tree],
-            timed_arm=arms[timed],
-            linked_timed_arm=arms[timed & linked],
-            free_path_arm=arms[timed & ~tree & ~np.isfinite(design.path_length)],
-            prompted_arm=arms[design.has_prompts & timed],
-            voted_arm=np.array([wrong.arm for wrong in design.wrong_answers], dtype=int),
-        )
-
-    def place(self, subset: str, arm: int) -> int:
-        """Return the position of an arm in a subset, which must hold it."""
-        return int(np.flatnonzero(getattr(self, subset) == arm)[0])
-
-    def places(self, subset: str, arms: Sequence[int]) -> list[int]:
-        """Return the positions of several arms in a subset, which must hold them."""
-        return [self.place(subset, arm) for arm in arms]
-
-    def has(self, subset: str, arm: int) -> bool:
-        """Whether a subset holds an arm."""
-        return bool(np.isin(arm, getattr(self, subset)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +87,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         return Terms(
             log_weight=law.log_weight, easiness=law.easiness, location=law.location, log_cell=pt.as_tensor(by_cell)
         )
-    subsets = Subsets.of(design)
+    subsets = design.subsets
     trees = [arm for arm in block.arms if design.arms[arm].is_tree]
     walks = [arm for arm in block.arms if not design.arms[arm].is_tree]
     # Rows of walks, then of trees, then put into the block's order.
@@ -160,7 +117,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
 
 def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:
     """Mean logit success of an output of a tree arm, which searches over its walk with its own offset and slope."""
-    walk = Subsets.of(design).place("walk", int(design.base[arm]))
+    walk = design.subsets.place("walk", int(design.base[arm]))
     what = design.arms[arm]
     tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
     return logit_tree_output(
@@ -211,96 +168,6 @@ def reach_groups(block: Block, design: Design) -> list[tuple[int, np.ndarray]]:
     pairs = design.pair_of_arm[arms]
     groups = [(int(pair), np.flatnonzero((pairs == pair) & ~tree)) for pair in np.unique(pairs[~tree])]
     return groups + ([(-1, np.flatnonzero(tree))] if tree.any() else [])
-
-
-def timed_columns(block: Block, design: Design) -> np.ndarray:
-    """Columns of a block whose arms have tokens, shape (B,)."""
-    return np.flatnonzero(design.has_tokens[list(block.arms)])
-
-
-def token_law(design: Design, arms: Sequence[int], easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:
-    """Mean (1 or U, B, J) and sd (B,) over tasks of log tokens per unit of some timed arms, at given easiness."""
-    place = Subsets.of(design).places("timed_arm", arms)
-    mean = given["log_tokens"][place][:, None] - given["token_slope"][place][:, None] * easiness[:, None, :]
-    return mean, given["token_sd"][place]
-
-
-def length_spread(design: Design, arms: Sequence[int], given: Mapping[str, Any]) -> Any:
-    """Spread (B,) of log tokens by the tasks' own path lengths; 0 for arms that share no tasks."""
-    subsets = Subsets.of(design)
-    if not all(subsets.has("linked_timed_arm", arm) for arm in arms):
-        return np.zeros(len(arms))
-    return given["length_spread"][subsets.places("linked_timed_arm", arms)]
-
-
-def attempt_variance(design: Design, arms: Sequence[int], given: Parameters) -> Tensor:
-    """Relative variance of generated tokens between attempts on one task, for some timed arms, shape (B,).
-
-    A path of m skills at pace s takes NB(m, s) steps: relative variance (1 - s)/m = 1/m - 1/(mean steps).
-    With m known it follows from the mean tokens; otherwise it is learned, and m follows from it. Trees are
-    single runs, whose spread is part of that between tasks.
-    """
-    subsets = Subsets.of(design)
-    free = np.array([subsets.has("free_path_arm", arm) for arm in arms])
-    known = ~free & np.array([not design.arms[arm].is_tree for arm in arms])
-    variance: Tensor = pt.zeros(len(arms))
-    if free.any():
-        place = subsets.places("free_path_arm", [arm for arm, one in zip(arms, free, strict=True) if one])
-        variance = pt.set_subtensor(variance[np.flatnonzero(free)], given["attempt_cv"][place] ** 2)
-    if known.any():
-        chosen = [arm for arm, one in zip(arms, known, strict=True) if one]
-        mean_tokens = pt.exp(given["log_tokens"][subsets.places("timed_arm", chosen)])
-        # An attempt takes at least one step per skill.
-        least = pt.maximum(1.0 / design.path_length[chosen] - design.tokens_per_step / mean_tokens, 0.0)
-        variance = pt.set_subtensor(variance[np.flatnonzero(known)], least)
-    return variance
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenTerms:
-    """A block's token data at the nodes, the tasks' own path lengths summed out.
-
-    Log mean tokens of a task in an arm are normal around the arm's mean at the task's easiness, moved by the
-    task's standard normal path-length effect times the arm's ``length_spread``, with the arm's own variance.
-    Given easiness, that is a normal law with a covariance of rank one plus a diagonal.
-
-    Parameters
-    ----------
-    log_likelihood : tensor, shape (U, J)
-        Of each signature at the nodes.
-    length_mean : tensor, shape (U, J)
-        Conditional mean of the path-length effect.
-    length_variance : tensor, shape (U,)
-        Its conditional variance.
-    """
-
-    log_likelihood: Tensor
-    length_mean: Tensor
-    length_variance: Tensor
-
-
-def token_terms(block: Block, easiness: Tensor, design: Design, given: Parameters) -> TokenTerms | None:
-    """Build a block's token terms, or None if it has no tokens."""
-    columns = timed_columns(block, design)
-    if not columns.size:
-        return None
-    first, _, _ = block.distinct
-    arms = [block.arms[column] for column in columns]
-    mean, sd = token_law(design, arms, easiness, given)
-    weight = block.token_weight[np.ix_(first, columns)]
-    precision = (weight > 0) / (sd**2 + attempt_variance(design, arms, given) / np.maximum(weight, 1.0))
-    error = block.log_tokens[np.ix_(first, columns)][:, :, None] - mean
-    spread = length_spread(design, arms, given)
-    squares = (precision[:, :, None] * error**2).sum(axis=1)
-    logs = pt.switch(weight > 0, np.log(2 * np.pi) - pt.log(pt.maximum(precision, 1e-300)), 0.0).sum(axis=1)
-    pull = ((precision * spread)[:, :, None] * error).sum(axis=1)
-    length_variance = 1.0 / (1.0 + (precision * spread**2).sum(axis=1))
-    exponent = squares - length_variance[:, None] * pull**2
-    return TokenTerms(
-        log_likelihood=-0.5 * (exponent + (logs - pt.log(length_variance))[:, None]),
-        length_mean=length_variance[:, None] * pull,
-        length_variance=length_variance,
-    )
 
 
 def _padded(tables: list[np.ndarray]) -> np.ndarray:

@@ -12,10 +12,9 @@ import xarray as xr
 from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.generative.design import Arm, Design
+from ds3bayes.generative.design import Arm, Design, Subsets
 from ds3bayes.generative.effects import new_task_effects
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.terms import Subsets
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import design_of, spec_of
 from ds3bayes.strategies import Strategy, TreeOfThought, parse_strategy
@@ -247,7 +246,7 @@ class _View:
 
     @cached_property
     def subsets(self) -> Subsets:
-        return Subsets.of(self.design)
+        return self.design.subsets
 
     @cached_property
     def _stacked(self) -> dict[str, Array]:

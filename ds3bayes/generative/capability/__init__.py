@@ -8,6 +8,7 @@ from typing import Any
 from ds3bayes.errors import did_you_mean
 from ds3bayes.generative.capability.base import Capability, SharedEasiness, TaskLaw
 from ds3bayes.generative.capability.free import Free
+from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter
 
 #: Kinds that a specification can name.
@@ -71,6 +72,8 @@ def known_parameters() -> dict[str, Parameter]:
     result = dict(DEFAULTS)
     for kind in CAPABILITIES.values():
         result |= kind.parameters
+    for observation in OBSERVATIONS.values():
+        result |= observation.parameters
     return result
 
 

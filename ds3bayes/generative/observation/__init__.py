@@ -1,0 +1,44 @@
+"""Kinds of observation: what evaluation data say beside the counts of each task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ds3bayes.generative.observation.base import Observation
+from ds3bayes.generative.observation.tokens import PromptTokens, TokenSpreads
+from ds3bayes.generative.observation.votes import Votes
+from ds3bayes.generative.priors import DEFAULTS
+
+#: Kinds in use, by name, in the order in which they enter a model.
+OBSERVATIONS: dict[str, Observation[Any]] = {}
+
+
+def register(kind: Observation[Any]) -> Observation[Any]:
+    """Put a kind of observation to use in every model whose table has what it needs.
+
+    Parameters
+    ----------
+    kind : Observation
+        A kind of the same name is replaced.
+
+    Returns
+    -------
+    Observation
+        The same object.
+
+    Raises
+    ------
+    ValueError
+        If one of its parameters has the name of a parameter that all models have.
+    """
+    taken = sorted(set(kind.parameters) & set(DEFAULTS))
+    if taken:
+        raise ValueError(f"{kind.name}: parameters {', '.join(taken)} exist in every model; choose other names")
+    OBSERVATIONS[kind.name] = kind
+    return kind
+
+
+for _kind in (Votes(), TokenSpreads(), PromptTokens()):
+    register(_kind)
+
+__all__ = ["OBSERVATIONS", "Observation", "register"]

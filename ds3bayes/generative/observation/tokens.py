@@ -1,0 +1,198 @@
+"""Generated and prompt tokens: longer for harder tasks, given easiness and a task's own path length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from ds3bayes.generative.observation.base import Observation, Tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ds3bayes.generative.design import Arm, Block, Design
+    from ds3bayes.generative.spec import ModelSpec
+    from ds3bayes.generative.terms import Terms
+
+Parameters = Mapping[str, Tensor]
+
+
+def timed_columns(block: Block, design: Design) -> np.ndarray:
+    """Columns of a block whose arms have tokens, shape (B,)."""
+    return np.flatnonzero(design.has_tokens[list(block.arms)])
+
+
+def token_law(design: Design, arms: Sequence[int], easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:
+    """Mean (1 or U, B, J) and sd (B,) over tasks of log tokens per unit of some timed arms, at given easiness."""
+    place = design.subsets.places("timed_arm", arms)
+    mean = given["log_tokens"][place][:, None] - given["token_slope"][place][:, None] * easiness[:, None, :]
+    return mean, given["token_sd"][place]
+
+
+def length_spread(design: Design, arms: Sequence[int], given: Mapping[str, Any]) -> Any:
+    """Spread (B,) of log tokens by the tasks' own path lengths; 0 for arms that share no tasks."""
+    subsets = design.subsets
+    if not all(subsets.has("linked_timed_arm", arm) for arm in arms):
+        return np.zeros(len(arms))
+    return given["length_spread"][subsets.places("linked_timed_arm", arms)]
+
+
+def attempt_variance(design: Design, arms: Sequence[int], given: Parameters) -> Tensor:
+    """Relative variance of generated tokens between attempts on one task, for some timed arms, shape (B,).
+
+    A path of m skills at pace s takes NB(m, s) steps: relative variance (1 - s)/m = 1/m - 1/(mean steps).
+    With m known it follows from the mean tokens; otherwise it is learned, and m follows from it. Trees are
+    single runs, whose spread is part of that between tasks.
+    """
+    subsets = design.subsets
+    free = np.array([subsets.has("free_path_arm", arm) for arm in arms])
+    known = ~free & np.array([not design.arms[arm].is_tree for arm in arms])
+    variance: Tensor = pt.zeros(len(arms))
+    if free.any():
+        place = subsets.places("free_path_arm", [arm for arm, one in zip(arms, free, strict=True) if one])
+        variance = pt.set_subtensor(variance[np.flatnonzero(free)], given["attempt_cv"][place] ** 2)
+    if known.any():
+        chosen = [arm for arm, one in zip(arms, known, strict=True) if one]
+        mean_tokens = pt.exp(given["log_tokens"][subsets.places("timed_arm", chosen)])
+        # An attempt takes at least one step per skill.
+        least = pt.maximum(1.0 / design.path_length[chosen] - design.tokens_per_step / mean_tokens, 0.0)
+        variance = pt.set_subtensor(variance[np.flatnonzero(known)], least)
+    return variance
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenTerms:
+    """A block's token data at the nodes, the tasks' own path lengths summed out.
+
+    Log mean tokens of a task in an arm are normal around the arm's mean at the task's easiness, moved by the
+    task's standard normal path-length effect times the arm's ``length_spread``, with the arm's own variance.
+    Given easiness, that is a normal law with a covariance of rank one plus a diagonal.
+
+    Parameters
+    ----------
+    log_likelihood : tensor, shape (U, J)
+        Of each signature at the nodes.
+    length_mean : tensor, shape (U, J)
+        Conditional mean of the path-length effect.
+    length_variance : tensor, shape (U,)
+        Its conditional variance.
+    """
+
+    log_likelihood: Tensor
+    length_mean: Tensor
+    length_variance: Tensor
+
+
+def token_terms(block: Block, easiness: Tensor, design: Design, given: Parameters) -> TokenTerms | None:
+    """Build a block's token terms, or None if it has no tokens."""
+    columns = timed_columns(block, design)
+    if not columns.size:
+        return None
+    first, _, _ = block.distinct
+    arms = [block.arms[column] for column in columns]
+    mean, sd = token_law(design, arms, easiness, given)
+    weight = block.token_weight[np.ix_(first, columns)]
+    precision = (weight > 0) / (sd**2 + attempt_variance(design, arms, given) / np.maximum(weight, 1.0))
+    error = block.log_tokens[np.ix_(first, columns)][:, :, None] - mean
+    spread = length_spread(design, arms, given)
+    squares = (precision[:, :, None] * error**2).sum(axis=1)
+    logs = pt.switch(weight > 0, np.log(2 * np.pi) - pt.log(pt.maximum(precision, 1e-300)), 0.0).sum(axis=1)
+    pull = ((precision * spread)[:, :, None] * error).sum(axis=1)
+    length_variance = 1.0 / (1.0 + (precision * spread**2).sum(axis=1))
+    exponent = squares - length_variance[:, None] * pull**2
+    return TokenTerms(
+        log_likelihood=-0.5 * (exponent + (logs - pt.log(length_variance))[:, None]),
+        length_mean=length_variance[:, None] * pull,
+        length_variance=length_variance,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSpread:
+    """Within-task sums of squares of log tokens in one arm, and their degrees of freedom."""
+
+    arm: int
+    sum_of_squares: float
+    dof: float
+
+
+class TokenSpreads(Observation[tuple[TokenSpread, ...]]):
+    """Spread of log tokens between solved attempts on one task (``log_tokens_sd_correct``): scaled chi-squares."""
+
+    name: ClassVar[str] = "token_spreads"
+
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> tuple[TokenSpread, ...] | None:
+        """Sum squares per arm, over tasks with two solved attempts or more."""
+        del arms, spec
+        column = "log_tokens_sd_correct"
+        if column not in rows:
+            return None
+        given = rows[rows[column].notna() & (rows["successes"] >= 2) & rows["strategy"].isin(["cot", "direct"])]
+        return (
+            tuple(
+                TokenSpread(
+                    arm=int(arm),  # type: ignore[arg-type]
+                    sum_of_squares=float((mine["successes"] * mine[column] ** 2).sum()),
+                    dof=float((mine["successes"] - 1).sum()),
+                )
+                for arm, mine in given.groupby("arm")
+            )
+            or None
+        )
+
+    def add(
+        self,
+        data: tuple[TokenSpread, ...],
+        design: Design,
+        spec: ModelSpec,
+        given: Mapping[str, Tensor],
+        terms: Sequence[Terms],
+    ) -> None:
+        """Add all arms with a path length of their own at once."""
+        del spec, terms
+        spreads = [spread for spread in data if design.subsets.has("free_path_arm", spread.arm)]
+        if not spreads:
+            return
+        variance = pt.log1p(attempt_variance(design, [spread.arm for spread in spreads], given))
+        dof = np.array([spread.dof for spread in spreads])
+        sums = np.array([spread.sum_of_squares for spread in spreads])
+        pm.Potential("token_spreads", (-0.5 * dof * pt.log(variance) - 0.5 * sums / variance).sum())
+
+
+class PromptTokens(Observation[bool]):
+    """Prompt tokens per unit: log-normal, rising with the generated tokens."""
+
+    name: ClassVar[str] = "prompt_tokens"
+
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> bool | None:
+        """Say whether there are any; the blocks hold them."""
+        del arms, spec
+        return True if "prompt_tokens" in rows else None
+
+    def add(
+        self, data: bool, design: Design, spec: ModelSpec, given: Mapping[str, Tensor], terms: Sequence[Terms]
+    ) -> None:
+        """Add arm by arm."""
+        del data, spec, terms
+        subsets = design.subsets
+        for block in design.blocks:
+            for column, arm in enumerate(block.arms):
+                if not subsets.has("prompted_arm", arm):
+                    continue
+                seen = np.isfinite(block.log_prompt[:, column]) & (block.token_weight[:, column] > 0)
+                place = subsets.place("prompted_arm", arm)
+                tokens = given["log_tokens"][subsets.place("timed_arm", arm)]
+                mean = given["log_prompt"][place] + given["prompt_slope"][place] * (
+                    block.log_tokens[seen, column] - tokens
+                )
+                # Counts of a fixed prompt do not vary at all; 1 % stands for rounding.
+                sd = pt.sqrt(given["prompt_sd"][place] ** 2 + 0.01**2)
+                pm.Potential(
+                    f"prompt_tokens_{arm}",
+                    pm.logp(pm.Normal.dist(mean, sd), block.log_prompt[seen, column]).sum(),
+                )
