@@ -159,7 +159,9 @@ def decide(
     fit_file: FitFile,
     strategy: Strategies = None,
     tasks: Tasks = None,
-    cost: Annotated[str | None, typer.Option(help="tokens, usd, flops or seconds; default from the spec")] = None,
+    cost: Annotated[
+        str | None, typer.Option(help="tokens, usd, flops, joules or seconds; default from the spec")
+    ] = None,
     max_cost: Annotated[float | None, typer.Option(help="largest expected cost per task")] = None,
     success: Annotated[float | None, typer.Option(help="target success of the cheapest option")] = None,
     confidence: Annotated[float | None, typer.Option(help="how sure to be of that target")] = None,

@@ -17,7 +17,16 @@ from ds3bayes.generative.capability import Capability
 from ds3bayes.generative.grid import Grid, LogLikelihood, Table, difficulty_grid, success_grid
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.strategies import STRATEGIES, AttemptStrategy, Majority, Strategy, TreeOfThought, parse_strategy
+from ds3bayes.strategies import (
+    STRATEGIES,
+    AttemptStrategy,
+    Majority,
+    Strategy,
+    TreeOfThought,
+    WeightedBestOfN,
+    parse_strategy,
+)
+from ds3bayes.strategies.base import LearnedVerifier, as_verifier
 
 Array = np.ndarray
 
@@ -250,6 +259,7 @@ class Design:
         """Whether anything observed tells how wrong answers agree in an arm, shape (arm,)."""
         seen = np.zeros(len(self.arms), dtype=bool)
         seen[[wrong.arm for wrong in self.observed.get("votes", ())]] = True
+        seen[[curve.arm for curve in self.observed.get("curves", ()) if curve.votes]] = True
         return seen
 
     @cached_property
@@ -258,6 +268,8 @@ class Design:
         seen = np.zeros(len(self.arms), dtype=bool)
         for block in self.blocks:
             seen[list(block.arms)] |= (block.token_weight > 0).any(axis=0)
+        budgeted = [curve.arm for curve in self.observed.get("curves", ()) if curve.strategy.budget_tokens is not None]
+        seen[budgeted] = True
         return seen
 
     @cached_property
@@ -323,6 +335,8 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
         population_of_arm[list(block.arms)] = index
         if np.unique(block.steps).size == 1:
             path_length[list(block.arms)] = block.steps[0]
+        elif not block.tasks and spec.population.path_length is not None:
+            path_length[list(block.arms)] = spec.population.path_length
     for arm, length in zip(arms, path_length, strict=True):
         if arm.is_tree and not np.isfinite(length):
             raise InputError(
@@ -386,6 +400,36 @@ def _tokens_per_step(spec: ModelSpec, blocks: Sequence[Block], arms: Sequence[Ar
     return spec.tokens.tokens_per_step
 
 
+def row_strategy(row: Mapping[str, Any]) -> Strategy:
+    """Return the strategy of a row of a table, one attempt or decision of it.
+
+    Parameters
+    ----------
+    row : mapping
+        By column. A verifier that is neither ``oracle`` nor ``noisy(d=...)`` is one to be learned, by its name.
+
+    Raises
+    ------
+    InputError
+        If the row does not give what the strategy needs.
+    """
+    name = row["strategy"]
+    fields: dict[str, Any] = {"effort": row["effort"] or None}
+    if not np.isnan(row["budget_tokens"]):
+        fields["budget_tokens"] = int(row["budget_tokens"])
+    if name == TreeOfThought.name:
+        fields["branching"] = int(row["branching"])
+        if not np.isnan(row["kept_states"]):
+            fields["kept_states"] = int(row["kept_states"])
+    elif _selects(name) and name in ("best_of_n", "majority", "pass_power", "weighted_best_of_n"):
+        fields["n"] = int(row["n_samples"])
+    if name in ("best_of_n", "weighted_best_of_n"):
+        text = row["verifier"]
+        known = text.split("(")[0] in ("oracle", "noisy")
+        fields["verifier"] = as_verifier(text) if known else LearnedVerifier(text)
+    return STRATEGIES[name](**fields)
+
+
 def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
     """Refuse rows that the counts model cannot use, and costs of LLMs that are not there, all at once."""
     models = sorted(set(table["model"]))
@@ -396,26 +440,29 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
         if name != "*" and name not in models
     ]
     aggregated = table["task"] == ""
-    if aggregated.any():
+    if aggregated.any() and not spec.capability.exchangeable:
         faults.append(
-            f"{int(aggregated.sum())} rows have no task (aggregates); the counts model needs one row per task: "
-            "select other rows with data.where in the spec"
+            f"{int(aggregated.sum())} rows have no task (aggregates), but capability {spec.capability.kind!r} needs to "
+            "know each task: select other rows with data.where in the spec"
         )
     usable = [name for name, cls in STRATEGIES.items() if cls.told_by_table]
-    for name in sorted(set(table["strategy"]) - set(usable)):
+    # An aggregate of a weighted vote says how good its verifier is.
+    wanted = table["strategy"].isin(usable) | (aggregated & (table["strategy"] == WeightedBestOfN.name))
+    wanted &= ~(aggregated & (table["strategy"] == TreeOfThought.name))
+    for name in sorted(set(table.loc[~wanted, "strategy"])):
         faults.append(
-            f"{int((table['strategy'] == name).sum())} rows have strategy {name!r}, which can be recorded but of which "
-            f"a table does not say enough to learn from it; usable: {', '.join(usable)}: leave them out with "
-            "data.where, or hold them out"
+            f"{int((table.loc[~wanted, 'strategy'] == name).sum())} rows have strategy {name!r}, which can be recorded "
+            f"but of which a table does not say enough to learn from it; usable: {', '.join(usable)}: leave them out "
+            "with data.where"
         )
     faults.extend(spec.capability.faults(table))
-    for text in sorted(set(table.loc[table["strategy"] == "best_of_n", "verifier"])):
+    for text in sorted(set(table.loc[(table["strategy"] == "best_of_n") & ~aggregated, "verifier"])):
         try:
             parse_strategy(f"best_of_n(n=2, verifier={text or 'none'})")
         except InputError:
             faults.append(
-                f"best_of_n rows have verifier {text!r}; the counts model needs `oracle` or `noisy(d=...)`: "
-                "leave them out with data.where"
+                f"best_of_n rows have verifier {text!r}; rows of single tasks need `oracle` or `noisy(d=...)`, only "
+                "aggregated ones tell how good a verifier is: leave them out with data.where"
             )
     if faults:
         raise InputError.of_faults("evaluations", faults)
@@ -434,9 +481,11 @@ def _arms(table: pd.DataFrame) -> tuple[tuple[Arm, ...], Array]:
     """List the arms in order of first appearance, and each row's arm; give every tree the walk it needs."""
     codes: dict[Arm, int] = {}
     rows = []
-    for row in table[_ARM_KEYS].itertuples(index=False):
+    for aggregated, row in zip(table["task"] == "", table[_ARM_KEYS].itertuples(index=False), strict=True):
         fields = row._asdict()
-        budget = fields.pop("budget_tokens")
+        # Aggregates at several budgets are of one walk, which each budget cuts.
+        budget = np.nan if aggregated else fields["budget_tokens"]
+        del fields["budget_tokens"]
         arm = Arm(**fields, budget_tokens=None if np.isnan(budget) else int(budget))
         rows.append(codes.setdefault(arm, len(codes)))
     for arm in list(codes):
@@ -471,7 +520,7 @@ def _sharing(table: pd.DataFrame, arms: Sequence[Arm], base: Array) -> list[tupl
 
     first: dict[tuple[str, str], int] = {}
     tasks: dict[int, dict[str, None]] = {index: {} for index in range(len(arms))}
-    for row in table[["benchmark", "task", "arm"]].drop_duplicates().itertuples(index=False):
+    for row in table.loc[table["task"] != "", ["benchmark", "task", "arm"]].drop_duplicates().itertuples(index=False):
         join(row.arm, first.setdefault((row.benchmark, row.task), row.arm))
         tasks[row.arm][row.task] = None
     for index in range(len(arms)):
@@ -502,7 +551,7 @@ def _block(
     table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], list[str]], capability: Capability
 ) -> Block:
     members, tasks = group
-    rows = table[table["arm"].isin(members)]
+    rows = table[table["arm"].isin(members) & (table["task"] != "")]
     row_of_task = {name: index for index, name in enumerate(tasks)}
     shape = (len(tasks), len(members))
     grid = success_grid(len(members))

@@ -19,6 +19,7 @@ from pydantic import (
     SerializeAsAny,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from ds3bayes.errors import InputError, did_you_mean
@@ -78,11 +79,27 @@ class Cost(_Part):
     """What one LLM's tokens cost; a quantity left out here is absent from predictions."""
 
     input_usd: float | None = Field(None, ge=0.0, description="USD per million prompt tokens")
+    cached_input_usd: float | None = Field(
+        None, ge=0.0, description="USD per million prompt tokens that every attempt after the first reads from a cache"
+    )
     output_usd: float | None = Field(None, ge=0.0, description="USD per million generated tokens")
     tokens_per_second: float | None = Field(None, gt=0.0, description="generation speed of one attempt")
     params: float | None = Field(None, gt=0.0, description="model parameters N")
     n_layer: int | None = Field(None, ge=1)
     d_attn: int | None = Field(None, ge=1)
+    flop_per_joule: float | None = Field(None, gt=0.0, description="inference FLOP that one joule pays for")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Cost:
+        if (self.n_layer is None) != (self.d_attn is None):
+            raise ValueError("give both n_layer and d_attn, or neither")
+        if self.n_layer is not None and self.params is None:
+            raise ValueError("n_layer and d_attn need params")
+        if self.cached_input_usd is not None and self.input_usd is None:
+            raise ValueError("cached_input_usd needs input_usd, the price of the first attempt's prompt")
+        if self.flop_per_joule is not None and self.params is None:
+            raise ValueError("flop_per_joule needs params, from which the FLOP follow")
+        return self
 
 
 class Sampling(_Part):
@@ -99,7 +116,7 @@ class Query(_Part):
 
     strategies: tuple[str, ...] = Field((), description="text forms; all walks seen in the data if empty")
     tasks: Literal["observed", "new"] = "observed"
-    cost: Literal["tokens", "usd", "flops", "seconds"] = "tokens"
+    cost: Literal["tokens", "usd", "flops", "joules", "seconds"] = "tokens"
     max_cost: float | None = Field(None, gt=0.0, description="cost cap per task for `best`")
     success: float = Field(0.8, gt=0.0, lt=1.0, description="target of `cheapest`")
     confidence: float = Field(0.9, gt=0.0, lt=1.0, description="how sure `cheapest` must be of the target")

@@ -37,12 +37,18 @@ class Terms:
         Mean logit success of each arm at the nodes.
     log_cell : tensor, shape (U, A, J)
         Log-likelihood of each distinct task's cells at the nodes, the arm's own task effect summed out.
+    log_marginal : tensor, shape (A, G)
+        Log probability of each node of logit success, over the task law and the arm's own task effect.
+    mean_easiness : tensor, shape (A, G)
+        Mean easiness of the tasks with that success.
     """
 
     log_weight: Tensor
     easiness: Tensor
     location: Tensor
     log_cell: Tensor
+    log_marginal: Tensor
+    mean_easiness: Tensor
 
 
 def logit_tree_output(
@@ -85,7 +91,12 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     if block.easiness is None:
         by_cell = np.ascontiguousarray(block.tables[0].log_mass)[block.cell[first]]
         return Terms(
-            log_weight=law.log_weight, easiness=law.easiness, location=law.location, log_cell=pt.as_tensor(by_cell)
+            log_weight=law.log_weight,
+            easiness=law.easiness,
+            location=law.location,
+            log_cell=pt.as_tensor(by_cell),
+            log_marginal=law.log_weight[None, :],
+            mean_easiness=law.easiness,
         )
     subsets = design.subsets
     trees = [arm for arm in block.arms if design.arms[arm].is_tree]
@@ -112,7 +123,17 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     else:
         mine = (columns, block.cell[first])
         log_cell = pt.log((density * mass[mine][:, :, None, :]).sum(axis=-1)) - log_total + top[mine]
-    return Terms(log_weight=law.log_weight, easiness=law.easiness, location=location, log_cell=log_cell)
+    # Where tasks differ in law, each of the observed ones is as likely.
+    joint = pt.exp(law.log_weight)[:, None] * density / pt.exp(log_total)[..., None]
+    marginal = joint.sum(axis=2).mean(axis=0)
+    return Terms(
+        log_weight=law.log_weight,
+        easiness=law.easiness,
+        location=location,
+        log_cell=log_cell,
+        log_marginal=pt.log(marginal),
+        mean_easiness=(joint * pt.as_tensor(law.easiness)[:, None, :, None]).sum(axis=2).mean(axis=0) / marginal,
+    )
 
 
 def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:

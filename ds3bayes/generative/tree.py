@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
+from ds3bayes.generative.interpolate import before, neighbours
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.trees import tree_outputs
 
@@ -26,16 +27,12 @@ def _log_success(length: int, branching: int, kept_states: int) -> np.ndarray:
     rows = [evaluate(_share, rho, gap, length=length, b=branching, w=kept_states) for gap in _GAPS]
     table = np.log(np.stack(rows))
     # Quadratic continuation gives the cubic its outer neighbours.
-    table = np.vstack([_before(table), table, _before(table[::-1])])
-    return np.hstack([_before(table.T).T, table, _before(table.T[::-1]).T])
+    table = np.vstack([before(table), table, before(table[::-1])])
+    return np.hstack([before(table.T).T, table, before(table.T[::-1]).T])
 
 
 def _share(rho: Tensor, gap: Tensor, *, length: int, b: int, w: int) -> Tensor:
     return tree_outputs(rho, length, b, w, gap)
-
-
-def _before(rows: np.ndarray) -> np.ndarray:
-    return 3 * rows[:1] - 3 * rows[1:2] + rows[2:3]
 
 
 def log_tree_success(
@@ -58,8 +55,8 @@ def log_tree_success(
         Cubic (Catmull-Rom) interpolation of `tree_outputs`; within 1e-3 of it in the logarithm.
     """
     table = pt.as_tensor(_log_success(length, branching, kept_states))
-    row, row_weights = _neighbours(discrimination, _GAPS)
-    column, column_weights = _neighbours(logit_walk, _LOGITS)
+    row, row_weights = neighbours(discrimination, _GAPS)
+    column, column_weights = neighbours(logit_walk, _LOGITS)
     value = sum(
         row_weight * column_weight * table[row + down, column + right]
         for down, row_weight in enumerate(row_weights)
@@ -67,17 +64,3 @@ def log_tree_success(
     )
     # Near certainty the cubic may overshoot it by its own error.
     return pt.minimum(value, -1e-12)
-
-
-def _neighbours(value: Tensor, nodes: np.ndarray) -> tuple[Tensor, list[Tensor]]:
-    """Return the padded index of the first of four neighbours, and their Catmull-Rom weights."""
-    position = pt.clip((value - nodes[0]) / (nodes[1] - nodes[0]), 0.0, nodes.size - 1.0)
-    left = pt.clip(pt.floor(position), 0, nodes.size - 2)
-    t = position - left
-    weights = [
-        0.5 * (-t + 2 * t**2 - t**3),
-        0.5 * (2 - 5 * t**2 + 3 * t**3),
-        0.5 * (t + 4 * t**2 - 3 * t**3),
-        0.5 * (-(t**2) + t**3),
-    ]
-    return left.astype("int64"), weights

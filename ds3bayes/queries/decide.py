@@ -9,7 +9,7 @@ from ds3bayes.errors import InputError, did_you_mean
 
 Array = np.ndarray
 
-COSTS = ("tokens", "usd", "flops", "seconds")
+COSTS = ("tokens", "usd", "flops", "joules", "seconds")
 
 
 def best(pred: xr.Dataset, *, max_cost: float | None = None, cost: str = "tokens") -> xr.Dataset:
@@ -23,7 +23,7 @@ def best(pred: xr.Dataset, *, max_cost: float | None = None, cost: str = "tokens
         From `predict`, without a task dimension.
     max_cost : float, optional
         Largest expected cost per task, in the unit of ``cost``.
-    cost : {"tokens", "usd", "flops", "seconds"}, default "tokens"
+    cost : {"tokens", "usd", "flops", "joules", "seconds"}, default "tokens"
 
     Returns
     -------
@@ -85,7 +85,7 @@ def cheapest(pred: xr.Dataset, *, success: float = 0.8, confidence: float = 0.9,
         Target, in (0, 1).
     confidence : float, default 0.9
         Posterior probability with which the target must be reached, in (0, 1).
-    cost : {"tokens", "usd", "flops", "seconds"}, default "tokens"
+    cost : {"tokens", "usd", "flops", "joules", "seconds"}, default "tokens"
 
     Returns
     -------
@@ -138,7 +138,7 @@ def frontier(pred: xr.Dataset, *, cost: str = "tokens") -> xr.Dataset:
     ----------
     pred : xarray.Dataset
         From `predict`, without a task dimension.
-    cost : {"tokens", "usd", "flops", "seconds"}, default "tokens"
+    cost : {"tokens", "usd", "flops", "joules", "seconds"}, default "tokens"
 
     Returns
     -------

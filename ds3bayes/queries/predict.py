@@ -14,13 +14,13 @@ from scipy.special import expit
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.design import Arm, Design, Subsets
 from ds3bayes.generative.effects import new_task_effects
-from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.spec import Cost, ModelSpec
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import design_of, spec_of
 from ds3bayes.strategies import Strategy, TreeOfThought, parse_strategy
 from ds3bayes.strategies.attempts import RepeatedSampling
 from ds3bayes.strategies.base import as_verifier
-from ds3bayes.theory.cost import flops, usd
+from ds3bayes.theory.cost import flops, joules, usd
 from ds3bayes.theory.cost import seconds as seconds_at
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within, mean_steps_within
@@ -34,6 +34,7 @@ UNITS = {
     "tokens": ("tokens per task", "expected generated tokens of all attempts on one task"),
     "usd": ("USD per task", "expected price of prompt and generated tokens of one task"),
     "flops": ("FLOP per task", "expected inference compute of one task"),
+    "joules": ("J per task", "expected energy of one task"),
     "seconds": ("s per task", "expected time to generate all attempts one after another"),
 }
 
@@ -76,7 +77,7 @@ def predict(
     Returns
     -------
     xarray.Dataset
-        ``success`` and those of ``tokens, usd, flops, seconds`` that data and spec determine, with dims (chain,
+        ``success`` and those of ``tokens, usd, flops, joules, seconds`` that data and spec determine, with dims (chain,
         draw, model, benchmark, strategy[, task]); NaN where an LLM has no such sampler or setting. Units are in
         the variables' attrs; ``attrs["absent"]`` says why a quantity is missing.
 
@@ -443,7 +444,7 @@ class _View:
         """Costs of one task, (samples, tasks), and why others are unknown."""
         if tokens is None:
             reason = "the table has no completion_tokens or tokens_mean for some samplers"
-            return {}, dict.fromkeys(("tokens", "usd", "flops", "seconds"), reason)
+            return {}, dict.fromkeys(("tokens", "usd", "flops", "joules", "seconds"), reason)
         arm = self.design.arms[index]
         price = self.spec.cost(arm.model)
         generated = tokens * self._units(strategy, index)
@@ -456,18 +457,45 @@ class _View:
             absent["usd"] = f"the table has no prompt_tokens for {arm.model}"
         else:
             prompts = np.zeros_like(generated) if prompts is None else prompts
-            found["usd"] = evaluate(usd, prompts, generated, price.input_usd, price.output_usd)
+            cached, cached_price = np.zeros_like(prompts), 0.0
+            if price.cached_input_usd is not None and isinstance(strategy, RepeatedSampling):
+                cached, cached_price = prompts * (1.0 - 1.0 / strategy.attempts), price.cached_input_usd
+            found["usd"] = evaluate(
+                usd, prompts - cached, generated, price.input_usd, price.output_usd, cached, cached_price
+            )
         if price.params is None:
             absent["flops"] = f"the spec has no params for {arm.model} (costs.*.params)"
+            absent["joules"] = absent["flops"]
         else:
-            attention = () if price.n_layer is None or price.d_attn is None else (price.n_layer, price.d_attn)
-            prompt = np.zeros_like(tokens) if prompt is None else prompt
-            found["flops"] = evaluate(flops, price.params, tokens, prompt, *attention) * self._units(strategy, index)
+            found["flops"] = self._flops(strategy, index, tokens, prompt, price)
+            if price.flop_per_joule is None:
+                absent["joules"] = f"the spec has no flop_per_joule for {arm.model} (costs.*.flop_per_joule)"
+            else:
+                found["joules"] = evaluate(joules, found["flops"], price.flop_per_joule)
         if price.tokens_per_second is None:
             absent["seconds"] = f"the spec has no tokens_per_second for {arm.model}"
         else:
             found["seconds"] = evaluate(seconds_at, generated, price.tokens_per_second)
         return found, absent
+
+    def _flops(self, strategy: Strategy, index: int, tokens: Array, prompt: Array | None, price: Cost) -> Array:
+        """Expected FLOP of one task, (samples, tasks); with attention if the architecture is known."""
+        units = self._units(strategy, index)
+        if price.n_layer is None or price.d_attn is None:
+            return evaluate(flops, price.params, tokens, 0.0, attempts=units)
+        prompt = np.zeros_like(tokens) if prompt is None else prompt
+        # Attention is quadratic in an attempt's tokens, which vary between attempts on one task.
+        squared = tokens**2 * (1.0 + self._attempt_variance(index, tokens))
+        return evaluate(_attended, price.params, tokens, prompt, price.n_layer, price.d_attn, units, squared)
+
+    def _attempt_variance(self, index: int, tokens: Array) -> Array:
+        """Relative variance of tokens between attempts on one task: 1/m - 1/(mean steps) for a path of m skills."""
+        if self.subsets.has("free_path_arm", index):
+            return self.parameter("attempt_cv", "free_path_arm", index) ** 2
+        length = self.design.path_length[index]
+        if self.design.arms[index].is_tree or not np.isfinite(length):
+            return np.zeros((1, 1))
+        return np.maximum(1.0 / length - self.design.tokens_per_step / tokens, 0.0)
 
     def _prompts(self, tokens: Array, index: int) -> Array | None:
         """Expected prompt tokens per unit given the generated ones."""
@@ -488,6 +516,10 @@ class _View:
             pick = rng.integers(0, success.shape[1], size=(success.shape[0], len(block.tasks)))
             success = np.take_along_axis(success, pick, axis=1)
         return (rng.random(success.shape) < success).astype(float)
+
+
+def _attended(params: Any, tokens: Any, prompt: Any, n_layer: Any, d_attn: Any, attempts: Any, squared: Any) -> Any:
+    return flops(params, tokens, prompt, n_layer, d_attn, attempts=attempts, squared=squared)
 
 
 def _closest_trees(arms: list[Arm], strategy: Strategy) -> list[Arm]:

@@ -40,6 +40,7 @@ COST_NAMES = {
     "tokens": "generated tokens per task",
     "usd": "USD per task",
     "flops": "FLOP per task",
+    "joules": "joules per task",
     "seconds": "seconds per task",
 }
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -121,7 +122,13 @@ def interval(mean: float, lower: float, upper: float, cost: bool = False) -> str
 def amount(value: float, cost: str, *, exact: bool = False) -> str:
     """Write a cost with its unit; ``exact`` is for what a user stated."""
     said = f"{value:,.10g}" if exact else number(value)
-    return {"usd": f"USD {said}", "tokens": f"{said} tokens", "flops": f"{said} FLOP", "seconds": f"{said} s"}[cost]
+    return {
+        "usd": f"USD {said}",
+        "tokens": f"{said} tokens",
+        "flops": f"{said} FLOP",
+        "joules": f"{said} J",
+        "seconds": f"{said} s",
+    }[cost]
 
 
 @dataclass(frozen=True, kw_only=True)

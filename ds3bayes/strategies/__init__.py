@@ -8,7 +8,7 @@ from ds3bayes.strategies.cot import CoT
 from ds3bayes.strategies.direct import Direct
 from ds3bayes.strategies.early_stopping import EarlyStoppingMajority
 from ds3bayes.strategies.g_pass import GPass
-from ds3bayes.strategies.laws import strategy_laws
+from ds3bayes.strategies.laws import Rates, strategy_laws
 from ds3bayes.strategies.majority import Majority
 from ds3bayes.strategies.pass_power import PassPower
 from ds3bayes.strategies.revision import Revision
@@ -32,6 +32,7 @@ __all__ = [
     "Majority",
     "PassPower",
     "PathTask",
+    "Rates",
     "Revision",
     "StepSearch",
     "Strategy",

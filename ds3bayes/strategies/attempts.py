@@ -23,7 +23,7 @@ from ds3bayes.strategies.task import (
     unfinished,
 )
 from ds3bayes.strategies.walks import ENDLESS, SOLVED, WRONG, Bools, Ints, Restaurant, WrongAnswers, walk
-from ds3bayes.theory.cost import equal_flops_attempt_tokens
+from ds3bayes.theory.cost import equal_flops_attempt_tokens, flops
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import solved_at, wrong_at
 
@@ -100,6 +100,34 @@ class RepeatedSampling(Strategy):
         cases = attempt_laws(task, task.steps_within(self.budget_tokens))
         steps = [(p, self.expected_attempts(one.right, one.wrong, concentration) * one.steps) for p, one in cases]
         return mix(steps) * task.tokens_per_step
+
+    def mean_attempts(self, task: PathTask) -> Any:
+        """Expected number of attempts at a task."""
+        concentration = task.wrong_answer_concentration
+        cases = attempt_laws(task, task.steps_within(self.budget_tokens))
+        return mix([(p, self.expected_attempts(one.right, one.wrong, concentration)) for p, one in cases])
+
+    def expected_flops(self, task: PathTask, architecture: Architecture) -> Any:
+        """Expected FLOP of all attempts; the prompt is read once (`ds3bayes.theory.cost.flops`)."""
+        concentration, omega, a = task.wrong_answer_concentration, task.tokens_per_step, architecture
+        cases = attempt_laws(task, task.steps_within(self.budget_tokens))
+        # The square of an attempt's tokens obeys Wald's identity as the tokens do.
+        spent = [
+            (
+                probability,
+                flops(
+                    a.params,
+                    omega * one.steps,
+                    a.prompt_tokens,
+                    a.n_layer,
+                    a.d_attn,
+                    attempts=self.expected_attempts(one.right, one.wrong, concentration),
+                    squared=omega**2 * one.squared_steps,
+                ),
+            )
+            for probability, one in cases
+        ]
+        return mix(spent)
 
     def expected_latency(self, task: PathTask, horizon: int | None = None) -> Any:
         """Expected tokens of the longest attempt; of all of them if each waits for the one before."""

@@ -301,6 +301,28 @@ class Strategy(ABC):
             If that leaves less than one token for an attempt.
         """
 
+    def expected_flops(self, task: PathTask, architecture: Architecture) -> Any:
+        """Expected FLOP of one task.
+
+        Parameters
+        ----------
+        task : PathTask
+        architecture : Architecture
+            Without layers and width attention is left out: 2 N FLOP per generated token.
+
+        Returns
+        -------
+        tensor
+
+        Raises
+        ------
+        InputError
+            If attention is asked for and has no closed form for this strategy.
+        """
+        if architecture.n_layer is not None:
+            raise InputError(f"{self}: no closed form of FLOP with attention; leave n_layer and d_attn out")
+        return 2.0 * architecture.params * self.expected_tokens(task)
+
     @abstractmethod
     def with_equal_flops(self, tokens: int, architecture: Architecture, tokens_per_step: float = 25.0) -> Self:
         """Return the strategy whose budget spends the FLOPs of one chain of thought of ``tokens`` tokens.
@@ -389,19 +411,52 @@ class Verifier:
         return format_call("noisy", {"d": self.discrimination})
 
 
+@dataclass(frozen=True)
+class LearnedVerifier:
+    """A scorer whose discrimination a fit learns from the rows that name it, text form ``learned(name=prm)``.
+
+    Parameters
+    ----------
+    name : str
+        As in the column ``verifier`` of the table of evaluations.
+
+    Raises
+    ------
+    InputError
+        If the name is empty, or if its discrimination is asked for where no fit has learned it.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise InputError(f"the name of a learned verifier must be a text, got {self.name!r}")
+
+    @property
+    def discrimination(self) -> float:
+        """Refuse: only a fit knows it."""
+        raise InputError(
+            f"the discrimination of verifier {self.name!r} is known to fits of rows that name it; elsewhere give "
+            "noisy(d=NUMBER)"
+        )
+
+    def __str__(self) -> str:
+        return format_call("learned", {"name": self.name})
+
+
 #: A verifier that never errs.
 ORACLE = Verifier(math.inf)
 
 
-def as_verifier(value: Any) -> Verifier:
-    """Return the `Verifier` that ``"oracle"`` or ``"noisy(d=1.5)"`` means; a `Verifier` is returned as it is.
+def as_verifier(value: Any) -> Verifier | LearnedVerifier:
+    """Return the verifier that ``oracle``, ``noisy(d=1.5)`` or ``learned(name=prm)`` means, or one as it is.
 
     Raises
     ------
     InputError
         If the value is none of these.
     """
-    if isinstance(value, Verifier):
+    if isinstance(value, Verifier | LearnedVerifier):
         return value
     hint = ""
     if isinstance(value, str):
@@ -410,8 +465,10 @@ def as_verifier(value: Any) -> Verifier:
             return ORACLE
         if name == "noisy" and set(given) == {"d"}:
             return Verifier(given["d"])
-        hint = did_you_mean(name, ("oracle", "noisy"))
-    raise InputError(f"must be oracle, noisy(d=NUMBER) or a Verifier, got {value!r}.{hint}")
+        if name == "learned" and set(given) == {"name"}:
+            return LearnedVerifier(given["name"])
+        hint = did_you_mean(name, ("oracle", "noisy", "learned"))
+    raise InputError(f"must be oracle, noisy(d=NUMBER), learned(name=NAME) or a Verifier, got {value!r}.{hint}")
 
 
 def read_verifier(strategy: Strategy, field: str) -> list[str]:

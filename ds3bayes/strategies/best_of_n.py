@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from ds3bayes.strategies.attempts import AttemptStrategy
-from ds3bayes.strategies.base import ORACLE, Verifier, as_verifier, read_verifier, register
+from ds3bayes.strategies.base import ORACLE, LearnedVerifier, Verifier, as_verifier, read_verifier, register
 from ds3bayes.strategies.walks import SOLVED, TRUNCATED, Bools, Ints
 from ds3bayes.theory.selectors import any_right, noisy_verifier
 
@@ -28,7 +28,7 @@ class BestOfN(AttemptStrategy):
     n : int
         Number of attempts, at least 1.
     verifier : Verifier or str, default "oracle"
-        ``"oracle"`` or ``"noisy(d=1.5)"``.
+        ``"oracle"``, ``"noisy(d=1.5)"``, or ``"learned(name=prm)"`` for one whose discrimination a fit learned.
     sampler : {"cot", "direct"}, default "cot"
         What one attempt is.
     effort : str, optional
@@ -52,7 +52,7 @@ class BestOfN(AttemptStrategy):
     name: ClassVar[str] = "best_of_n"
     always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
 
-    verifier: Verifier | str = ORACLE
+    verifier: Verifier | LearnedVerifier | str = ORACLE
 
     def selector_faults(self) -> list[str]:
         """Check ``verifier``; a text becomes a `Verifier`."""

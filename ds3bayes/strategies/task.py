@@ -11,7 +11,7 @@ from pytensor.graph.basic import Variable
 
 from ds3bayes.errors import InputError
 from ds3bayes.theory._special import as_float
-from ds3bayes.theory.path import expected_steps, solved, truncated, wrong_unreachable
+from ds3bayes.theory.path import expected_squared_steps, expected_steps, solved, truncated, wrong_unreachable
 from ds3bayes.theory.selectors import any_right
 
 # A budget of 100 tokens holds 4 steps of 25 even where the division says 3.9999999999.
@@ -122,11 +122,12 @@ ARRAYS = tuple(
 
 
 class Attempt(NamedTuple):
-    """Law of one attempt: P(right), P(wrong), expected steps, and its P(still walking after k steps)."""
+    """Law of one attempt: P(right), P(wrong), and the expectations of its steps and of their square."""
 
     right: Any
     wrong: Any
     steps: Any
+    squared_steps: Any
 
 
 def attempt_laws(task: PathTask, steps: Any) -> list[tuple[Any, Attempt]]:
@@ -147,13 +148,19 @@ def attempt_laws(task: PathTask, steps: Any) -> list[tuple[Any, Attempt]]:
     taken = expected_steps(steps, m, r, h)
     # Every step taken commits with probability h; an endless walk has r = h = 0.
     committed = pt.switch(pt.isinf(taken), 0.0, as_float(h) * taken)
-    inside = Attempt(solved(steps, m, r, h), committed, taken)
+    inside = Attempt(solved(steps, m, r, h), committed, taken, expected_squared_steps(steps, m, r, h))
     if certainly_reachable(task):
         return [(as_float(1.0), inside)]
     # Nothing is added where the task is certainly reachable, even if a lost walk would never end.
     reachable = task.reachable
     missing = pt.switch(pt.lt(reachable, 1.0), 1.0 - reachable, 0.0)
-    lost = Attempt(as_float(0.0) * inside.right, wrong_unreachable(steps, h), _steps_unreachable(steps, h))
+    lost = Attempt(
+        as_float(0.0) * inside.right,
+        wrong_unreachable(steps, h),
+        _steps_unreachable(steps, h),
+        # A path that never advances.
+        expected_squared_steps(steps, 1.0, 0.0, h),
+    )
     if task.independent_reachability:
         mixed = [reachable * a + _weighted(missing, b) for a, b in zip(inside, lost, strict=True)]
         return [(as_float(1.0), Attempt(*mixed))]

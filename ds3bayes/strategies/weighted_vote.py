@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from scipy.special import expit
 
-from ds3bayes.strategies.base import Verifier, as_verifier, read_verifier, register
+from ds3bayes.strategies.base import LearnedVerifier, Verifier, as_verifier, read_verifier, register
 from ds3bayes.strategies.voting import Vote
 from ds3bayes.strategies.walks import SOLVED, Bools, Ints, plurality
 from ds3bayes.theory.evaluate import evaluate
@@ -62,7 +62,7 @@ class WeightedBestOfN(Vote):
     always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
     told_by_table: ClassVar[bool] = False
 
-    verifier: Verifier | str
+    verifier: Verifier | LearnedVerifier | str
 
     def vote_faults(self) -> list[str]:
         """Check ``verifier``; a text becomes a `Verifier`."""

@@ -12,27 +12,41 @@ from ds3bayes.theory.selectors import any_right
 from ds3bayes.theory.trees import kept_states
 
 
-def flops(params: Any, generated: Any, prompt: Any, n_layer: Any = None, d_attn: Any = None) -> Any:
-    """Floating-point operations of generating tokens after a prompt.
+def flops(
+    params: Any,
+    generated: Any,
+    prompt: Any,
+    n_layer: Any = None,
+    d_attn: Any = None,
+    *,
+    attempts: Any = 1.0,
+    squared: Any = None,
+) -> Any:
+    """Floating-point operations of attempts that generate tokens after one prompt.
 
-    2 N G + 2 n_layer d_attn [P^2 + G P + G (G - 1)/2] with N parameters, G generated and P prompt tokens. The
-    bracket counts attention; without ``n_layer`` and ``d_attn`` it is left out and the result is 2 N G.
+    2 N A G + 2 n_layer d_attn [P^2 + A (G P + G (G - 1)/2)] with N parameters, A attempts of G generated tokens, and
+    P prompt tokens that are read once. The bracket counts attention; without ``n_layer`` and ``d_attn`` it is left
+    out and the result is 2 N A G. Where the tokens of an attempt are random the expectation needs those of G^2 too.
 
     Parameters
     ----------
     params : tensor-like
         Parameters N that are active per token.
     generated : tensor-like
-        Generated tokens G of one attempt.
+        Generated tokens G of one attempt, or their expectation.
     prompt : tensor-like
         Prompt tokens P.
     n_layer, d_attn : tensor-like, optional
         Number of layers and width of attention; give both or neither.
+    attempts : tensor-like, default 1
+        Number of attempts A, each of which attends to the same prompt and to itself.
+    squared : tensor-like, optional
+        Expectation of G^2; the square of ``generated`` if absent, as for a known number of tokens.
 
     Returns
     -------
     tensor
-        FLOP of one attempt; all arguments broadcast.
+        FLOP of all attempts; all arguments broadcast.
 
     Raises
     ------
@@ -45,11 +59,12 @@ def flops(params: Any, generated: Any, prompt: Any, n_layer: Any = None, d_attn:
     """
     if (n_layer is None) != (d_attn is None):
         raise ValueError("give both n_layer and d_attn, or neither")
-    generated, prompt = as_float(generated), as_float(prompt)
-    dense = 2.0 * as_float(params) * generated
+    generated, prompt, attempts = as_float(generated), as_float(prompt), as_float(attempts)
+    dense = 2.0 * as_float(params) * attempts * generated
     if n_layer is None:
         return dense
-    pairs = prompt**2 + generated * prompt + generated * (generated - 1.0) / 2.0
+    square = generated**2 if squared is None else as_float(squared)
+    pairs = prompt**2 + attempts * (generated * prompt + (square - generated) / 2.0)
     return dense + 2.0 * as_float(n_layer) * as_float(d_attn) * pairs
 
 

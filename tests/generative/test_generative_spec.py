@@ -12,6 +12,13 @@ import ds3bayes as ds3
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.priors import FAMILIES, Prior
 
+
+def complete(cost):
+    """Give layers a width; what needs the number of parameters comes with it."""
+    known = cost.pop("architecture", {})
+    return cost | known | ({"d_attn": 64} if "n_layer" in known else {})
+
+
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 positive = st.floats(1e-6, 1e12)
 costs = st.fixed_dictionaries(
@@ -20,10 +27,11 @@ costs = st.fixed_dictionaries(
         "input_usd": st.floats(0, 1e4),
         "output_usd": st.floats(0, 1e4),
         "tokens_per_second": positive,
-        "params": positive,
-        "n_layer": st.integers(1, 200),
+        "architecture": st.fixed_dictionaries(
+            {"params": positive}, optional={"flop_per_joule": positive, "n_layer": st.integers(1, 200)}
+        ),
     },
-)
+).map(complete)
 priors = st.fixed_dictionaries(
     {},
     optional={
@@ -180,6 +188,23 @@ def test_infinite_numbers_are_refused(content):
     # A fit stores its spec as JSON, which has no infinity: it could not be loaded again.
     with pytest.raises(ds3.InputError):
         ds3.ModelSpec.from_dict(content)
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        ({"n_layer": 2, "params": 1.0}, "both n_layer and d_attn"),
+        ({"n_layer": 2, "d_attn": 3}, "need params"),
+        ({"cached_input_usd": 1.0}, "cached_input_usd needs input_usd"),
+        ({"flop_per_joule": 1.0}, "flop_per_joule needs params"),
+        ({"flop_per_joule": 0.0, "params": 1.0}, "flop_per_joule"),
+        ({"output_usd": -1.0}, "output_usd"),
+        ({"outputusd": 1.0}, "Did you mean 'output_usd'"),
+    ],
+)
+def test_costs_are_checked(cost, said):
+    with pytest.raises(ds3.InputError, match=said):
+        ds3.ModelSpec.from_dict({"costs": {"m": cost}})
 
 
 def test_priors_draw_from_their_law():

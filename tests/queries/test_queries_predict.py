@@ -9,8 +9,6 @@ import xarray as xr
 
 import ds3bayes as ds3
 from ds3bayes.inference.fit import design_of, evals_of
-from ds3bayes.theory.cost import flops
-from ds3bayes.theory.evaluate import evaluate
 
 DIMS = ("chain", "draw", "model", "benchmark", "strategy")
 # What rounding may do to a probability.
@@ -196,7 +194,7 @@ def test_a_budget_needs_tokens(prior_fit):
         ds3.predict(fit, ["cot(budget_tokens=1000)"])
     pred = ds3.predict(fit, ["cot"])
     assert list(pred.data_vars) == ["success"]
-    for name in ("tokens", "usd", "flops", "seconds"):
+    for name in ("tokens", "usd", "flops", "joules", "seconds"):
         assert f"{name}: the table has no completion_tokens" in pred.attrs["absent"]
 
 
@@ -213,7 +211,7 @@ def test_cost_arithmetic(simulated_fit):
     for name in ("tokens", "usd", "flops", "seconds"):
         one, four = (pred[name].isel(strategy=i) for i in (0, 1))
         np.testing.assert_allclose(four, 4 * one, rtol=1e-12)
-    assert pred.attrs["absent"] == "none"
+    assert pred.attrs["absent"].startswith("joules: the spec has no flop_per_joule for ")
 
 
 def test_prompt_and_generated_tokens_have_their_prices(game24_fit):
@@ -244,11 +242,30 @@ def test_partly_absent_costs_are_named(prior_fit, efforts):
 
 
 def test_flops_use_the_architecture_when_known(prior_fit, simulation):
-    costs = {"*": {"params": 7e9, "n_layer": 32, "d_attn": 4096}}
+    costs = {"*": {"params": 7e9, "n_layer": 32, "d_attn": 4096, "flop_per_joule": 1e11}}
     fit = prior_fit(simulation.evals, ds3.ModelSpec.from_dict({"costs": costs}))
-    pred = ds3.predict(fit, ["cot"], per_task=True)
-    tokens = pred["tokens"].values
-    np.testing.assert_allclose(pred["flops"], evaluate(flops, 7e9, tokens, np.zeros_like(tokens), 32, 4096), rtol=1e-12)
+    pred = ds3.predict(fit, ["cot", "best_of_n(n=4)"], per_task=True)
+    tokens = pred["tokens"].isel(strategy=0).values
+    cv = fit["posterior"]["attempt_cv"].values[..., 0][..., None, None, None]
+    # The square of an attempt's tokens is that of their mean and their variance.
+    pairs = (tokens**2 * (1 + cv**2) - tokens) / 2
+    wanted = 2 * 7e9 * tokens + 2 * 32 * 4096 * pairs
+    np.testing.assert_allclose(pred["flops"].isel(strategy=0), wanted, rtol=1e-12)
+    np.testing.assert_allclose(pred["flops"].isel(strategy=1), 4 * wanted, rtol=1e-12)
+    np.testing.assert_allclose(pred["joules"], pred["flops"] / 1e11, rtol=1e-12)
+    assert pred["joules"].attrs["units"] == "J per task"
+
+
+def test_later_attempts_read_the_prompt_from_a_cache(prior_fit):
+    row = {"model": "m", "benchmark": "b", "strategy": "cot", "attempts": 4, "prompt_tokens": 100.0}
+    rows = [row | {"task": f"t{i}", "successes": i, "tokens_mean": 200.0 + i} for i in range(5)]
+    prices = {"input_usd": 3.0, "output_usd": 10.0}
+    for extra, share in (({}, 1.0), ({"cached_input_usd": 0.3}, (1 + 3 * 0.1) / 4)):
+        spec = ds3.ModelSpec.from_dict({"costs": {"m": prices | extra}})
+        pred = ds3.predict(prior_fit(ds3.read_evals(pd.DataFrame(rows)), spec), ["cot", "best_of_n(n=4)"])
+        prompt = pred["usd"] - 10.0 * pred["tokens"] / 1e6
+        one, four = (prompt.isel(strategy=i) for i in (0, 1))
+        np.testing.assert_allclose(four, 4 * share * one, rtol=1e-9)
 
 
 # --- efforts and settings -----------------------------------------------------------------------------------

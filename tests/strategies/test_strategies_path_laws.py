@@ -22,6 +22,7 @@ from ds3bayes.strategies import (
     Majority,
     PassPower,
     PathTask,
+    Rates,
     Revision,
     StepSearch,
     TreeOfThought,
@@ -73,6 +74,82 @@ def set_budget(strategy, budget):
         return strategy
     searched = strategy.walk == "tot"
     return replace(strategy, budget_tokens=budget * (4 if searched else 1))
+
+
+def test_rates_turn_tokens_into_costs():
+    architecture = Architecture(params=1e9, n_layer=8, d_attn=512, prompt_tokens=40)
+    rates = Rates(
+        architecture=architecture,
+        flop_per_joule=1e10,
+        input_usd=3.0,
+        cached_input_usd=0.3,
+        output_usd=15.0,
+        tokens_per_second=50.0,
+    )
+    task = replace(EASY, reachability=0.9)
+    listed = ["cot(budget_tokens=150)", "best_of_n(n=4, budget_tokens=150)", "step_search(branching=3)"]
+    table = strategy_laws(listed, task, rates)
+    one, four, tree = (table.isel(strategy=i) for i in range(3))
+    drawn = CoT(budget_tokens=150).simulate(task, np.random.default_rng(2), size=NUMBER).tokens
+    spent = 2e9 * drawn + 2 * 8 * 512 * (40**2 + 40 * drawn + drawn * (drawn - 1) / 2)
+    assert abs(spent.mean() - float(one["flops"])) < SIGMAS * spent.std() / np.sqrt(NUMBER)
+    prompt = 2 * 8 * 512 * 40**2
+    assert float(four["flops"]) == pytest.approx(4 * (float(one["flops"]) - prompt) + prompt, rel=1e-12)
+    np.testing.assert_allclose(table["joules"], table["flops"] / 1e10, rtol=1e-14)
+    assert float(one["usd"]) == pytest.approx((40 * 3 + 15 * float(one["tokens"])) / 1e6, rel=1e-12)
+    assert float(four["usd"]) == pytest.approx((40 * 3 + 120 * 0.3 + 15 * float(four["tokens"])) / 1e6, rel=1e-12)
+    np.testing.assert_allclose(table["seconds"], table["tokens"] / 50, rtol=1e-14)
+    np.testing.assert_allclose(table["parallel_seconds"], table["parallel_tokens"] / 50, rtol=1e-14)
+    assert np.isnan(tree["flops"])
+    assert np.isnan(tree["usd"])
+    assert "step_search(branching=3, evaluator=oracle): no closed form of FLOP with attention" in table.attrs["absent"]
+    assert "how often it reads a prompt" in table.attrs["absent"]
+    dense = strategy_laws(listed, task, Rates(architecture=Architecture(params=1e9), output_usd=1.0, input_usd=1.0))
+    np.testing.assert_allclose(dense["flops"], 2e9 * dense["tokens"], rtol=1e-14)
+    np.testing.assert_allclose(dense["usd"], dense["tokens"] / 1e6, rtol=1e-14)
+    assert "joules: rates have no flop_per_joule" in dense.attrs["absent"]
+    assert table["flops"].attrs["units"] == "FLOP per task"
+
+
+def test_flops_of_a_vote_that_stops_early_follow_wald():
+    task, n = replace(EASY, reachability=0.9), 6
+    architecture = Architecture(params=1e6, n_layer=8, d_attn=512)
+    vote = EarlyStoppingMajority(n=n, wrong_shares=(1.0,), budget_tokens=150)
+    wanted = float(strategy_laws(vote, task, Rates(architecture=architecture))["flops"].item())
+    rng = np.random.default_rng(9)
+    reachable = rng.random(NUMBER) < 0.9**3
+    advance = np.where(reachable, 0.3, 0.0)[:, None].repeat(n, 1)
+    spent = np.zeros(NUMBER)
+    right, wrong, going = np.zeros(NUMBER, int), np.zeros(NUMBER, int), np.ones(NUMBER, bool)
+    for attempt in range(n):
+        steps, done, slipped = np.zeros(NUMBER), np.zeros(NUMBER, int), np.zeros(NUMBER, bool)
+        for _ in range(15):
+            walking = (done < 3) & ~slipped
+            steps += walking
+            draw = rng.random(NUMBER)
+            done += walking & (draw < advance[:, attempt])
+            slipped |= walking & (draw > 1 - 0.06)
+        tokens = 10 * steps
+        spent += np.where(going, 2e6 * tokens + 8 * 512 * (tokens**2 - tokens), 0.0)
+        right += going & (done == 3)
+        wrong += going & slipped
+        going &= np.abs(right - wrong) <= n - attempt - 1
+    assert abs(spent.mean() - wanted) < SIGMAS * spent.std() / np.sqrt(NUMBER), (spent.mean(), wanted)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"tokens_per_second": 0.0}, "tokens_per_second must be a positive"),
+        ({"input_usd": 1.0}, "both input_usd and output_usd"),
+        ({"flop_per_joule": 1.0}, "needs an architecture"),
+        ({"cached_input_usd": 1.0}, "needs input_usd"),
+        ({"output_usd": -1.0, "input_usd": 0.0}, "output_usd must be a number of at least 0"),
+    ],
+)
+def test_impossible_rates_are_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        Rates(**given)
 
 
 def test_every_strategy_is_tested():

@@ -53,6 +53,21 @@ def test_flops_counts_attention_token_by_token():
     assert evaluate(cost.flops, N, [1, 2], prompt).tolist() == [2e9, 4e9]
 
 
+def test_flops_of_attempts_share_the_prompt():
+    rng = np.random.default_rng(3)
+    generated = rng.integers(1, 40, (5000, 3))
+    N, layers, width, prompt = 1e6, 4, 64, 30
+    # Every token attends to the prompt and to what its own attempt wrote before; the prompt is read once.
+    pairs = prompt**2 + (generated * prompt + generated * (generated - 1) / 2).sum(axis=1)
+    wanted = (2 * N * generated.sum(axis=1) + 2 * layers * width * pairs).mean()
+    mean, square = generated.mean(), (generated**2.0).mean()
+
+    def spent(N, mean, prompt, layers, width, attempts, square):
+        return cost.flops(N, mean, prompt, layers, width, attempts=attempts, squared=square)
+
+    assert evaluate(spent, N, mean, prompt, layers, width, 3, square) == pytest.approx(wanted, rel=1e-12)
+
+
 def test_flops_needs_the_whole_architecture():
     with pytest.raises(ValueError, match="both n_layer and d_attn"):
         cost.flops(1e9, 10, 10, n_layer=4)

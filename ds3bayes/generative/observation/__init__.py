@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ds3bayes.generative.observation.base import Observation
+from ds3bayes.generative.observation.curves import Curves
 from ds3bayes.generative.observation.tokens import PromptTokens, TokenSpreads
 from ds3bayes.generative.observation.votes import Votes
 from ds3bayes.generative.priors import DEFAULTS
@@ -38,7 +39,7 @@ def register(kind: Observation[Any]) -> Observation[Any]:
     return kind
 
 
-for _kind in (Votes(), TokenSpreads(), PromptTokens()):
+for _kind in (Votes(), TokenSpreads(), PromptTokens(), Curves()):
     register(_kind)
 
 __all__ = ["OBSERVATIONS", "Observation", "register"]

@@ -1,0 +1,247 @@
+"""Aggregated results: a benchmark's success at a budget or number of attempts, without its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
+
+from ds3bayes.generative.observation.base import Observation, Tensor
+from ds3bayes.generative.observation.tokens import attempt_variance
+from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.selection import vote_weights
+from ds3bayes.strategies import BestOfN, Majority, Strategy, WeightedBestOfN
+from ds3bayes.strategies.base import LearnedVerifier
+from ds3bayes.theory.path import finish_within, mean_steps_within
+from ds3bayes.theory.selectors import bernstein, noisy_verifier
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ds3bayes.generative.design import Arm, Design
+    from ds3bayes.generative.spec import ModelSpec
+    from ds3bayes.generative.terms import Terms
+
+# Nodes and weights for what differs between tasks of equal difficulty in log tokens.
+_LENGTHS, _LENGTH_WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+_LENGTH_WEIGHTS = _LENGTH_WEIGHTS / _LENGTH_WEIGHTS.sum()
+# Budgets need an incomplete beta function per node; four neighbouring nodes share one.
+_COARSE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One aggregated row: an arm's success under a strategy, over tasks that are attempted once each.
+
+    Parameters
+    ----------
+    arm : int
+    strategy : Strategy
+        With its budget, if it has one.
+    attempts, successes : int
+    tokens : float
+        Mean generated tokens of one walk, NaN if not given.
+    """
+
+    arm: int
+    strategy: Strategy
+    attempts: int
+    successes: int
+    tokens: float
+
+    @property
+    def votes(self) -> bool:
+        """Whether it matters how wrong answers agree."""
+        return isinstance(self.strategy, Majority | WeightedBestOfN) and self.strategy.n > 2
+
+    @property
+    def verifier(self) -> str:
+        """Name of the verifier that has to be learned, empty if there is none."""
+        found = getattr(self.strategy, "verifier", None)
+        return found.name if isinstance(found, LearnedVerifier) else ""
+
+
+def select(
+    strategy: Strategy, q: Tensor, concentration: Tensor | None = None, discrimination: Tensor | None = None
+) -> Tensor:
+    """Success of a strategy of repeated attempts, as a function of parameters that are learned.
+
+    Parameters
+    ----------
+    strategy : Strategy
+        A single attempt, or attempts and a selector.
+    q : tensor
+        Success of one attempt.
+    concentration : scalar tensor, optional
+        How widely wrong answers scatter, for votes.
+    discrimination : scalar tensor, optional
+        Gap of the scores of a learned verifier, in sds.
+    """
+    if isinstance(strategy, WeightedBestOfN) and (discrimination is not None or strategy.wrong_shares is None):
+        gap = strategy.verifier.discrimination if discrimination is None else discrimination  # type: ignore[union-attr]
+        return bernstein(q, vote_weights(strategy.n, 1.0 if concentration is None else concentration, gap))
+    if isinstance(strategy, Majority) and strategy.wrong_shares is None and strategy.n > 2:
+        return bernstein(q, vote_weights(strategy.n, concentration))
+    if isinstance(strategy, BestOfN) and discrimination is not None:
+        return noisy_verifier(q, strategy.n, discrimination)
+    return strategy.answer(q)
+
+
+class Curves(Observation[tuple[Curve, ...]]):
+    """Rows without a task: binomial counts of the success that the task population gives on average.
+
+    Tasks are attempted (or decided) once each, so that a row's count is binomial with the population's mean success;
+    rows on the same tasks are taken as independent, which makes intervals somewhat too narrow where one benchmark
+    gives many rows. Within a budget of K steps a task's attempt is finished with probability I_s(m, K - m + 1);
+    one that is cut there still answers right with the learned chance ``forced_answer`` relative to an attempt that
+    is let finish. Tokens at a budget are E[min(T, K)] on average.
+    """
+
+    name: ClassVar[str] = "curves"
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "verifier_discrimination": Parameter(
+            prior("LogNormal", mu=log(1.0), sigma=0.7),
+            ("verifier",),
+            "gap between a verifier's scores of right and wrong attempts, in score sds",
+        ),
+        "forced_answer": Parameter(
+            prior("Beta", alpha=1.0, beta=2.0),
+            ("budgeted_arm",),
+            "chance that an attempt cut at its budget answers right, relative to one that is let finish",
+        ),
+        "budget_token_sd": Parameter(
+            prior("LogNormal", mu=log(0.1), sigma=0.7),
+            ("budgeted_arm",),
+            "sd of log mean tokens at a budget around what the path gives",
+        ),
+    }
+
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> tuple[Curve, ...] | None:
+        """Take the rows without a task."""
+        del arms, spec
+        from ds3bayes.generative.design import row_strategy
+
+        rows = rows[rows["task"] == ""]
+        if rows.empty:
+            return None
+        tokens = rows["tokens_mean"].to_numpy(dtype=float) if "tokens_mean" in rows else np.full(len(rows), np.nan)
+        return tuple(
+            Curve(
+                arm=int(row.arm),
+                strategy=row_strategy(row._asdict()),
+                attempts=int(row.attempts),
+                successes=int(row.successes),
+                tokens=float(mean),
+            )
+            for row, mean in zip(rows.itertuples(index=False), tokens, strict=True)
+        )
+
+    def coords(self, data: tuple[Curve, ...], design: Design) -> Mapping[str, Sequence[str]]:
+        """Return the verifiers to learn, by LLM, and the arms that ran with budgets."""
+        verifiers = [f"{design.arms[curve.arm].model} | {curve.verifier}" for curve in data if curve.verifier]
+        budgeted = [design.labels[curve.arm] for curve in data if curve.strategy.budget_tokens is not None]
+        return {"verifier": list(dict.fromkeys(verifiers)), "budgeted_arm": list(dict.fromkeys(budgeted))}
+
+    def add(
+        self,
+        data: tuple[Curve, ...],
+        design: Design,
+        spec: ModelSpec,
+        given: Mapping[str, Tensor],
+        terms: Sequence[Terms],
+    ) -> None:
+        """Add arm by arm: those rows together that a budget cuts, and those together that none does."""
+        coords = self.coords(data, design)
+        total: Any = 0.0
+        for arm in dict.fromkeys(curve.arm for curve in data):
+            index = int(design.population_of_arm[arm])
+            column = design.blocks[index].arms.index(arm)
+            reach: Any = 1.0
+            if spec.population.reachability:
+                reach = given["reachability"][int(design.pair_of_arm[arm])]
+            mine = [curve for curve in data if curve.arm == arm]
+            cut = [curve for curve in mine if curve.strategy.budget_tokens is not None]
+            weight = pt.exp(terms[index].log_marginal[column])
+            q = 1.0 / (1.0 + np.exp(-design.blocks[index].tables[column].grid.nodes))
+            of_row: list[tuple[Curve, Tensor, Tensor]] = [(curve, weight, q) for curve in mine if curve not in cut]
+            if cut:
+                place = coords["budgeted_arm"].index(design.labels[arm])
+                tokens = task_tokens(design, arm, terms[index].mean_easiness[column], given)
+                budgets = np.array([float(curve.strategy.budget_tokens or np.nan) for curve in cut])
+                weights, within, steps = _within(
+                    budgets, design, arm, weight, q, tokens, given["forced_answer"][place], given
+                )
+                of_row += [(curve, weights, within[row]) for row, curve in enumerate(cut)]
+                seen = np.array([curve.tokens for curve in cut])
+                at = np.flatnonzero(np.isfinite(seen))
+                mean = pt.log(design.tokens_per_step * (weights * steps[at]).sum(axis=(1, 2)))
+                sd = given["budget_token_sd"][place]
+                total += (-0.5 * ((np.log(seen[at]) - mean) / sd) ** 2 - pt.log(sd)).sum()
+            for curve, weights, success in of_row:
+                answer = reach * (weights * self._answer(curve, success, design, given, coords["verifier"])).sum()
+                total += pm.logp(pm.Binomial.dist(curve.attempts, answer), curve.successes)
+        pm.Potential("curves", total)
+
+    @staticmethod
+    def _answer(
+        curve: Curve, q: Tensor, design: Design, given: Mapping[str, Tensor], verifiers: Sequence[str]
+    ) -> Tensor:
+        concentration = discrimination = None
+        if curve.votes:
+            concentration = given["wrong_answer_concentration"][design.subsets.place("voted_arm", curve.arm)]
+        if curve.verifier:
+            label = f"{design.arms[curve.arm].model} | {curve.verifier}"
+            discrimination = given["verifier_discrimination"][verifiers.index(label)]
+        return select(curve.strategy, q, concentration, discrimination)
+
+
+def task_tokens(design: Design, arm: int, easiness: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+    """Mean generated tokens of an attempt at tasks of some easiness (G,), for each of the nodes of their own length."""
+    place = design.subsets.place("timed_arm", arm)
+    mean = given["log_tokens"][place] - given["token_slope"][place] * easiness
+    return pt.exp(mean[:, None] + given["token_sd"][place] * _LENGTHS)
+
+
+def _within(
+    budgets: np.ndarray,
+    design: Design,
+    arm: int,
+    weight: Tensor,
+    q: np.ndarray,
+    tokens: Tensor,
+    forced: Tensor,
+    given: Mapping[str, Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return weights, and success and mean steps within each budget (B,), over all nodes of task and length."""
+    pad = -len(q) % _COARSE
+    fine = pt.concatenate([weight, np.zeros(pad)]).reshape((-1, _COARSE))
+    parts = np.pad(q, (0, pad), mode="edge").reshape(-1, _COARSE)
+    coarse = fine.sum(axis=1)
+    success = ((fine + 1e-300) * parts).sum(axis=1) / (coarse + _COARSE * 1e-300)
+    spent = pt.concatenate([tokens, pt.repeat(tokens[-1:], pad, axis=0)]) if pad else tokens
+    spent = spent.reshape((-1, _COARSE, len(_LENGTHS))).mean(axis=1)
+    omega = design.tokens_per_step
+    steps = (budgets / omega)[:, None, None]
+    if np.isfinite(design.path_length[arm]):
+        length: Any = pt.as_tensor(float(design.path_length[arm]))
+    else:
+        place = design.subsets.place("timed_arm", arm)
+        length = 1.0 / (attempt_variance(design, [arm], given)[0] + omega / pt.exp(given["log_tokens"][place]))
+    # A path length between two whole ones is a mixture of them: the gradient in a real length is slow to compile.
+    whole = pt.floor(disconnected_grad(length))
+    finished, mean_steps = 0.0, 0.0
+    for skills, share in ((whole, 1.0 - (length - whole)), (whole + 1.0, length - whole)):
+        # An attempt takes at least one step per skill.
+        pace = pt.minimum(skills * omega / spent, 1.0)
+        finished += share * finish_within(steps, skills, pace)
+        mean_steps += share * mean_steps_within(steps, skills, pace)
+    return (
+        coarse[:, None] * _LENGTH_WEIGHTS,
+        success[:, None] * (finished + (1.0 - finished) * forced),
+        mean_steps,
+    )
