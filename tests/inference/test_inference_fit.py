@@ -130,8 +130,6 @@ def test_data_are_checked_before_compiling(monkeypatch):
     refused([row], "no rows are left", holdout=[{}])
     refused([row, row | {"strategy": "direct"}], "'path' is for one arm per task", population={"family": "path"})
     refused([row | {"model": "model-a"}], "Did you mean 'model-a'", costs={"model_a": {"output_usd": 1.0}})
-    aggregate = {k: v for k, v in row.items() if k != "task"} | {"tasks": 4}
-    refused([aggregate], "no task")
     refused([row | {"tokens_mean": 20.0, "steps": 2}], "tokens_per_step = 15", tokens={"tokens_per_step": 15.0})
 
 
