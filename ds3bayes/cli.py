@@ -68,6 +68,7 @@ def validate(spec: SpecFile, as_json: Json = False) -> None:
     loaded, evals = _read(spec)
     held = held_out_rows(loaded, evals)
     design = make_design(evals, loaded, held)
+    _answerable(loaded, evals)
     facts = {
         "spec": loaded.name,
         "rows": int(evals.sizes["row"]),
@@ -266,6 +267,7 @@ def run(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder to write the results into")
     _say.print(f"[bold]{_plain(loaded.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
+    _answerable(loaded, evals)
     fitted = _fit(evals, loaded)
     save(fitted, folder / "run.nc")
     _say.print("checking ...")
@@ -313,6 +315,15 @@ def _read(path: Path) -> tuple[Any, xr.Dataset]:
         raise InputError(f'{path}: names no data; add [data] with path = "table.csv"')
     evals = read_evals(spec.data.path)
     return spec, evals if spec.data.where is None else select(evals, spec.data.where)
+
+
+def _answerable(spec: Any, evals: xr.Dataset) -> None:
+    """Refuse a question about observed tasks where there are none, before the time of a fit is spent on it."""
+    if spec.query.tasks == "observed" and not (evals["task"] != "").any():
+        raise InputError(
+            "query.tasks = 'observed', but all rows are aggregates without a task; set it to 'new': fresh tasks of the "
+            "same population"
+        )
 
 
 def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:

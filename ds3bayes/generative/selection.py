@@ -9,12 +9,14 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ds3bayes.generative.interpolate import before, neighbours
+from ds3bayes.theory.selectors import verifier_weights
 from ds3bayes.theory.votes import plurality_weights_partition, weighted_vote_weights_partition
 
 Tensor = Any
 
 _LOG_CONCENTRATIONS = np.linspace(np.log(0.02), np.log(50.0), 17)
 _GAPS = np.linspace(0.0, 5.0, 21)
+_AGREEMENTS = np.linspace(0.0, 0.96, 13)
 
 
 @lru_cache(maxsize=32)
@@ -27,6 +29,13 @@ def _plurality(n: int) -> np.ndarray:
 def _weighted(n: int) -> np.ndarray:
     """Tabulate the weights of a weighted vote, shape (gap, concentration, n + 1), padded in both axes."""
     table = np.stack([weighted_vote_weights_partition(n, gap, np.exp(_LOG_CONCENTRATIONS)) for gap in _GAPS])
+    return _padded(_padded(table).swapaxes(0, 1)).swapaxes(0, 1)
+
+
+@lru_cache(maxsize=32)
+def _chosen(n: int) -> np.ndarray:
+    """Tabulate the weights of best-of-n, shape (gap, agreement, n + 1), padded in both axes."""
+    table = verifier_weights(n, _GAPS[:, None], _AGREEMENTS)
     return _padded(_padded(table).swapaxes(0, 1)).swapaxes(0, 1)
 
 
@@ -53,16 +62,39 @@ def vote_weights(n: int, concentration: Tensor, discrimination: Tensor | None = 
         Cubic (Catmull-Rom) interpolation of `plurality_weights_partition` or `weighted_vote_weights_partition`,
         within 1e-3 of them at n = 4 and 0.02 at n = 16 (a single weight; what a vote achieves is nearer).
     """
-    column, column_weights = neighbours(pt.log(concentration), _LOG_CONCENTRATIONS)
+    column = neighbours(pt.log(concentration), _LOG_CONCENTRATIONS)
     if discrimination is None:
-        table = pt.as_tensor(_plurality(n))
-        value = sum(weight * table[column + right] for right, weight in enumerate(column_weights))
-    else:
-        table = pt.as_tensor(_weighted(n))
-        row, row_weights = neighbours(discrimination, _GAPS)
-        value = sum(
-            row_weight * column_weight * table[row + down, column + right]
-            for down, row_weight in enumerate(row_weights)
-            for right, column_weight in enumerate(column_weights)
-        )
+        table, (first, weights) = pt.as_tensor(_plurality(n)), column
+        value = sum(weight * table[first + right] for right, weight in enumerate(weights))
+        return pt.clip(value, 0.0, 1.0)
+    return _between(_weighted(n), neighbours(discrimination, _GAPS), column)
+
+
+def chosen_weights(n: int, discrimination: Tensor, agreement: Tensor) -> Tensor:
+    """Probability that best-of-n is right given how many of its n attempts are, as `verifier_weights` gives it.
+
+    Parameters
+    ----------
+    n : int
+    discrimination : scalar tensor
+        Beyond 5 it is 5.
+    agreement : scalar tensor
+        Beyond 0.96 it is 0.96.
+
+    Returns
+    -------
+    tensor, shape (n + 1,)
+        Cubic (Catmull-Rom) interpolation in a table.
+    """
+    return _between(_chosen(n), neighbours(discrimination, _GAPS), neighbours(agreement, _AGREEMENTS))
+
+
+def _between(table: np.ndarray, row: tuple[Tensor, list[Tensor]], column: tuple[Tensor, list[Tensor]]) -> Tensor:
+    """Interpolate between the first two axes of a padded table."""
+    values = pt.as_tensor(table)
+    value = sum(
+        row_weight * column_weight * values[row[0] + down, column[0] + right]
+        for down, row_weight in enumerate(row[1])
+        for right, column_weight in enumerate(column[1])
+    )
     return pt.clip(value, 0.0, 1.0)

@@ -109,6 +109,9 @@ class Sampling(_Part):
     tune: int = Field(1000, ge=1)
     chains: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
+    target_accept: float = Field(
+        0.9, gt=0.0, lt=1.0, description="acceptance that step sizes are tuned for; higher is slower and more careful"
+    )
 
 
 class Query(_Part):

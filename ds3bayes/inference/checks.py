@@ -104,7 +104,7 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
     For every arm, tasks are drawn anew and attempted as often as the observed ones; compared are the share of
     solved attempts, of tasks never solved, of tasks always solved, and the sd over tasks. The two-sided tail
     probability of the observed value should not be extreme; with several arms the bound is 0.01 over their
-    number.
+    number. Of an aggregated row the count is compared with replicated ones.
     """
     design, spec = design_of(fit), spec_of(fit)
     posterior = fit["posterior"].to_dataset()
@@ -136,6 +136,14 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
                         2 * min(below, 1 - below),
                     )
                 )
+    for row, curve in enumerate(design.observed.get("curves", ())):
+        expected = thin["aggregate_success"].isel(aggregate=row).values.ravel()
+        drawn_share = rng.binomial(curve.attempts, expected) / curve.attempts
+        observed_share = curve.successes / curve.attempts
+        below = np.mean(drawn_share < observed_share) + 0.5 * np.mean(drawn_share == observed_share)
+        label = str(thin["aggregate"].values[row])
+        quantiles = np.quantile(drawn_share, [0.05, 0.5, 0.95])
+        rows.append((label, "solved attempts", observed_share, *quantiles, 2 * min(below, 1 - below)))
     table = pd.DataFrame(rows, columns=["arm", "statistic", "observed", "lower", "median", "upper", "p"])
     bound = 0.01 / max(1, table["arm"].nunique())
     bad = table[table["p"] < bound]
@@ -165,28 +173,29 @@ def _statistics(c: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def leave_one_out(fit: xr.DataTree) -> CheckResult:
-    """Check by Pareto-smoothed importance sampling whether single tasks dominate the fit."""
+    """Check by Pareto-smoothed importance sampling whether single tasks (or aggregated rows) dominate the fit."""
+    unit, group = ("task", "tasks") if "tasks" in fit["log_likelihood"] else ("aggregate", "aggregates")
     with warnings.catch_warnings():
         # The warning about high Pareto k is what this check reports.
         warnings.simplefilter("ignore", UserWarning)
-        loo = az.loo(fit, var_name="tasks", pointwise=True)
+        loo = az.loo(fit, var_name=group, pointwise=True)
     k = np.asarray(loo.pareto_k).ravel()
     table = pd.DataFrame(
-        {"task": fit["log_likelihood"]["task"].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k}
+        {unit: fit["log_likelihood"][unit].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k}
     )
     table = table.sort_values("pareto_k", ascending=False, ignore_index=True)
     high = int((k > 0.7).sum())
     said = (
-        f"expected log predictive density of a left-out task: {loo.elpd / k.size:.2f} ({loo.elpd:.1f} in all, "
+        f"expected log predictive density of a left-out {unit}: {loo.elpd / k.size:.2f} ({loo.elpd:.1f} in all, "
         f"standard error {loo.se:.1f})"
     )
     passed = high <= 0.05 * k.size
     advice = (
-        "; no task dominates."
+        f"; no {unit} dominates."
         if not high
-        else f"; {high} of {k.size} tasks are influential (Pareto k > 0.7), first {table['task'][0]!r}: look at them."
+        else f"; {high} of {k.size} {unit}s are influential (Pareto k > 0.7), first {table[unit][0]!r}: look at them."
     )
-    return CheckResult(name="leave one task out", passed=bool(passed), sentence=said + advice, table=table)
+    return CheckResult(name=f"leave one {unit} out", passed=bool(passed), sentence=said + advice, table=table)
 
 
 def informed(fit: xr.DataTree) -> CheckResult:

@@ -23,6 +23,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from scipy.stats import binom
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
@@ -73,7 +74,7 @@ def fit(
     Returns
     -------
     xarray.DataTree
-        Groups ``posterior`` and ``sample_stats`` (chain, draw, ...), ``prior``, ``log_likelihood`` (per task),
+        Groups ``posterior`` and ``sample_stats`` (chain, draw, ...), ``prior``, ``log_likelihood`` (per task and per aggregated row),
         ``task_effects`` (chain, draw, cell), ``observed_data`` and ``constant_data`` (row). Root attrs: schema
         number, model id, spec as JSON, data hash, package versions, seed and times in seconds.
 
@@ -114,6 +115,7 @@ def fit(
             chains=sampling.chains,
             cores=cores,
             seed=sampling.seed,
+            target_accept=sampling.target_accept,
             # Arms on the same tasks move together; a low-rank mass matrix follows that.
             adaptation="low_rank",
             save_warmup=False,
@@ -133,7 +135,7 @@ def fit(
             "posterior": posterior,
             "sample_stats": tree["sample_stats"].to_dataset(),
             "prior": prior_draws(design, spec, sampling.seed),
-            "log_likelihood": effects[["log_likelihood"]].rename(log_likelihood="tasks"),
+            "log_likelihood": _log_likelihood(design, posterior, effects),
             "task_effects": effects.drop_vars(["log_likelihood", "task"]),
             "observed_data": evals[["successes"]].drop_attrs(deep=False),
             "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
@@ -149,6 +151,19 @@ def fit(
         **{name: round(value, 3) for name, value in times.items()},
     }
     _warn(result)
+    return result
+
+
+def _log_likelihood(design: Design, posterior: xr.Dataset, effects: xr.Dataset) -> xr.Dataset:
+    """Pointwise log-likelihood: of each task with its effects summed out, and of each aggregated row."""
+    result = effects[["log_likelihood"]].rename(log_likelihood="tasks")
+    if not result.sizes["task"]:
+        result = result.drop_dims("task")
+    if "curves" in design.observed:
+        curves = design.observed["curves"]
+        attempts, successes = np.array([[curve.attempts, curve.successes] for curve in curves]).T
+        expected = posterior["aggregate_success"].sel(draw=effects["draw"].values)
+        result["aggregates"] = xr.apply_ufunc(binom.logpmf, successes, attempts, expected)
     return result
 
 

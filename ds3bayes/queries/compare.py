@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from ds3bayes.evals import to_table
+from ds3bayes.generative.design import row_strategy
 from ds3bayes.inference.fit import evals_of
 from ds3bayes.queries.predict import predict
-from ds3bayes.strategies import parse_strategy
+from ds3bayes.strategies import STRATEGIES, AttemptStrategy
 
 _COLUMNS = [
     "model",
@@ -43,7 +42,8 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         One row per LLM, benchmark, sampler setting, set of rows (``held out`` or ``fitted``) and quantity
         (success per attempt, any of n attempts right, tokens and USD per attempt), with the number of tasks, the
         observed value, the predictive mean and interval, and ``inside``. Intervals of success hold the binomial
-        noise of the attempts; of tokens and USD those of the means over tasks.
+        noise of the attempts; of tokens and USD those of the means over tasks. A row without a task is compared
+        with the population that its tasks come from.
     """
     evals, held = evals_of(fit)
     table = to_table(evals).assign(held_out=held)
@@ -61,9 +61,10 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
     rng = np.random.default_rng([seed, 6])
     tails = [(1 - level) / 2, (1 + level) / 2]
     rows = []
-    for _, group in table.groupby([*keys, "held_out"], dropna=False, sort=False):
+    aggregated = table["task"] == ""
+    for _, group in table[~aggregated].groupby([*keys, "held_out"], dropna=False, sort=False):
         group = group.sort_values("task")
-        strategy = _text(group.iloc[0])
+        strategy = row_strategy(group.iloc[0].to_dict())
         tasks = [str(task) for task in group["task"]]
         pred = predict(fit, [strategy], tasks=tasks, per_task=True, seed=seed)
         label = pred["strategy"].values[0]
@@ -105,6 +106,7 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
                     *_summary(at[quantity].values.mean(axis=1), tails),
                 )
             )
+    rows += _aggregates(fit, table[aggregated], tails, rng, seed)
     result = pd.DataFrame(rows, columns=_COLUMNS)
     result["inside"] = (result["observed"] >= result["lower"]) & (result["observed"] <= result["upper"])
     return result.sort_values("rows", ascending=False, kind="stable", ignore_index=True)
@@ -115,20 +117,32 @@ def _summary(draws: np.ndarray, tails: list[float]) -> tuple[float, float, float
     return float(draws.mean()), float(low), float(high)
 
 
-def _text(row: pd.Series) -> str:
-    """Write the strategy of a row of the table, one attempt or decision of it, in text form."""
-    given = {}
-    if row["strategy"] == "tot":
-        given = {"branching": int(row["branching"])}
-        if not pd.isna(row["kept_states"]):
-            given["kept_states"] = int(row["kept_states"])
-    elif row["strategy"] in ("best_of_n", "majority", "pass_power"):
-        given = {"n": int(row["n_samples"])}
-    fields = [f"{name}={value}" for name, value in given.items()]
-    if row["strategy"] == "best_of_n":
-        fields.append(f"verifier={row['verifier']}")
-    if row["effort"]:
-        fields.append(f"effort={json.dumps(row['effort'])}")
-    if not pd.isna(row["budget_tokens"]):
-        fields.append(f"budget_tokens={int(row['budget_tokens'])}")
-    return str(parse_strategy(f"{row['strategy']}({', '.join(fields)})"))
+def _aggregates(
+    fit: xr.DataTree, table: pd.DataFrame, tails: list[float], rng: np.random.Generator, seed: int
+) -> list[tuple[object, ...]]:
+    """Compare rows without a task with the prediction for the population that their tasks come from."""
+    if table.empty:
+        return []
+    strategies = [row_strategy(row) for row in table.to_dict("records")]
+    pred = predict(fit, list(dict.fromkeys(strategies)), tasks="new", new_tasks=1024, seed=seed)
+    rows: list[tuple[object, ...]] = []
+    for row, strategy in zip(table.to_dict("records"), strategies, strict=True):
+        at = pred.sel(model=row["model"], benchmark=row["benchmark"], strategy=str(strategy))
+        at = at.stack(sample=("chain", "draw"))
+        which = "held out" if row["held_out"] else "fitted"
+        base = (row["model"], row["benchmark"], str(strategy), which)
+        n = int(row["attempts"])
+        replicated = rng.binomial(n, at["success"].values) / n
+        tasks = int(row["tasks"])
+        rows.append((*base, "success per attempt", tasks, row["successes"] / n, *_summary(replicated, tails)))
+        if "tokens" in at and np.isfinite(row.get("tokens_mean", np.nan)):
+            walks = strategy.attempts if isinstance(strategy, AttemptStrategy) else 1
+            per_walk = at["tokens"].values / walks
+            budgeted = fit["posterior"].to_dataset().get("budget_token_sd")
+            if strategy.budget_tokens is not None and budgeted is not None:
+                walk = STRATEGIES[strategy.walk](effort=strategy.effort)
+                sd = budgeted.sel(budgeted_arm=f"{row['model']} | {row['benchmark']} | {walk}")
+                sd = sd.sel(draw=pred["draw"].values).values.ravel()
+                per_walk = per_walk * np.exp(sd * rng.standard_normal(sd.size))
+            rows.append((*base, "tokens per attempt", tasks, row["tokens_mean"], *_summary(per_walk, tails)))
+    return rows

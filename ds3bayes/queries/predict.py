@@ -14,10 +14,11 @@ from scipy.special import expit
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.design import Arm, Design, Subsets
 from ds3bayes.generative.effects import new_task_effects
+from ds3bayes.generative.observation.curves import answer_at_draws, verifier_label
 from ds3bayes.generative.spec import Cost, ModelSpec
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import design_of, spec_of
-from ds3bayes.strategies import Strategy, TreeOfThought, parse_strategy
+from ds3bayes.strategies import Strategy, TreeOfThought, WeightedBestOfN, parse_strategy
 from ds3bayes.strategies.attempts import RepeatedSampling
 from ds3bayes.strategies.base import as_verifier
 from ds3bayes.theory.cost import flops, joules, usd
@@ -166,7 +167,13 @@ def _expand(view: _View, strategies: Sequence[Strategy | str] | None) -> dict[st
     if strategies is None:
         seen: dict[str, dict[Arm, Strategy]] = {}
         for arm in view.design.arms:
-            seen.setdefault(str(arm.strategy), {})[arm] = arm.strategy
+            if view.has_tasks(arm):
+                seen.setdefault(str(arm.strategy), {})[arm] = arm.strategy
+        if not seen:
+            raise InputError(
+                "all evaluations of this fit are aggregates, so there are no observed tasks; predict for new tasks of "
+                "the same population, with tasks='new'"
+            )
         return seen
     parsed = [parse_strategy(one) if isinstance(one, str) else one for one in strategies]
     if not parsed:
@@ -184,11 +191,19 @@ def _expand(view: _View, strategies: Sequence[Strategy | str] | None) -> dict[st
                 f"{strategy}: a fit does not predict strategies whose number of attempts is random; `strategy_laws` "
                 "gives them from a path, and `majority` or `best_of_n` what they would choose from all attempts"
             )
-        hits = 0
+        hits, without_tasks = 0, ""
         for pair in view.design.pairs:
             for arm, set_strategy in view.settings(strategy, pair):
+                if not view.has_tasks(arm):
+                    without_tasks = str(arm)
+                    continue
                 result.setdefault(str(set_strategy), {})[arm] = set_strategy
                 hits += 1
+        if without_tasks and not hits:
+            raise InputError(
+                f"{strategy}: the evaluations of {without_tasks} are aggregates, so it has no observed tasks; predict "
+                "it for new tasks of the same population, with tasks='new'"
+            )
         if not hits:
             raise InputError(
                 f"{strategy}: no LLM in this fit has a sampler {strategy.walk!r}"
@@ -266,11 +281,19 @@ class _View:
         rows = np.concatenate([self._cells[index] for index in range(len(self.design.arms))])
         return list(dict.fromkeys(str(names[row]) for row in np.sort(rows)))
 
+    def _members(self, dim: str) -> list[str]:
+        """Labels of a dimension of the posterior, none if it has no such dimension."""
+        return [str(name) for name in self.posterior[dim].values] if dim in self.posterior.dims else []
+
     def parameter(self, name: str, subset: str, index: int) -> Array:
         """Return draws (samples, 1) of a parameter of one member of a subset of arms, or of a labelled dim."""
         place = self.subsets.place(subset, index) if hasattr(self.subsets, subset) else index
         values = self.posterior[name].isel({self.posterior[name].dims[-1]: place})
         return values.values.reshape(-1, 1)
+
+    def has_tasks(self, arm: Arm) -> bool:
+        """Whether there are tasks to predict for; aggregates name none, but come from a population."""
+        return self._cells[self.design.arms.index(arm)].size > 0
 
     def settings(self, strategy: Strategy, pair: str) -> list[tuple[Arm, Strategy]]:
         """Return the arms of one LLM and benchmark that a strategy can draw from, with the strategy set to each."""
@@ -310,10 +333,30 @@ class _View:
             q = expit(self._stacked["logit_success"][:, cells])
             if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
                 q, tokens = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
-        found = {"success": (strategy.answer_array(q * reach, self._concentration(strategy, index)), names)}
+        found = {"success": (self._answer(strategy, q * reach, index), names)}
         costs, absent = self._costs(strategy, index, tokens)
         found |= {name: (values, names) for name, values in costs.items()}
         return found, absent
+
+    def _answer(self, strategy: Strategy, q: Array, index: int) -> Array:
+        """Success (samples, tasks) of what the strategy does with attempts of success q."""
+        concentration = self._concentration(strategy, index)
+        label = verifier_label(self.design.arms[index].model, strategy)
+        by_scores = isinstance(strategy, WeightedBestOfN) and strategy.wrong_shares is None
+        scattered = not by_scores or strategy.attempts < 3 or concentration is not None
+        if not scattered or not (label or (by_scores and np.isfinite(as_verifier(strategy.verifier).discrimination))):
+            return strategy.answer_array(q, concentration)
+        learned = {"concentration": concentration} if by_scores else {}
+        if label:
+            known = self._members("verifier")
+            if label not in known:
+                raise InputError(
+                    f"{strategy}: this fit has not learned that verifier for {self.design.arms[index].model}; learned "
+                    f"(LLM | verifier): {', '.join(known) or 'none'}." + did_you_mean(label, known)
+                )
+            for name in ("discrimination", "agreement"):
+                learned[name] = self.parameter(f"verifier_{name}", "verifier", known.index(label))
+        return answer_at_draws(strategy, q, **learned)
 
     def _needed(self, tokens: Array | None, strategy: Strategy) -> Array:
         if tokens is None:
@@ -361,6 +404,11 @@ class _View:
         if own is not None:
             at_own = evaluate(finish_within, np.full(pace.shape, own / omega), shape[0], shape[1])
             q = np.minimum(q / np.maximum(at_own, np.finfo(float).tiny), 1.0)
+        budgeted = self._members("budgeted_arm")
+        if self.design.labels[index] in budgeted:
+            # Attempts that the budget cut answered all the same, some of them right.
+            place = budgeted.index(self.design.labels[index])
+            finished = finished + (1.0 - finished) * self.parameter("forced_answer", "budgeted_arm", place)
         spent = omega * evaluate(mean_steps_within, steps, shape[0], shape[1])
         return q * finished, np.minimum(spent, strategy.budget_tokens)
 

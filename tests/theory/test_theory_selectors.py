@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytensor.compile.mode import Mode
+from scipy import integrate, stats
 from scipy.special import ndtr, roots_jacobi
 from scipy.stats import binom
 
@@ -468,3 +469,56 @@ def test_partition_weights_refuse_what_is_no_concentration(alpha):
 def test_votes_need_a_voter(call):
     with pytest.raises(ValueError, match="n must be at least 1"):
         call(0, [1.0])
+
+
+@pytest.mark.parametrize("agreement", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("d", [0.0, 0.7, 2.5])
+def test_verifier_weights_are_integrals(d, agreement):
+    n = 5
+    own = np.sqrt(1 - agreement)
+    w = selectors.verifier_weights(n, d, agreement)
+    for c in (2, 5):
+
+        def given_common(z, c=c):
+            gap = d + np.sqrt(2 * agreement) * z
+
+            def chosen(x):
+                right = stats.norm.cdf(x, gap, own) ** (c - 1) * stats.norm.cdf(x, 0, own) ** (n - c)
+                return c * stats.norm.pdf(x, gap, own) * right
+
+            return integrate.fixed_quad(chosen, gap - 9 * own, gap + 9 * own, n=120)[0] * stats.norm.pdf(z)
+
+        expected = integrate.quad(given_common, -8, 8, epsabs=1e-9, limit=100)[0] if agreement else given_common(0.0)
+        expected = expected if agreement else expected / stats.norm.pdf(0.0)
+        assert w[c] == pytest.approx(expected, abs=1e-7)
+    assert w[0] == 0.0
+
+
+def test_verifier_weights_of_independent_scores_are_the_noisy_verifier():
+    q = np.linspace(0, 1, 11)
+    for n, d in ((1, 1.0), (4, 0.5), (32, 2.0)):
+        by_weights = evaluate(selectors.bernstein, q, selectors.verifier_weights(n, d), core=(0, 1))
+        independent = selectors.noisy_verifier(q, n, d).eval(mode=MODE)
+        np.testing.assert_allclose(by_weights, independent, atol=1e-10)
+
+
+def test_a_pair_does_not_notice_what_scores_have_in_common_but_many_do():
+    pair = selectors.verifier_weights(2, 1.2, [0.0, 0.5, 0.9])[:, 1]
+    np.testing.assert_allclose(pair, stats.norm.cdf(1.2 / np.sqrt(2)), atol=1e-9)
+    plateau = [selectors.verifier_weights(n, 1.2, 0.6)[n // 2] for n in (8, 64, 512)]
+    limit = stats.norm.cdf(1.2 / np.sqrt(1.2))
+    assert plateau[0] < plateau[1] < plateau[2] < limit
+    assert limit - plateau[2] < 0.35 * (limit - plateau[0])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"n": 0, "discrimination": 1.0},
+        {"n": 2, "discrimination": -1.0},
+        {"n": 2, "discrimination": 1.0, "agreement": 1.0},
+    ],
+)
+def test_verifier_weights_refuse(given):
+    with pytest.raises(ValueError, match=r"must be"):
+        selectors.verifier_weights(**given)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 _POOL = ("location_mean", "location_sd")
+# The mean of a logistic of Normal(a, b^2) is about that of a / sqrt(1 + _PROBIT b^2).
+_PROBIT = (16.0 * np.sqrt(3.0) / (15.0 * np.pi)) ** 2
 
 
 class Free(SharedEasiness):
@@ -27,7 +29,8 @@ class Free(SharedEasiness):
     On a benchmark with few walks each ``location``, the mean logit success of a walk, has its own wide prior. With
     ``pool_from`` walks or more they are drawn from one normal law per benchmark, around the effect of the LLM's
     family where families are given: LLMs with little data borrow from the others. A prior for ``location`` in the
-    spec switches pooling off.
+    spec switches pooling off. Of a walk that is known from aggregates alone the data tell the mean success over
+    tasks; there that prior is one of ``mean_logit``, about the logit of that mean, from which ``location`` follows.
 
     Parameters
     ----------
@@ -70,7 +73,14 @@ class Free(SharedEasiness):
         pooled, families = coords["pooled_benchmark"], coords["family"]
         alone = spec.prior("location")
         if not pooled:
-            return {"location": alone.variable("location", dims="walk"), **self.add_population(spec)}
+            given = self.add_population(spec)
+            bare = [not design.blocks[int(design.population_of_arm[arm])].tasks for arm in design.walk_arms]
+            if any(bare) and spec.population.family != "path":
+                # Aggregates tell the mean success over tasks; the location that gives it moves with the spread.
+                mean = alone.variable("mean_logit", dims="walk")
+                stretch = pt.switch(bare, pt.sqrt(1.0 + _PROBIT * given["spread"] ** 2), 1.0)
+                return {**given, "location": pm.Deterministic("location", mean * stretch, dims="walk")}
+            return {**given, "location": alone.variable("location", dims="walk")}
         given = self.add_population(spec) | {
             name: spec.prior(name).variable(name, dims="pooled_benchmark") for name in _POOL
         }

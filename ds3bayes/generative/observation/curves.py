@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import Parameter, log, prior
-from ds3bayes.generative.selection import vote_weights
+from ds3bayes.generative.selection import chosen_weights, vote_weights
 from ds3bayes.strategies import BestOfN, Majority, Strategy, WeightedBestOfN
 from ds3bayes.strategies.base import LearnedVerifier
+from ds3bayes.theory.evaluate import MODE
 from ds3bayes.theory.path import finish_within, mean_steps_within
-from ds3bayes.theory.selectors import bernstein, noisy_verifier
+from ds3bayes.theory.selectors import bernstein
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,15 +61,19 @@ class Curve:
         """Whether it matters how wrong answers agree."""
         return isinstance(self.strategy, Majority | WeightedBestOfN) and self.strategy.n > 2
 
-    @property
-    def verifier(self) -> str:
-        """Name of the verifier that has to be learned, empty if there is none."""
-        found = getattr(self.strategy, "verifier", None)
-        return found.name if isinstance(found, LearnedVerifier) else ""
+
+def verifier_label(llm: str, strategy: Strategy) -> str:
+    """Return the coordinate of the verifier that a strategy of an LLM has to learn, empty if there is none."""
+    found = getattr(strategy, "verifier", None)
+    return f"{llm} | {found.name}" if isinstance(found, LearnedVerifier) else ""
 
 
 def select(
-    strategy: Strategy, q: Tensor, concentration: Tensor | None = None, discrimination: Tensor | None = None
+    strategy: Strategy,
+    q: Tensor,
+    concentration: Tensor | None = None,
+    discrimination: Tensor | None = None,
+    agreement: Tensor | None = None,
 ) -> Tensor:
     """Success of a strategy of repeated attempts, as a function of parameters that are learned.
 
@@ -81,6 +87,8 @@ def select(
         How widely wrong answers scatter, for votes.
     discrimination : scalar tensor, optional
         Gap of the scores of a learned verifier, in sds.
+    agreement : scalar tensor, optional
+        Share of the variance of its scores that is common to a task's wrong (or right) attempts; best-of-n only.
     """
     if isinstance(strategy, WeightedBestOfN) and (discrimination is not None or strategy.wrong_shares is None):
         gap = strategy.verifier.discrimination if discrimination is None else discrimination  # type: ignore[union-attr]
@@ -88,7 +96,7 @@ def select(
     if isinstance(strategy, Majority) and strategy.wrong_shares is None and strategy.n > 2:
         return bernstein(q, vote_weights(strategy.n, concentration))
     if isinstance(strategy, BestOfN) and discrimination is not None:
-        return noisy_verifier(q, strategy.n, discrimination)
+        return bernstein(q, chosen_weights(strategy.n, discrimination, agreement))
     return strategy.answer(q)
 
 
@@ -108,6 +116,11 @@ class Curves(Observation[tuple[Curve, ...]]):
             prior("LogNormal", mu=log(1.0), sigma=0.7),
             ("verifier",),
             "gap between a verifier's scores of right and wrong attempts, in score sds",
+        ),
+        "verifier_agreement": Parameter(
+            prior("Beta", alpha=2.0, beta=2.0),
+            ("verifier",),
+            "share of the variance of a verifier's scores that a task's wrong (or right) attempts have in common",
         ),
         "forced_answer": Parameter(
             prior("Beta", alpha=1.0, beta=2.0),
@@ -142,10 +155,14 @@ class Curves(Observation[tuple[Curve, ...]]):
         )
 
     def coords(self, data: tuple[Curve, ...], design: Design) -> Mapping[str, Sequence[str]]:
-        """Return the verifiers to learn, by LLM, and the arms that ran with budgets."""
-        verifiers = [f"{design.arms[curve.arm].model} | {curve.verifier}" for curve in data if curve.verifier]
+        """Return the rows, the verifiers to learn, by LLM, and the arms that ran with budgets."""
+        verifiers = [verifier_label(design.arms[curve.arm].model, curve.strategy) for curve in data]
         budgeted = [design.labels[curve.arm] for curve in data if curve.strategy.budget_tokens is not None]
-        return {"verifier": list(dict.fromkeys(verifiers)), "budgeted_arm": list(dict.fromkeys(budgeted))}
+        return {
+            "aggregate": [f"{design.arms[curve.arm].pair} | {curve.strategy}" for curve in data],
+            "verifier": list(dict.fromkeys(filter(None, verifiers))),
+            "budgeted_arm": list(dict.fromkeys(budgeted)),
+        }
 
     def add(
         self,
@@ -155,9 +172,13 @@ class Curves(Observation[tuple[Curve, ...]]):
         given: Mapping[str, Tensor],
         terms: Sequence[Terms],
     ) -> None:
-        """Add arm by arm: those rows together that a budget cuts, and those together that none does."""
+        """Add arm by arm: those rows together that a budget cuts, and those together that none does.
+
+        The expected success of every row becomes the variable ``aggregate_success``.
+        """
         coords = self.coords(data, design)
         total: Any = 0.0
+        expected: dict[int, Tensor] = {}
         for arm in dict.fromkeys(curve.arm for curve in data):
             index = int(design.population_of_arm[arm])
             column = design.blocks[index].arms.index(arm)
@@ -184,20 +205,23 @@ class Curves(Observation[tuple[Curve, ...]]):
                 total += (-0.5 * ((np.log(seen[at]) - mean) / sd) ** 2 - pt.log(sd)).sum()
             for curve, weights, success in of_row:
                 answer = reach * (weights * self._answer(curve, success, design, given, coords["verifier"])).sum()
+                expected[data.index(curve)] = answer
                 total += pm.logp(pm.Binomial.dist(curve.attempts, answer), curve.successes)
         pm.Potential("curves", total)
+        pm.Deterministic("aggregate_success", pt.stack([expected[row] for row in range(len(data))]), dims="aggregate")
 
     @staticmethod
     def _answer(
         curve: Curve, q: Tensor, design: Design, given: Mapping[str, Tensor], verifiers: Sequence[str]
     ) -> Tensor:
-        concentration = discrimination = None
+        concentration = discrimination = agreement = None
         if curve.votes:
             concentration = given["wrong_answer_concentration"][design.subsets.place("voted_arm", curve.arm)]
-        if curve.verifier:
-            label = f"{design.arms[curve.arm].model} | {curve.verifier}"
-            discrimination = given["verifier_discrimination"][verifiers.index(label)]
-        return select(curve.strategy, q, concentration, discrimination)
+        label = verifier_label(design.arms[curve.arm].model, curve.strategy)
+        if label:
+            place = verifiers.index(label)
+            discrimination, agreement = given["verifier_discrimination"][place], given["verifier_agreement"][place]
+        return select(curve.strategy, q, concentration, discrimination, agreement)
 
 
 def task_tokens(design: Design, arm: int, easiness: Tensor, given: Mapping[str, Tensor]) -> Tensor:
@@ -227,15 +251,17 @@ def _within(
     spent = spent.reshape((-1, _COARSE, len(_LENGTHS))).mean(axis=1)
     omega = design.tokens_per_step
     steps = (budgets / omega)[:, None, None]
+    lengths: list[tuple[Any, Any]]
     if np.isfinite(design.path_length[arm]):
-        length: Any = pt.as_tensor(float(design.path_length[arm]))
+        lengths = [(float(design.path_length[arm]), 1.0)]
     else:
         place = design.subsets.place("timed_arm", arm)
         length = 1.0 / (attempt_variance(design, [arm], given)[0] + omega / pt.exp(given["log_tokens"][place]))
-    # A path length between two whole ones is a mixture of them: the gradient in a real length is slow to compile.
-    whole = pt.floor(disconnected_grad(length))
+        # A path length between two whole ones is a mixture of them: the gradient in a real length is slow to compile.
+        whole = pt.floor(disconnected_grad(length))
+        lengths = [(whole, 1.0 - (length - whole)), (whole + 1.0, length - whole)]
     finished, mean_steps = 0.0, 0.0
-    for skills, share in ((whole, 1.0 - (length - whole)), (whole + 1.0, length - whole)):
+    for skills, share in lengths:
         # An attempt takes at least one step per skill.
         pace = pt.minimum(skills * omega / spent, 1.0)
         finished += share * finish_within(steps, skills, pace)
@@ -245,3 +271,25 @@ def _within(
         success[:, None] * (finished + (1.0 - finished) * forced),
         mean_steps,
     )
+
+
+def answer_at_draws(strategy: Strategy, q: np.ndarray, **given: np.ndarray | None) -> np.ndarray:
+    """Evaluate `select` draw by draw.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    q : array, shape (draws, tasks)
+    **given : array, shape (draws, 1), optional
+        The other arguments of `select`.
+
+    Returns
+    -------
+    array, shape (draws, tasks)
+    """
+    columns = {name: np.broadcast_to(values, (len(q), 1))[:, 0] for name, values in given.items() if values is not None}
+    symbols = {name: pt.scalar(name) for name in columns}
+    row = pt.vector("q")
+    answer = select(strategy, row, **symbols)
+    function = pytensor.function([row, *symbols.values()], answer, mode=MODE, on_unused_input="ignore")
+    return np.stack([function(*own) for own in zip(q, *columns.values(), strict=True)])
