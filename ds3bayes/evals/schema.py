@@ -144,6 +144,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(name="effort", kind="text", merge="key", meaning="reasoning effort asked of the LLM"),
     Column(name="verifier", kind="text", merge="key", meaning="what scores or checks the samples"),
+    Column(name="run", kind="text", merge="key", meaning="name of the run, where one evaluation was run several times"),
     Column(
         name="attempts",
         kind="count",
@@ -368,6 +369,7 @@ ALWAYS: tuple[str, ...] = (
     "budget_tokens",
     "effort",
     "verifier",
+    "run",
 )
 
 #: Columns that name a cell, in the order in which rows of a read dataset are sorted.
@@ -381,6 +383,7 @@ KEY: tuple[str, ...] = (
     "budget_tokens",
     "effort",
     "verifier",
+    "run",
     "task",
 )
 

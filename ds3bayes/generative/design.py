@@ -13,8 +13,17 @@ import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
-from ds3bayes.generative.capability import Capability
-from ds3bayes.generative.grid import Grid, LogLikelihood, Table, difficulty_grid, success_grid
+from ds3bayes.generative.grid import (
+    AGREEMENT,
+    OVERDISPERSION,
+    Axis,
+    Grid,
+    LogLikelihood,
+    Selector,
+    Table,
+    difficulty_grid,
+    success_grid,
+)
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.strategies import (
@@ -156,6 +165,7 @@ class Subsets:
     free_path_arm: np.ndarray
     prompted_arm: np.ndarray
     voted_arm: np.ndarray
+    overdispersed_arm: np.ndarray
 
     @classmethod
     def of(cls, design: Design) -> Subsets:
@@ -173,6 +183,7 @@ class Subsets:
             free_path_arm=arms[timed & ~tree & ~np.isfinite(design.path_length)],
             prompted_arm=arms[design.has_prompts & timed],
             voted_arm=arms[design.has_votes],
+            overdispersed_arm=arms[design.depends_on(OVERDISPERSION)],
         )
 
     def place(self, subset: str, arm: int) -> int:
@@ -260,7 +271,14 @@ class Design:
         seen = np.zeros(len(self.arms), dtype=bool)
         seen[[wrong.arm for wrong in self.observed.get("votes", ())]] = True
         seen[[curve.arm for curve in self.observed.get("curves", ()) if curve.votes]] = True
-        return seen
+        return seen | self.depends_on(AGREEMENT)
+
+    def depends_on(self, axis: Axis) -> Array:
+        """Whether the likelihood of an arm's cells depends on a parameter beside success, shape (arm,)."""
+        result = np.zeros(len(self.arms), dtype=bool)
+        for block in self.blocks:
+            result[list(block.arms)] = [table.axis is axis for table in block.tables]
+        return result
 
     @cached_property
     def has_tokens(self) -> Array:
@@ -328,7 +346,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
 
     groups = _sharing(table, arms, base)
     _check_family(spec, groups, arms)
-    blocks = tuple(_block(table, arms, group, spec.capability) for group in groups)
+    blocks = tuple(_block(table, arms, group, spec) for group in groups)
     population_of_arm = np.zeros(len(arms), dtype=int)
     path_length = np.full(len(arms), np.nan)
     for index, block in enumerate(blocks):
@@ -456,6 +474,12 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
             "with data.where"
         )
     faults.extend(spec.capability.faults(table))
+    votes = (table["strategy"] == "majority") & ~aggregated & (table["n_samples"] > 2)
+    if spec.population.overdispersion and votes.any():
+        faults.append(
+            f"population.overdispersion = true, but {int(votes.sum())} rows are votes on single tasks, for which it is "
+            "not known how runs differ: leave them out with data.where, or set it to false"
+        )
     for text in sorted(set(table.loc[(table["strategy"] == "best_of_n") & ~aggregated, "verifier"])):
         try:
             parse_strategy(f"best_of_n(n=2, verifier={text or 'none'})")
@@ -547,9 +571,7 @@ def _check_family(spec: ModelSpec, groups: list[tuple[list[int], list[str]]], ar
             )
 
 
-def _block(
-    table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], list[str]], capability: Capability
-) -> Block:
+def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], list[str]], spec: ModelSpec) -> Block:
     members, tasks = group
     rows = table[table["arm"].isin(members) & (table["task"] != "")]
     row_of_task = {name: index for index, name in enumerate(tasks)}
@@ -573,7 +595,7 @@ def _block(
         at = mine["task"].map(row_of_task).to_numpy(dtype=int)
         np.add.at(successes[:, column], at, mine["successes"].to_numpy())
         np.add.at(attempts[:, column], at, mine["attempts"].to_numpy())
-        cell[:, column], table_ = _cells(mine, at, len(tasks), grid)
+        cell[:, column], table_ = _cells(mine, at, len(tasks), grid, spec)
         tables.append(table_)
         single = mine[mine["strategy"] == arm.walk]
         at = single["task"].map(row_of_task).to_numpy(dtype=int)
@@ -599,8 +621,8 @@ def _block(
         steps=steps,
         level=level,
         skills=skills,
-        task_class=np.asarray(capability.task_class(tasks, level, skills)),
-        easiness=difficulty_grid(len(members)) if len(members) > 1 or not capability.exchangeable else None,
+        task_class=np.asarray(spec.capability.task_class(tasks, level, skills)),
+        easiness=difficulty_grid(len(members)) if len(members) > 1 or not spec.capability.exchangeable else None,
         tables=tuple(tables),
         cell=cell,
         successes=successes,
@@ -627,7 +649,7 @@ def _accumulate(total: Array, weight: Array, at: Array, runs: Array, mean: pd.Se
     np.add.at(weight, at[given], runs[given])
 
 
-def _cells(rows: pd.DataFrame, at: Array, tasks: int, grid: Grid) -> tuple[Array, Table]:
+def _cells(rows: pd.DataFrame, at: Array, tasks: int, grid: Grid, spec: ModelSpec) -> tuple[Array, Table]:
     """Number the distinct cells of an arm; return each task's and their table, the empty cell last."""
     per_task: list[list[tuple[str, int, int]]] = [[] for _ in range(tasks)]
     for task, row in zip(at, rows.itertuples(index=False), strict=True):
@@ -643,7 +665,20 @@ def _cells(rows: pd.DataFrame, at: Array, tasks: int, grid: Grid) -> tuple[Array
         for signature in codes
     ]
     cell[cell == empty] = len(codes)
-    return cell, grid.table([*likelihoods, LogLikelihood(attempts=0, rows=())])
+    texts = {text for signature in codes for text, _, _ in signature}
+    repeated = any(attempts > 1 for signature in codes for _, attempts, _ in signature)
+    axis: Axis | None = None
+    if spec.population.overdispersion and repeated:
+        axis = OVERDISPERSION
+    elif any(_scatters(text) for text in texts):
+        axis = AGREEMENT
+    return cell, grid.table([*likelihoods, LogLikelihood(attempts=0, rows=())], axis)
+
+
+def _scatters(text: str) -> bool:
+    """Whether it matters to a selector how widely wrong answers scatter."""
+    strategy = parse_strategy(text) if text else None
+    return isinstance(strategy, Majority) and strategy.n > 2
 
 
 def _selector_text(row: object) -> str:
@@ -662,12 +697,14 @@ def _walks(text: str) -> int:
     return parse_strategy(text).attempts if text else 1
 
 
-def _selector(text: str) -> object:
+def _selector(text: str) -> Selector | None:
     """Return the map from attempt success to decision success, or None for single walks."""
     if not text:
         return None
     strategy = parse_strategy(text)
-    if isinstance(strategy, Majority):
-        # Answer shares are not learned jointly with decisions; wrong answers agree with chance 1/2.
-        return lambda q: strategy.answer_array(q, concentration=np.ones((1,) * np.ndim(q)))
-    return strategy.answer_array
+
+    def decide(q: Array, concentration: float | None) -> Array:
+        given = None if concentration is None else np.full((1,) * np.ndim(q), concentration)
+        return strategy.answer_array(q, concentration=given if _scatters(text) else None)
+
+    return decide

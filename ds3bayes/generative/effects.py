@@ -24,6 +24,7 @@ from ds3bayes.generative.observation.tokens import (
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.terms import (
+    axis_place,
     block_terms,
     log_likelihood,
     own_effect_scale,
@@ -60,6 +61,9 @@ class PopulationAtDraws:
                 "log_task": log_likelihood(block, terms, design, spec, given),
                 "log_marginal": task_log_likelihood(block, terms, design, spec, given),
             }
+            for column, table in enumerate(block.tables):
+                if table.axis is not None:
+                    outputs[f"log_mass_{column}"] = terms.log_mass[column]
             lengths = token_terms(block, terms.easiness, design, given)
             if lengths is not None:
                 outputs["token_mean"], outputs["token_sd"] = token_law(design, timed, terms.easiness, given)
@@ -172,7 +176,10 @@ def _draw_block(
     for column, arm in enumerate(block.arms):
         table = block.tables[column]
         # Out of reach, the counts say nothing about what success would have been.
-        empty = table.log_mass.shape[0] - 1
+        empty = table.log_mass.shape[1] - 1
+        value = 1.0
+        if table.axis is not None:
+            value = float(draw[table.axis.parameter][axis_place(design, table, arm)])
         cell = np.where(reachable[:, column], block.cell[:, column], empty)
         if block.easiness is None:
             place = np.where(
@@ -186,9 +193,9 @@ def _draw_block(
             density = interaction_density(
                 nodes - location[signature, column, node][:, None], scale, spec.population.interaction_dof
             )
-            log_mass = table.log_mass[cell]
+            log_mass = terms.get(f"log_mass_{column}", table.log_mass[0])[cell]
             place = _categorical(density * np.exp(log_mass - log_mass.max(axis=1, keepdims=True)), rng)
-        logit[:, column] = table.place(cell, place, rng.random(tasks))
+        logit[:, column] = table.place(cell, place, rng.random(tasks), value)
     tokens = np.full((tasks, arms), np.nan)
     timed = timed_columns(block, design)
     length = np.zeros(tasks)

@@ -175,6 +175,11 @@ DEFAULTS: dict[str, Parameter] = {
         ("voted_arm",),
         "how widely wrong answers scatter: chance 1/(1+it) that two wrong answers agree",
     ),
+    "overdispersion": Parameter(
+        prior("Beta", alpha=1.0, beta=20.0),
+        ("overdispersed_arm",),
+        "correlation between the outcomes of attempts of one run at one task, beyond the task's own success",
+    ),
     "step_discrimination": Parameter(
         prior("LogNormal", mu=log(1.5), sigma=0.6),
         ("tree",),

@@ -59,6 +59,9 @@ class Population(_Part):
     path_length: int | None = Field(
         None, ge=1, description="known number of skills per task where the table has no `steps`"
     )
+    overdispersion: bool = Field(
+        False, description="let the attempts of one row (a run) agree more than independent ones: beta-binomial counts"
+    )
     interaction_dof: float = Field(
         7.0, gt=2.0, description="degrees of freedom of an arm's own task effect (Student t)"
     )

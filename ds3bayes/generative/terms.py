@@ -14,6 +14,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ds3bayes.generative.design import Block, Design, Subsets
+from ds3bayes.generative.grid import Table
 from ds3bayes.generative.observation.tokens import token_terms
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
@@ -37,6 +38,8 @@ class Terms:
         Mean logit success of each arm at the nodes.
     log_cell : tensor, shape (U, A, J)
         Log-likelihood of each distinct task's cells at the nodes, the arm's own task effect summed out.
+    log_mass : list of tensor or array, shape (C, G)
+        Of each arm, the log-likelihood of each distinct cell at the nodes of logit success.
     log_marginal : tensor, shape (A, G)
         Log probability of each node of logit success, over the task law and the arm's own task effect.
     mean_easiness : tensor, shape (A, G)
@@ -47,6 +50,7 @@ class Terms:
     easiness: Tensor
     location: Tensor
     log_cell: Tensor
+    log_mass: list[Any]
     log_marginal: Tensor
     mean_easiness: Tensor
 
@@ -88,13 +92,15 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     law = spec.capability.task_law(block, index, design, spec, given)
     first, _, _ = block.distinct
     columns = np.arange(len(block.arms))[None, :]
+    masses = cell_log_mass(block, design, given)
     if block.easiness is None:
-        by_cell = np.ascontiguousarray(block.tables[0].log_mass)[block.cell[first]]
+        by_cell = pt.as_tensor(masses[0])[block.cell[first]]
         return Terms(
             log_weight=law.log_weight,
             easiness=law.easiness,
             location=law.location,
-            log_cell=pt.as_tensor(by_cell),
+            log_cell=by_cell,
+            log_mass=masses,
             log_marginal=law.log_weight[None, :],
             mean_easiness=law.easiness,
         )
@@ -112,12 +118,12 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     nodes = block.tables[0].grid.nodes
     density = interaction_density(nodes - location[..., None], scale[:, None, None], spec.population.interaction_dof)
     log_total = pt.log(density.sum(axis=-1))
-    log_mass = _padded([table.log_mass for table in block.tables])
+    log_mass = _padded(masses)
     top = log_mass.max(axis=2, keepdims=True)
     mass = np.exp(log_mass - top)
     if spec.capability.exchangeable:
         # Every distinct cell at every node once; tasks then look theirs up.
-        swapped = np.ascontiguousarray(mass.swapaxes(1, 2))
+        swapped = mass.swapaxes(1, 2)
         table = pt.log(density[0] @ pt.as_tensor(swapped)) - log_total[0][:, :, None] + top[:, :, 0][:, None, :]
         log_cell = table.dimshuffle(0, 2, 1)[columns, block.cell[first]]
     else:
@@ -131,6 +137,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         easiness=law.easiness,
         location=location,
         log_cell=log_cell,
+        log_mass=masses,
         log_marginal=pt.log(marginal),
         mean_easiness=(joint * pt.as_tensor(law.easiness)[:, None, :, None]).sum(axis=2).mean(axis=0) / marginal,
     )
@@ -191,7 +198,33 @@ def reach_groups(block: Block, design: Design) -> list[tuple[int, np.ndarray]]:
     return groups + ([(-1, np.flatnonzero(tree))] if tree.any() else [])
 
 
-def _padded(tables: list[np.ndarray]) -> np.ndarray:
+def cell_log_mass(block: Block, design: Design, given: Parameters) -> list[Any]:
+    """Log-likelihood (C, G) of each arm's distinct cells: constants, or cubic in what else they depend on."""
+    result = []
+    for arm, table in zip(block.arms, block.tables, strict=True):
+        value = None if table.axis is None else given[table.axis.parameter][axis_place(design, table, arm)]
+        result.append(table.log_mass_at(value))
+    return result
+
+
+def axis_place(design: Design, table: Table, arm: int) -> int:
+    """Return the position of an arm among those that have the parameter of their table's axis."""
+    subset = {"wrong_answer_concentration": "voted_arm", "overdispersion": "overdispersed_arm"}
+    assert table.axis is not None
+    return design.subsets.place(subset[table.axis.parameter], arm)
+
+
+def _padded(tables: list[Any]) -> Any:
     """Stack tables of unequal numbers of cells; the padding is never looked up."""
-    most = max(table.shape[0] for table in tables)
-    return np.stack([np.pad(table, ((0, most - table.shape[0]), (0, 0))) for table in tables])
+    constant = all(isinstance(table, np.ndarray) for table in tables)
+    if not constant:
+        tables = [pt.as_tensor(table) for table in tables]
+    sizes = [int(table.shape[0]) if constant else table.type.shape[0] for table in tables]
+    most = max(sizes)
+    if constant:
+        return np.stack([np.pad(table, ((0, most - size), (0, 0))) for table, size in zip(tables, sizes, strict=True)])
+    filled = [
+        pt.concatenate([table, np.zeros((most - size, table.type.shape[1]))])
+        for table, size in zip(tables, sizes, strict=True)
+    ]
+    return pt.stack(filled)

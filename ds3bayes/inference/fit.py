@@ -74,9 +74,9 @@ def fit(
     Returns
     -------
     xarray.DataTree
-        Groups ``posterior`` and ``sample_stats`` (chain, draw, ...), ``prior``, ``log_likelihood`` (per task and per aggregated row),
-        ``task_effects`` (chain, draw, cell), ``observed_data`` and ``constant_data`` (row). Root attrs: schema
-        number, model id, spec as JSON, data hash, package versions, seed and times in seconds.
+        Groups ``posterior`` and ``sample_stats`` (chain, draw, ...), ``prior``, ``log_likelihood`` (per task and per
+        aggregated row), ``task_effects`` (chain, draw, cell), ``observed_data`` and ``constant_data`` (row). Root
+        attrs: schema number, model id, spec as JSON, data hash, package versions, seed and times in seconds.
 
     Raises
     ------

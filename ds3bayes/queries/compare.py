@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -57,10 +59,11 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         "kept_states",
         "n_samples",
         "verifier",
+        "run",
     ]
     rng = np.random.default_rng([seed, 6])
     tails = [(1 - level) / 2, (1 + level) / 2]
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     aggregated = table["task"] == ""
     for _, group in table[~aggregated].groupby([*keys, "held_out"], dropna=False, sort=False):
         group = group.sort_values("task")
@@ -119,13 +122,13 @@ def _summary(draws: np.ndarray, tails: list[float]) -> tuple[float, float, float
 
 def _aggregates(
     fit: xr.DataTree, table: pd.DataFrame, tails: list[float], rng: np.random.Generator, seed: int
-) -> list[tuple[object, ...]]:
+) -> list[tuple[Any, ...]]:
     """Compare rows without a task with the prediction for the population that their tasks come from."""
     if table.empty:
         return []
     strategies = [row_strategy(row) for row in table.to_dict("records")]
     pred = predict(fit, list(dict.fromkeys(strategies)), tasks="new", new_tasks=1024, seed=seed)
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[Any, ...]] = []
     for row, strategy in zip(table.to_dict("records"), strategies, strict=True):
         at = pred.sel(model=row["model"], benchmark=row["benchmark"], strategy=str(strategy))
         at = at.stack(sample=("chain", "draw"))
@@ -142,7 +145,7 @@ def _aggregates(
             if strategy.budget_tokens is not None and budgeted is not None:
                 walk = STRATEGIES[strategy.walk](effort=strategy.effort)
                 sd = budgeted.sel(budgeted_arm=f"{row['model']} | {row['benchmark']} | {walk}")
-                sd = sd.sel(draw=pred["draw"].values).values.ravel()
-                per_walk = per_walk * np.exp(sd * rng.standard_normal(sd.size))
+                scatter = sd.sel(draw=pred["draw"].values).values.ravel()
+                per_walk = per_walk * np.exp(scatter * rng.standard_normal(scatter.size))
             rows.append((*base, "tokens per attempt", tasks, row["tokens_mean"], *_summary(per_walk, tails)))
     return rows

@@ -18,9 +18,9 @@ from ds3bayes.generative.observation.curves import answer_at_draws, verifier_lab
 from ds3bayes.generative.spec import Cost, ModelSpec
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import design_of, spec_of
-from ds3bayes.strategies import Strategy, TreeOfThought, WeightedBestOfN, parse_strategy
+from ds3bayes.strategies import Majority, Strategy, TreeOfThought, WeightedBestOfN, parse_strategy
 from ds3bayes.strategies.attempts import RepeatedSampling
-from ds3bayes.strategies.base import as_verifier
+from ds3bayes.strategies.base import ORACLE, as_verifier
 from ds3bayes.theory.cost import flops, joules, usd
 from ds3bayes.theory.cost import seconds as seconds_at
 from ds3bayes.theory.evaluate import evaluate
@@ -330,7 +330,7 @@ class _View:
                 q = q * (total <= strategy.budget_tokens)
                 tokens = np.minimum(total, strategy.budget_tokens) / self._units(strategy, index)
         else:
-            q = expit(self._stacked["logit_success"][:, cells])
+            q = self._of_a_run(expit(self._stacked["logit_success"][:, cells]), index)
             if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
                 q, tokens = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
         found = {"success": (self._answer(strategy, q * reach, index), names)}
@@ -338,15 +338,29 @@ class _View:
         found |= {name: (values, names) for name, values in costs.items()}
         return found, absent
 
+    def _of_a_run(self, q: Array, index: int) -> Array:
+        """Success of the attempts of a future run: where runs differ, a draw of it."""
+        if not self.subsets.has("overdispersed_arm", index):
+            return q
+        correlation = self.parameter("overdispersion", "overdispersed_arm", index)
+        size = (1.0 - correlation) / correlation
+        rng = np.random.default_rng([self.seed, 7, index])
+        # A beta law has no parameters of 0.
+        return rng.beta(np.maximum(size * q, 1e-12), np.maximum(size * (1.0 - q), 1e-12))
+
     def _answer(self, strategy: Strategy, q: Array, index: int) -> Array:
         """Success (samples, tasks) of what the strategy does with attempts of success q."""
         concentration = self._concentration(strategy, index)
         label = verifier_label(self.design.arms[index].model, strategy)
-        by_scores = isinstance(strategy, WeightedBestOfN) and strategy.wrong_shares is None
-        scattered = not by_scores or strategy.attempts < 3 or concentration is not None
-        if not scattered or not (label or (by_scores and np.isfinite(as_verifier(strategy.verifier).discrimination))):
+        weighted = (
+            isinstance(strategy, WeightedBestOfN) and strategy.wrong_shares is None and strategy.verifier != ORACLE
+        )
+        if not label and not (weighted and concentration is not None):
             return strategy.answer_array(q, concentration)
-        learned = {"concentration": concentration} if by_scores else {}
+        if weighted and concentration is None and strategy.attempts > 2:
+            # A vote that lacks this says so itself.
+            return Majority(n=strategy.attempts).answer_array(q)
+        learned = {"concentration": concentration} if weighted else {}
         if label:
             known = self._members("verifier")
             if label not in known:

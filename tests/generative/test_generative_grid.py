@@ -58,7 +58,7 @@ def test_table_is_the_integral_of_likelihood_times_piecewise_linear_density(grid
         if max(of(low), of(high), of(0.5 * (low + high))) > 0
     )
     table = grid.table([cell(n, c)])
-    summed = grid.spacing * float(density @ np.exp(table.log_mass[0]))
+    summed = grid.spacing * float(density @ np.exp(table.log_mass[0, 0]))
     # Euler-Maclaurin: the trapezoid rule with offsets d apart errs by d^2/12 times the jumps of the slope, which
     # sit at the nodes; the next term is d^2/20 times the curvature of the likelihood of it, at most 1 %.
     offsets, _ = grid.within(n)
@@ -103,7 +103,7 @@ def test_the_empty_cell_has_likelihood_one():
 def test_decisions_enter_through_their_selector(strategy, success):
     x = np.linspace(-6.0, 6.0, 41)
     q = 1.0 / (1.0 + np.exp(-x))
-    both = LogLikelihood(attempts=20, rows=((None, 7, 2), (strategy.answer_array, 5, 4)))
+    both = LogLikelihood(attempts=20, rows=((None, 7, 2), (lambda q, _: strategy.answer_array(q), 5, 4)))
     expected = binom.logpmf(2, 7, q) + binom.logpmf(4, 5, success(q))
     np.testing.assert_allclose(both.at(x), expected, rtol=1e-10)
 
@@ -114,7 +114,7 @@ def test_draws_between_nodes_have_the_posterior_law(n, c):
     density = density_at(grid.nodes)
     table = grid.table([cell(n, c)])
     # The law of `place`, with the node chosen by its weight: every node, at evenly spread uniform numbers.
-    weight = density * np.exp(table.log_mass[0] - table.log_mass[0].max())
+    weight = density * np.exp(table.log_mass[0, 0] - table.log_mass[0, 0].max())
     weight /= weight.sum()
     uniform = (np.arange(1000) + 0.5) / 1000
     nodes = np.repeat(np.flatnonzero(weight > 1e-12), uniform.size)
