@@ -116,7 +116,7 @@ class Axis:
 #: How widely wrong answers scatter, where votes are decisions on single tasks.
 AGREEMENT = Axis(parameter="wrong_answer_concentration", nodes=np.linspace(np.log(0.02), np.log(50.0), 17))
 #: Correlation between the attempts of one run.
-OVERDISPERSION = Axis(parameter="overdispersion", nodes=np.linspace(np.log(1e-3), np.log(0.6), 14))
+OVERDISPERSION = Axis(parameter="overdispersion", nodes=np.linspace(np.log(1e-3), np.log(0.6), 27))
 
 
 @dataclass(frozen=True, kw_only=True)
