@@ -10,6 +10,7 @@ from ds3bayes.inference.fit import FitWarning, fit
 from ds3bayes.inference.store import load, save
 from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.queries.decide import best, cheapest, frontier
+from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.queries.predict import predict
 from ds3bayes.report import report
 from ds3bayes.strategies import (
@@ -63,6 +64,7 @@ __all__ = [
     "load",
     "observed_vs_predicted",
     "predict",
+    "predict_llms",
     "read_evals",
     "report",
     "save",

@@ -18,7 +18,7 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from ds3bayes.errors import InputError
+from ds3bayes.errors import InputError, did_you_mean
 
 app = typer.Typer(
     name="ds3bayes",
@@ -214,6 +214,10 @@ def simulate(
     models: Annotated[int, typer.Option(help="number of LLMs")] = 1,
     path_length: Annotated[int, typer.Option(help="skills per task")] = 5,
     reachability: Annotated[float, typer.Option(help="probability that a task is reachable")] = 1.0,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="a whole capability with known truth instead, such as training_runs; it takes only --seed"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
 ) -> None:
     """Simulate evaluations by walking skill paths step by step, with known truth beside them.
@@ -224,18 +228,26 @@ def simulate(
     """
     from ds3bayes.evals import simulate as walk_paths
     from ds3bayes.evals import to_table
+    from ds3bayes.evals.scenarios import SCENARIOS
     from ds3bayes.inference.store import write_atomically
 
     if output.suffix != ".csv":
         raise InputError(f"{output}: simulated evaluations are written as CSV; let the name end in .csv")
-    made = walk_paths(
-        tasks=tasks,
-        attempts=attempts,
-        models=models,
-        path_length=path_length,
-        reachability=reachability,
-        seed=seed,
-    )
+    if scenario is None:
+        made = walk_paths(
+            tasks=tasks,
+            attempts=attempts,
+            models=models,
+            path_length=path_length,
+            reachability=reachability,
+            seed=seed,
+        )
+    elif scenario in SCENARIOS:
+        made = SCENARIOS[scenario](seed=seed)
+    else:
+        raise InputError(
+            f"scenario {scenario!r}; allowed: {', '.join(SCENARIOS)}." + did_you_mean(scenario, list(SCENARIOS))
+        )
     write_atomically(output, to_table(made.evals).to_csv(index=False).encode())
     truth = output.with_suffix(".truth.nc")
     _write_dataset(made.truth, truth)

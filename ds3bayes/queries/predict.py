@@ -94,7 +94,7 @@ def predict(
     package's orthogonal form); success learned at an observed budget is divided by that factor first, and
     capped at 1 when an extrapolation to a larger budget would exceed it.
     """
-    view = _View.of(fit, tasks, calibrated, new_tasks, seed)
+    view = View.of(fit, tasks, calibrated, new_tasks, seed)
     chosen = _expand(view, strategies)
     labels = list(chosen)
     design = view.design
@@ -126,7 +126,7 @@ def predict(
 
 
 def _dataset(
-    view: _View,
+    view: View,
     found: dict[str, Array],
     absent: dict[str, str],
     labels: list[str],
@@ -160,7 +160,7 @@ def _dataset(
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
-def _expand(view: _View, strategies: Sequence[Strategy | str] | None) -> dict[str, dict[Arm, Strategy]]:
+def _expand(view: View, strategies: Sequence[Strategy | str] | None) -> dict[str, dict[Arm, Strategy]]:
     """Give every strategy its settings: label -> the arm of each LLM and benchmark it draws from."""
     if isinstance(strategies, str | Strategy):
         strategies = [strategies]
@@ -214,7 +214,7 @@ def _expand(view: _View, strategies: Sequence[Strategy | str] | None) -> dict[st
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """A fit seen from one set of tasks: its design, effects and population draws, samples stacked."""
 
     design: Design
@@ -227,7 +227,8 @@ class _View:
     seed: int
 
     @classmethod
-    def of(cls, fit: xr.DataTree, tasks: str | Sequence[str], calibrated: bool, new_tasks: int, seed: int) -> _View:
+    def of(cls, fit: xr.DataTree, tasks: str | Sequence[str], calibrated: bool, new_tasks: int, seed: int) -> View:
+        """Look at a fit; arguments as for `predict`."""
         design, spec = design_of(fit), spec_of(fit)
         effects = fit["task_effects"].to_dataset()
         posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
@@ -258,10 +259,12 @@ class _View:
 
     @property
     def samples(self) -> int:
+        """Number of draws of all chains."""
         return int(self.effects.sizes["chain"] * self.effects.sizes["draw"])
 
     @cached_property
     def subsets(self) -> Subsets:
+        """Which arms each parameter belongs to."""
         return self.design.subsets
 
     @cached_property
@@ -277,6 +280,7 @@ class _View:
 
     @cached_property
     def task_names(self) -> list[str]:
+        """Names of the tasks of all arms, in order of first appearance."""
         names = self.effects["cell_task"].values
         rows = np.concatenate([self._cells[index] for index in range(len(self.design.arms))])
         return list(dict.fromkeys(str(names[row]) for row in np.sort(rows)))
@@ -294,6 +298,10 @@ class _View:
     def has_tasks(self, arm: Arm) -> bool:
         """Whether there are tasks to predict for; aggregates name none, but come from a population."""
         return self._cells[self.design.arms.index(arm)].size > 0
+
+    def easiness(self, index: int) -> Array:
+        """Standardised easiness of an arm's tasks, (samples, tasks)."""
+        return self._stacked["easiness"][:, self._cells[index]]
 
     def settings(self, strategy: Strategy, pair: str) -> list[tuple[Arm, Strategy]]:
         """Return the arms of one LLM and benchmark that a strategy can draw from, with the strategy set to each."""
@@ -350,7 +358,7 @@ class _View:
 
     def _answer(self, strategy: Strategy, q: Array, index: int) -> Array:
         """Success (samples, tasks) of what the strategy does with attempts of success q."""
-        concentration = self._concentration(strategy, index)
+        concentration = self.concentration(strategy, index)
         label = verifier_label(self.design.arms[index].model, strategy)
         weighted = (
             isinstance(strategy, WeightedBestOfN) and strategy.wrong_shares is None and strategy.verifier != ORACLE
@@ -489,7 +497,7 @@ class _View:
         )
         return log_success - np.log(-np.expm1(log_success))
 
-    def _concentration(self, strategy: Strategy, index: int) -> Array | None:
+    def concentration(self, strategy: Strategy, index: int) -> Array | None:
         """Draws of how wrong answers scatter in an arm, or in the mean over arms where it logged none."""
         if not len(self.subsets.voted_arm):
             return None

@@ -8,6 +8,7 @@ from typing import Any
 from ds3bayes.errors import did_you_mean
 from ds3bayes.generative.capability.base import Capability, SharedEasiness, TaskLaw
 from ds3bayes.generative.capability.free import Free
+from ds3bayes.generative.capability.loss_bridge import LossBridge
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter
 
@@ -40,7 +41,7 @@ def register(kind: type[Capability]) -> type[Capability]:
     return kind
 
 
-for _kind in (Free,):
+for _kind in (Free, LossBridge):
     register(_kind)
 
 
@@ -81,6 +82,7 @@ __all__ = [
     "CAPABILITIES",
     "Capability",
     "Free",
+    "LossBridge",
     "SharedEasiness",
     "TaskLaw",
     "known_parameters",

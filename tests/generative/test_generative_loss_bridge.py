@@ -1,0 +1,172 @@
+"""The loss bridge: its location against plain numbers, what it recovers, and LLMs that were never evaluated."""
+
+import warnings
+
+import numpy as np
+import pytensor
+import pytest
+import xarray as xr
+from scipy import stats
+from scipy.special import expit, logit
+
+import ds3bayes as ds3
+from ds3bayes.evals import select, to_table
+from ds3bayes.evals.scenarios import training_runs
+from ds3bayes.evals.simulate import Simulation
+from ds3bayes.generative.build import assemble
+from ds3bayes.generative.capability.loss_bridge import eventual
+from ds3bayes.generative.design import make_design
+from ds3bayes.theory.evaluate import MODE
+
+SPEC = ds3.ModelSpec.from_dict(
+    {
+        "capability": "loss_bridge",
+        "population": {"family": "normal", "reachability": False},
+        "holdout": [{"where": "train_tokens >= 4e11 and params >= 1e10"}],
+    }
+)
+BEST = "alder-11b-400bt"
+
+
+def test_location_follows_from_size_and_tokens() -> None:
+    evals = training_runs(tasks=3, attempts=2).evals
+    design = make_design(evals, SPEC)
+    model = assemble(SPEC, design)
+    rng = np.random.default_rng(0)
+    given = {v.name: rng.uniform(0.5, 1.5, size=v.eval(mode=MODE).shape) for v in model.free_RVs}
+    given["size_exponent"], given["tokens_exponent"] = np.array(0.31), np.array(0.26)
+    function = pytensor.function(
+        model.free_RVs, [model["location"], model["spread"], model["loss"]], mode=MODE, on_unused_input="ignore"
+    )
+    location, spread, loss = function(*given.values())
+    N, D = design.params, design.train_tokens
+    typical_N, typical_D = stats.gmean(N), stats.gmean(D)
+    size = 406.4 * typical_N**-0.34 * given["size_factor"] * (N / typical_N) ** -0.31
+    tokens = 410.7 * typical_D**-0.28 * given["tokens_factor"] * (D / typical_D) ** -0.26
+    np.testing.assert_allclose(loss, 1.69 + size + tokens, rtol=1e-12)
+    kin = np.array([["alder", "birch"].index(name) for name in design.family])
+    step = given["ease"] + given["bridge_slope"] * (loss.mean() - loss) + given["family_effect"][kin]
+    step = step + given["llm_sd"] * given["llm_effect"]
+    np.testing.assert_allclose(location, logit(expit(step) ** 4), rtol=1e-9)
+    np.testing.assert_allclose(spread, given["task_spread"][0])
+
+
+@pytest.mark.parametrize("step", [-40.0, 40.0, 700.0])
+def test_location_is_finite_far_out(step: float) -> None:
+    x = pytensor.tensor.scalar("x")
+    value, slope = pytensor.function([x], [eventual(x, 5.0), pytensor.grad(eventual(x, 5.0), x)], mode=MODE)(step)
+    assert np.isfinite([value, slope]).all()
+    assert slope == pytest.approx(5.0 if step < 0 else 1.0, abs=1e-9)
+
+
+def test_what_a_table_must_say() -> None:
+    table = to_table(training_runs(tasks=2, attempts=2).evals)
+    with pytest.raises(ds3.InputError, match=r"needs params of every LLM; blank for .* and 7 more"):
+        ds3.build_model(ds3.ModelSpec(capability="loss_bridge"), ds3.read_evals(table.drop(columns="params")))
+    blank = table.copy()
+    blank.loc[blank["model"] == BEST, "train_tokens"] = np.nan
+    with pytest.raises(ds3.InputError, match=f"needs train_tokens of every LLM; blank for {BEST}$"):
+        ds3.build_model(SPEC, ds3.read_evals(blank))
+    path = SPEC.model_copy(update={"population": SPEC.population.model_copy(update={"family": "path"})})
+    with pytest.raises(ds3.InputError, match="with capability 'loss_bridge' use 'split_normal'"):
+        ds3.build_model(path, select(ds3.read_evals(table), f"model == '{BEST}'"))
+
+
+def recovered(made: Simulation, fit: xr.DataTree) -> dict[str, bool]:
+    """Whether the truth lies in the 90 % interval of each parameter that data can tell."""
+    posterior, truth = fit["posterior"].to_dataset(), made.truth
+    family = posterior["family_effect"]
+    draws = {
+        "bridge_slope": (posterior["bridge_slope"], truth["bridge_slope"]),
+        "task_spread": (posterior["task_spread"][..., 0], truth["spread"]),
+        "ease": (posterior["ease"][..., 0] + family.mean("family"), truth["ease"]),
+        "family": (family.sel(family="birch") - family.sel(family="alder"), truth["family_difference"]),
+        "llm_sd": (posterior["llm_sd"], truth["llm_sd"]),
+    }
+    for index, name in enumerate(truth["model"].values):
+        walk = next(label for label in posterior["walk"].values if str(label).startswith(f"{name} |"))
+        draws[f"location {name}"] = (posterior["location"].sel(walk=walk), truth["location"][index])
+    inside = {}
+    for name, (values, true) in draws.items():
+        low, high = np.quantile(values.values, [0.05, 0.95])
+        inside[name] = bool(low <= float(true) <= high)
+    return inside
+
+
+def quick_fit(made: Simulation, spec: ds3.ModelSpec = SPEC, draws: int = 250) -> xr.DataTree:
+    with warnings.catch_warnings():
+        # Few draws suffice where inference is not under test.
+        warnings.simplefilter("ignore", ds3.FitWarning)
+        return ds3.fit(made.evals, spec, draws=draws, tune=400, chains=2, seed=0, progress=False)
+
+
+@pytest.fixture(scope="module")
+def made() -> Simulation:
+    return training_runs(tasks=24, attempts=6, seed=5)
+
+
+@pytest.fixture(scope="module")
+def fit(made: Simulation) -> xr.DataTree:
+    return quick_fit(made)
+
+
+def test_most_truths_lie_in_their_intervals(made: Simulation, fit: xr.DataTree) -> None:
+    inside = recovered(made, fit)
+    # 17 intervals of 90 %: fewer than 11 inside happens once in 1,500 times if they were independent.
+    assert sum(inside.values()) >= 11, inside
+    assert int(fit["sample_stats"]["diverging"].sum()) == 0
+
+
+def test_an_llm_never_seen_is_like_one_held_out(made: Simulation, fit: xr.DataTree) -> None:
+    strategies = ["cot", "best_of_n(n=6, verifier=oracle)"]
+    row = to_table(made.evals).query("model == @BEST").iloc[0]
+    facts = {"params": row["params"], "train_tokens": row["train_tokens"], "family": row["family"]}
+    for tasks in ("observed", "new"):
+        seen = ds3.predict(fit, strategies, tasks=tasks)["success"].sel(model=BEST)
+        unseen = ds3.predict_llms(fit, {"it": facts, "other": facts | {"family": "cedar"}}, strategies, tasks=tasks)
+        new = unseen["success"].sel(model="it")
+        assert new.dims == ("chain", "draw", "benchmark", "strategy")
+        for strategy in strategies:
+            a, b = (values.sel(strategy=strategy).values.ravel() for values in (seen, new))
+            # Two independent sets of draws: 4 standard errors.
+            assert abs(a.mean() - b.mean()) < 4 * np.hypot(a.std(), b.std()) / np.sqrt(len(a))
+            # The sd of 500 draws is known within some 5 %, less their correlation.
+            assert a.std() == pytest.approx(b.std(), rel=0.35)
+        spread = unseen["success"].sel(strategy="cot").std(("chain", "draw"))
+        assert float(spread.sel(model="other").squeeze()) > float(spread.sel(model="it").squeeze())
+    assert "tokens" in unseen.attrs["absent"]
+
+
+def test_more_training_never_predicts_less(fit: xr.DataTree) -> None:
+    llms = {f"{tokens:g}": {"params": 5e9, "train_tokens": tokens, "family": "alder"} for tokens in (1e10, 1e11, 1e12)}
+    mean = ds3.predict_llms(fit, llms, ["cot"], tasks="new")["success"].mean(("chain", "draw")).values.ravel()
+    assert (np.diff(mean) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("llms", "strategies", "said"),
+    [
+        ({}, ["cot"], "no LLMs; give at least one"),
+        ({"a": {"params": 1e9}}, ["cot"], "a: train_tokens must be a number > 0, got None"),
+        ({"a": {"params": -1.0, "train_tokens": 1e9}}, ["cot"], "params must be a number > 0, got -1.0"),
+        ({"a": {"params": 1e9, "train_tokens": 1e9, "familly": "x"}}, ["cot"], "unknown fact 'familly'.*family"),
+        ({"a": {"params": 1e9, "train_tokens": 1e9}}, ["direct"], "no LLM in this fit ran with that setting"),
+        ({"a": {"params": 1e9, "train_tokens": 1e9}}, ["tot(branching=2)"], "does not explain tree search"),
+    ],
+)
+def test_what_is_refused(fit: xr.DataTree, llms: dict, strategies: list[str], said: str) -> None:
+    with pytest.raises(ds3.InputError, match=said):
+        ds3.predict_llms(fit, llms, strategies)
+
+
+@pytest.mark.slow
+def test_recovery_over_many_data_sets() -> None:
+    open_spec = SPEC.model_copy(update={"holdout": ()})
+    inside: list[bool] = []
+    for seed in range(20):
+        made = training_runs(tasks=24, attempts=6, seed=100 + seed)
+        inside += recovered(made, quick_fit(made, open_spec, draws=400)).values()
+    share = np.mean(inside)
+    print(f"{len(inside)} intervals, {share:.3f} hold the truth")
+    # Intervals of one data set are dependent: as if 5 of its 17 were independent, 3 standard errors are .09.
+    assert 0.81 <= share <= 0.97
