@@ -10,6 +10,7 @@ from ds3bayes.inference.fit import FitWarning, fit
 from ds3bayes.inference.store import load, save
 from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.queries.decide import best, cheapest, frontier
+from ds3bayes.queries.learned_graph import learned_graph
 from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.queries.predict import predict
 from ds3bayes.report import report
@@ -61,6 +62,7 @@ __all__ = [
     "check",
     "fit",
     "frontier",
+    "learned_graph",
     "load",
     "observed_vs_predicted",
     "predict",

@@ -12,7 +12,7 @@ ALLOWED = {
     "errors": set(),
     "theory": {"errors"},
     "strategies": {"errors", "theory"},
-    "evals": {"errors", "strategies"},
+    "evals": {"errors", "theory", "strategies"},
     "generative": {"errors", "theory", "strategies", "evals"},
     "inference": {"errors", "theory", "strategies", "evals", "generative"},
     "queries": {"errors", "theory", "strategies", "evals", "generative", "inference"},

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from scipy.special import log_expit
+import pandas as pd
+import xarray as xr
+from scipy.special import expit, log_expit
 
 from ds3bayes.evals.choose import to_table
 from ds3bayes.evals.read import read_evals
@@ -75,5 +77,129 @@ def training_runs(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
     return Simulation(evals=evals, truth=truth)
 
 
+#: Skills of the simulated benchmark, each before those that build on it, and its true prerequisites with weights.
+SKILLS = (
+    "reading",
+    "counting",
+    "units",
+    "arithmetic",
+    "fractions",
+    "estimation",
+    "equations",
+    "geometry",
+    "probability",
+    "functions",
+    "proof",
+    "modelling",
+)
+PREREQUISITES: Mapping[tuple[str, str], float] = MappingProxyType(
+    {
+        ("counting", "arithmetic"): 1.5,
+        ("arithmetic", "fractions"): 1.5,
+        ("counting", "estimation"): 0.8,
+        ("units", "estimation"): 1.0,
+        ("arithmetic", "equations"): 1.2,
+        ("fractions", "equations"): 0.8,
+        ("units", "geometry"): 1.0,
+        ("fractions", "probability"): 1.5,
+        ("equations", "functions"): 1.5,
+        ("reading", "proof"): 1.0,
+        ("equations", "proof"): 1.0,
+        ("functions", "modelling"): 1.2,
+    }
+)
+
+
+def skill_benchmark(*, llms: int = 6, tasks: int = 60, attempts: int = 12, seed: int = 0) -> Simulation:
+    """Draw a benchmark of 12 skills, each task annotated with the 2 to 5 skills that it needs.
+
+    LLMs have an ability and deviations at each skill; a skill that builds on others is the harder for an LLM the less
+    it masters those. Attempts cross a task's skills one by one, step by step: a step completes the skill, gives a
+    wrong answer, or idles.
+
+    Parameters
+    ----------
+    llms, tasks, attempts : int
+        LLMs, tasks, and attempts of every LLM at every task.
+    seed : int
+
+    Returns
+    -------
+    Simulation
+        Evaluations with ``skills``; ``truth`` has ``mastery`` (model, skill), ``weight`` (prerequisite, skill; 0
+        where there is no edge), ``task_residual`` (task), ``eventual_success`` (model, task) and the scalars
+        ``deviation_sd``, ``task_sd``, ``interaction_sd``.
+    """
+    rng = np.random.default_rng([seed, 12])
+    deviation_sd, task_sd, interaction_sd, pace = 0.3, 0.4, 0.3, 0.25
+    weight = np.zeros((len(SKILLS), len(SKILLS)))
+    for (first, then), value in PREREQUISITES.items():
+        weight[SKILLS.index(first), SKILLS.index(then)] = value
+    ability = np.linspace(-1.2, 1.2, llms) if llms > 1 else np.zeros(1)
+    ease = rng.normal(2.2, 0.5, len(SKILLS))
+    logit = ability[:, None] + ease + deviation_sd * rng.standard_normal((llms, len(SKILLS)))
+    for place in range(len(SKILLS)):
+        log_mastery = log_expit(logit[:, :place])
+        logit[:, place] += (log_mastery - log_mastery.mean(axis=0)) @ weight[:place, place]
+    needed = [np.sort(rng.choice(len(SKILLS), rng.integers(2, 6), replace=False)) for _ in range(tasks)]
+    residual = task_sd * rng.standard_normal(tasks)
+    effect = residual + interaction_sd * rng.standard_normal((llms, tasks))
+    eventual, successes = np.empty((llms, tasks)), np.empty((llms, tasks), dtype=int)
+    for task, path in enumerate(needed):
+        log_steps = log_expit(logit[:, path])
+        log_success = log_steps.sum(axis=1)
+        plain = log_success - np.log(-np.expm1(log_success))
+        eventual[:, task] = log_expit(plain + effect[:, task])
+        # What makes a task harder than its skills makes each of its steps harder.
+        rho = np.exp(log_steps * (eventual[:, task] / log_success)[:, None])
+        for llm in range(llms):
+            successes[llm, task] = _crossed(rho[llm], pace, attempts, rng)
+    names = [f"llm-{index + 1}" for index in range(llms)]
+    width = len(str(tasks))
+    labels = [f"task-{index + 1:0{width}d}" for index in range(tasks)]
+    table = pd.DataFrame(
+        {
+            "model": np.repeat(names, tasks),
+            "benchmark": "skills",
+            "task": np.tile(labels, llms),
+            "strategy": "cot",
+            "attempts": attempts,
+            "successes": successes.ravel(),
+            "skills": np.tile(["|".join(SKILLS[skill] for skill in path) for path in needed], llms),
+        }
+    )
+    truth = xr.Dataset(
+        {
+            "mastery": (("model", "skill"), expit(logit)),
+            "weight": (("prerequisite", "skill"), weight),
+            "task_residual": ("task", residual),
+            "eventual_success": (("model", "task"), np.exp(eventual)),
+            "deviation_sd": ((), deviation_sd),
+            "task_sd": ((), task_sd),
+            "interaction_sd": ((), interaction_sd),
+        },
+        coords={"model": names, "skill": list(SKILLS), "prerequisite": list(SKILLS), "task": labels},
+    )
+    evals = read_evals(table).assign_attrs(source=f"scenario skill_benchmark (seed {seed})")
+    return Simulation(evals=evals, truth=truth)
+
+
+def _crossed(rho: np.ndarray, pace: float, attempts: int, rng: np.random.Generator) -> int:
+    """Count the attempts that cross all skills; each step advances, commits to a wrong answer or idles."""
+    at, active = np.zeros(attempts, dtype=int), np.ones(attempts, dtype=bool)
+    solved = 0
+    while active.any():
+        moved = active & (rng.random(attempts) < pace)
+        right = rng.random(attempts) < rho[np.minimum(at, len(rho) - 1)]
+        active &= ~(moved & ~right)
+        at += moved & right
+        done = active & (at == len(rho))
+        solved += int(done.sum())
+        active &= ~done
+    return solved
+
+
 #: By name, as the command line gives them.
-SCENARIOS: Mapping[str, Callable[..., Simulation]] = MappingProxyType({"training_runs": training_runs})
+SCENARIOS: Mapping[str, Callable[..., Simulation]] = MappingProxyType(
+    {"training_runs": training_runs, "skill_benchmark": skill_benchmark}
+)

@@ -61,6 +61,7 @@ class PopulationAtDraws:
                 "log_task": log_likelihood(block, terms, design, spec, given),
                 "log_marginal": task_log_likelihood(block, terms, design, spec, given),
             }
+            outputs |= {name: pt.as_tensor(value) for name, value in terms.extra.items()}
             for column, table in enumerate(block.tables):
                 if table.axis is not None:
                     outputs[f"log_mass_{column}"] = terms.log_mass[column]

@@ -44,6 +44,8 @@ class Terms:
         Log probability of each node of logit success, over the task law and the arm's own task effect.
     mean_easiness : tensor, shape (A, G)
         Mean easiness of the tasks with that success.
+    extra : mapping of str to tensor
+        As in `TaskLaw`.
     """
 
     log_weight: Tensor
@@ -53,6 +55,7 @@ class Terms:
     log_mass: list[Any]
     log_marginal: Tensor
     mean_easiness: Tensor
+    extra: Mapping[str, Tensor]
 
 
 def logit_tree_output(
@@ -103,6 +106,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
             log_mass=masses,
             log_marginal=law.log_weight[None, :],
             mean_easiness=law.easiness,
+            extra=law.extra,
         )
     subsets = design.subsets
     trees = [arm for arm in block.arms if design.arms[arm].is_tree]
@@ -140,6 +144,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         log_mass=masses,
         log_marginal=pt.log(marginal),
         mean_easiness=(joint * pt.as_tensor(law.easiness)[:, None, :, None]).sum(axis=2).mean(axis=0) / marginal,
+        extra=law.extra,
     )
 
 

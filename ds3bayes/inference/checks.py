@@ -178,11 +178,17 @@ def leave_one_out(fit: xr.DataTree) -> CheckResult:
     with warnings.catch_warnings():
         # The warning about high Pareto k is what this check reports.
         warnings.simplefilter("ignore", UserWarning)
-        loo = az.loo(fit, var_name=group, pointwise=True)
+        # Held-out tasks were not seen, so there is nothing to leave out.
+        points = fit["log_likelihood"].to_dataset()[[group]]
+        seen = points[group].std(("chain", "draw")).values > 0
+        points = points.isel({unit: seen})
+        loo = az.loo(
+            xr.DataTree.from_dict({"posterior": fit["posterior"].to_dataset(), "log_likelihood": points}),
+            var_name=group,
+            pointwise=True,
+        )
     k = np.asarray(loo.pareto_k).ravel()
-    table = pd.DataFrame(
-        {unit: fit["log_likelihood"][unit].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k}
-    )
+    table = pd.DataFrame({unit: points[unit].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k})
     table = table.sort_values("pareto_k", ascending=False, ignore_index=True)
     high = int((k > 0.7).sum())
     said = (

@@ -21,7 +21,7 @@ from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from scipy.optimize import isotonic_regression
 
-from ds3bayes.errors import InputError
+from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.report.figures import BLUE, GREY, ORANGE, _styled
 from ds3bayes.report.tables import number
 from ds3bayes.theory.graph import SkillGraph
@@ -117,13 +117,103 @@ def plot_skill_graph(graph: SkillGraph, traversal: xr.Dataset | None = None, ax:
                 path = Path(np.asarray(path.vertices)[::-1], path.codes)
         _draw_edge(ax, path, share)
     for name, begins in zip(graph.skills, graph.start.values, strict=True):
-        seen = None if visits is None else visits[name]
+        seen = None if visits is None else number(visits[name])
         _draw_skill(ax, at[name], radius[name], labels[name], seen, goal=name in graph.goals)
         if begins > 0:
             _draw_entry(ax, at[name], rim[name], float(begins))
     _draw_key(ax, left + 0.25, low - 0.3, visits)
     if traversal is not None:
         ax.text(left + 0.25, top + 0.25, _outcomes(traversal), fontsize=9.5, color=_INK, va="center")
+    drawn = ax.get_figure(root=True)
+    assert drawn is not None
+    return drawn
+
+
+@_styled
+def plot_learned_graph(
+    learned: xr.Dataset, llm: str | None = None, *, least: float = 0.2, ax: Axes | None = None
+) -> Figure:
+    """Draw what a fit learned of a skill graph: mastery of each skill, and how probable each prerequisite is.
+
+    Parameters
+    ----------
+    learned : xarray.Dataset
+        From `ds3bayes.learned_graph`.
+    llm : str, optional
+        Whose mastery the nodes show; the mean over LLMs if not given.
+    least : float, default 0.2
+        Edges that are less probable are left out.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure of a fitting size if not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Skills in columns, prerequisites to the left; the area of a node is the posterior mean of its mastery, which
+        stands below it with its 90 % interval; arrows are as wide as the edge is probable.
+
+    Raises
+    ------
+    InputError
+        If the fit has no such LLM.
+    """
+    known = [str(name) for name in learned["llm"].values]
+    if llm is not None and llm not in known:
+        raise InputError(
+            f"there is no LLM {llm!r} in this fit; present: {', '.join(known)}." + did_you_mean(llm, known)
+        )
+    mastery = learned["mastery"].mean("llm") if llm is None else learned["mastery"].sel(llm=llm)
+    low, middle, high = (
+        {str(name): float(value) for name, value in zip(mastery["skill"].values, part.values, strict=True)}
+        for part in (
+            mastery.quantile(0.05, ("chain", "draw")),
+            mastery.mean(("chain", "draw")),
+            mastery.quantile(0.95, ("chain", "draw")),
+        )
+    )
+    shares = {
+        (str(first), str(then)): float(share)
+        for first, then, share in zip(
+            learned["parent"].values, learned["child"].values, learned["edge_probability"].values, strict=True
+        )
+        if share >= least
+    }
+    names = list(middle)
+    columns = _depths(names, list(shares), names)
+    chains = {edge: _chain(edge, columns) for edge in shares}
+    radius = {name: _LARGEST * float(np.sqrt(value)) for name, value in middle.items()}
+    labels = {name: "\n".join(textwrap.wrap(name, _LABEL_WIDTH)) for name in names}
+    sizes: dict[_Stop, _Reach] = {
+        name: _Reach(up=radius[name] + 0.12, down=radius[name] + _LINE * (labels[name].count("\n") + 2) + 0.2)
+        for name in names
+    }
+    at = _arrange(chains, columns, sizes)
+    x, y = (np.array([point[axis] for point in at.values()]) for axis in (0, 1))
+    low_end = min(point[1] - sizes.get(stop, _BEND).down for stop, point in at.items())
+    left = float(x.min()) - 1.0
+    bounds = (left, max(float(x.max()) + 1.0, left + 7.4), low_end - 1.0, float(y.max()) + 0.95)
+    if ax is None:
+        figure = Figure(figsize=(bounds[1] - bounds[0], bounds[3] - bounds[2]))
+        ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    ax.set(xlim=bounds[:2], ylim=bounds[2:], aspect="equal")
+    ax.set_axis_off()
+    for edge, share in shares.items():
+        chain = chains[edge]
+        path = _line([at[stop] for stop in chain], radius[str(chain[0])], radius[str(chain[-1])], 0.0)
+        _draw_edge(ax, path, share)
+    for name in names:
+        said = f"{middle[name]:.2f} ({low[name]:.2f} to {high[name]:.2f})"
+        _draw_skill(ax, at[name], radius[name], labels[name], said, goal=False)
+    title = "mean over LLMs" if llm is None else llm
+    ax.text(left + 0.25, bounds[3] - 0.25, f"mastery of steps: {title}", fontsize=9.5, color=_INK, va="center")
+    row = low_end - 0.65
+    heading: dict[str, Any] = {"fontsize": 8.5, "color": GREY, "va": "center"}
+    ax.text(left + 0.25, low_end - 0.3, "area: posterior mean of mastery", **heading)
+    for i, shown in enumerate((0.25, 1.0)):
+        rim = _LARGEST * float(np.sqrt(shown))
+        ax.add_patch(Circle((left + 0.6 + 1.3 * i, row), rim * 0.6, facecolor=BLUE, edgecolor="none"))
+        ax.text(left + 0.9 + 1.3 * i, row, f"{shown:g} (x 0.36)", fontsize=8.5, color=_INK, va="center")
+    _draw_width_key(ax, left + 3.6, low_end - 0.3, row, f"width: probability of the edge; below {least:g} not drawn")
     drawn = ax.get_figure(root=True)
     assert drawn is not None
     return drawn
@@ -214,15 +304,18 @@ def _back_edges(graph: SkillGraph) -> set[tuple[str, str]]:
 
 
 def _columns(graph: SkillGraph, edges: Sequence[tuple[str, str]]) -> dict[str, int]:
+    return _depths(graph.skills, edges, _begins(graph))
+
+
+def _depths(skills: Sequence[str], edges: Sequence[tuple[str, str]], begins: Sequence[str]) -> dict[str, int]:
     """Return each skill's depth: the number of edges on the longest way to it; others just before what they join."""
     forward = nx.DiGraph()
-    forward.add_nodes_from(graph.skills)
+    forward.add_nodes_from(skills)
     forward.add_edges_from(edges)
     order = list(nx.topological_sort(forward))
-    depth = dict.fromkeys(graph.skills, 0)
+    depth = dict.fromkeys(skills, 0)
     for name in order:
         depth[name] = max((depth[before] + 1 for before in forward.predecessors(name)), default=0)
-    begins = _begins(graph)
     for name in reversed(order):
         after = [depth[later] for later in forward.successors(name)]
         if name not in begins and after and not forward.in_degree(name):
@@ -343,9 +436,9 @@ def _draw_edge(ax: Axes, path: Path, share: float) -> None:
     )
 
 
-def _draw_skill(ax: Axes, at: _Point, radius: float, label: str, visits: float | None, *, goal: bool) -> None:
+def _draw_skill(ax: Axes, at: _Point, radius: float, label: str, below_it: str | None, *, goal: bool) -> None:
     colour = ORANGE if goal else BLUE
-    seen = visits is None or radius > _SMALLEST
+    seen = below_it is None or radius > _SMALLEST
     ax.add_patch(Circle(at, radius, facecolor=colour if seen else "white", edgecolor=colour, linewidth=1, zorder=3))
     rim = radius
     if goal:
@@ -354,9 +447,9 @@ def _draw_skill(ax: Axes, at: _Point, radius: float, label: str, visits: float |
     text: dict[str, Any] = {"ha": "center", "va": "top", "parse_math": False, "path_effects": _HALO, "zorder": 5}
     below = at[1] - rim - 0.06
     ax.text(at[0], below, label, fontsize=9, color=_INK, linespacing=1.05, **text)
-    if visits is not None:
+    if below_it is not None:
         lines = label.count("\n") + 1
-        ax.text(at[0], below - _LINE * lines, number(visits), fontsize=8, color=GREY, **text)
+        ax.text(at[0], below - _LINE * lines, below_it, fontsize=8, color=GREY, **text)
 
 
 def _draw_entry(ax: Axes, at: _Point, radius: float, share: float) -> None:
@@ -384,11 +477,7 @@ def _draw_key(ax: Axes, x: float, y: float, visits: Mapping[str, float] | None) 
             ax.text(place + 2 * rim + 0.06, row, f"{shown:,g}", **value)
             place += 2 * rim + 0.5
         x += 3.0
-    ax.text(x, title, "width: probability of the next skill", **heading)
-    for i, share in enumerate((0.1, 0.5, 1.0)):
-        place = x + 0.82 * i
-        _draw_edge(ax, Path([(place, row), (place + 0.36, row)]), share)
-        ax.text(place + 0.42, row, f"{share:g}", **value)
+    _draw_width_key(ax, x, title, row, "width: probability of the next skill")
     x += 2.6
     for i, (goal, what) in enumerate(((False, "entry"), (True, "goal"))):
         place = x + 1.1 * i
@@ -399,6 +488,14 @@ def _draw_key(ax: Axes, x: float, y: float, visits: Mapping[str, float] | None) 
         else:
             _draw_entry(ax, (place + 0.45, row), rim, 1.0)
         ax.text(place + 0.65, row, what, **value)
+
+
+def _draw_width_key(ax: Axes, x: float, title: float, row: float, meaning: str) -> None:
+    ax.text(x, title, meaning, fontsize=8.5, color=GREY, va="center")
+    for i, share in enumerate((0.1, 0.5, 1.0)):
+        place = x + 0.82 * i
+        _draw_edge(ax, Path([(place, row), (place + 0.36, row)]), share)
+        ax.text(place + 0.42, row, f"{share:g}", fontsize=8.5, color=_INK, va="center")
 
 
 def _round_values(largest: float) -> list[float]:

@@ -9,6 +9,7 @@ from ds3bayes.errors import did_you_mean
 from ds3bayes.generative.capability.base import Capability, SharedEasiness, TaskLaw
 from ds3bayes.generative.capability.free import Free
 from ds3bayes.generative.capability.loss_bridge import LossBridge
+from ds3bayes.generative.capability.skill_graph import SkillMastery
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter
 
@@ -41,7 +42,7 @@ def register(kind: type[Capability]) -> type[Capability]:
     return kind
 
 
-for _kind in (Free, LossBridge):
+for _kind in (Free, LossBridge, SkillMastery):
     register(_kind)
 
 
@@ -84,6 +85,7 @@ __all__ = [
     "Free",
     "LossBridge",
     "SharedEasiness",
+    "SkillMastery",
     "TaskLaw",
     "known_parameters",
     "parse_capability",

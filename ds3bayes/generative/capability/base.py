@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -35,11 +35,14 @@ class TaskLaw:
         Standardised easiness at the nodes; it moves tokens. U counts distinct tasks (`Block.distinct`).
     location : tensor, shape (1 or U, W, J)
         Mean logit success of an attempt of each of the W walks at the nodes.
+    extra : mapping of str to tensor
+        What else `Capability.new_tasks` needs of the distinct tasks, by names of the kind's own.
     """
 
     log_weight: Tensor
     easiness: Tensor
     location: Tensor
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Capability(BaseModel, ABC):
@@ -102,7 +105,7 @@ class Capability(BaseModel, ABC):
         ----------
         terms : mapping of str to array
             The block's ``log_weight``, ``easiness`` and ``location`` at the draw, as in `TaskLaw`, with the
-            locations of all A arms.
+            locations of all A arms, and the law's ``extra``.
         draw : mapping of str to array
             The parameters.
         uniform : array, shape (n, 2)
