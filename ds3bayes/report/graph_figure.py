@@ -191,7 +191,7 @@ def plot_learned_graph(
     x, y = (np.array([point[axis] for point in at.values()]) for axis in (0, 1))
     low_end = min(point[1] - sizes.get(stop, _BEND).down for stop, point in at.items())
     left = float(x.min()) - 1.0
-    bounds = (left, max(float(x.max()) + 1.0, left + 7.4), low_end - 1.0, float(y.max()) + 0.95)
+    bounds = (left, max(float(x.max()) + 1.0, left + 7.4), low_end - 1.3, float(y.max()) + 0.95)
     if ax is None:
         figure = Figure(figsize=(bounds[1] - bounds[0], bounds[3] - bounds[2]))
         ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -206,13 +206,13 @@ def plot_learned_graph(
         _draw_skill(ax, at[name], radius[name], labels[name], said, goal=False)
     title = "mean over LLMs" if llm is None else llm
     ax.text(left + 0.25, bounds[3] - 0.25, f"mastery of steps: {title}", fontsize=9.5, color=_INK, va="center")
-    row = low_end - 0.65
+    row = low_end - 0.8
     heading: dict[str, Any] = {"fontsize": 8.5, "color": GREY, "va": "center"}
     ax.text(left + 0.25, low_end - 0.3, "area: posterior mean of mastery", **heading)
     for i, shown in enumerate((0.25, 1.0)):
         rim = _LARGEST * float(np.sqrt(shown))
-        ax.add_patch(Circle((left + 0.6 + 1.3 * i, row), rim * 0.6, facecolor=BLUE, edgecolor="none"))
-        ax.text(left + 0.9 + 1.3 * i, row, f"{shown:g} (x 0.36)", fontsize=8.5, color=_INK, va="center")
+        ax.add_patch(Circle((left + 0.6 + 1.1 * i, row), rim, facecolor=BLUE, edgecolor="none"))
+        ax.text(left + 0.66 + 1.1 * i + rim, row, f"{shown:g}", fontsize=8.5, color=_INK, va="center")
     _draw_width_key(ax, left + 3.6, low_end - 0.3, row, f"width: probability of the edge; below {least:g} not drawn")
     drawn = ax.get_figure(root=True)
     assert drawn is not None
