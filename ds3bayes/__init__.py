@@ -7,6 +7,7 @@ from ds3bayes.generative.build import build_model
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.checks import CheckResult, check
 from ds3bayes.inference.fit import FitWarning, fit
+from ds3bayes.inference.prior import prior_beliefs
 from ds3bayes.inference.store import load, save
 from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.queries.decide import best, cheapest, frontier
@@ -67,6 +68,7 @@ __all__ = [
     "observed_vs_predicted",
     "predict",
     "predict_llms",
+    "prior_beliefs",
     "read_evals",
     "report",
     "save",

@@ -57,10 +57,16 @@ def main() -> None:
 
 
 @app.command()
-def validate(spec: SpecFile, as_json: Json = False) -> None:
-    """Check a spec and its data, without compiling or writing anything.
+def validate(
+    spec: SpecFile,
+    prior: Annotated[
+        bool, typer.Option("--prior", help="also draw what the priors believe about success and tokens")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a spec and its data, without fitting or writing anything.
 
-    Example: [cyan]ds3bayes validate models/game24.toml[/]
+    Example: [cyan]ds3bayes validate models/game24.toml --prior[/]
     """
     from ds3bayes.generative.build import held_out_rows
     from ds3bayes.generative.design import make_design
@@ -78,8 +84,13 @@ def validate(spec: SpecFile, as_json: Json = False) -> None:
         "samplers": design.labels,
         "strategies": list(loaded.query.strategies),
     }
+    believed = []
+    if prior:
+        from ds3bayes.inference.prior import prior_beliefs
+
+        believed = prior_beliefs(evals, loaded).to_dict("records")
     if as_json:
-        _print_json(facts)
+        _print_json(facts | ({"prior": believed} if prior else {}))
         return
     _say.print(
         f"[green]valid[/]: {facts['rows']} rows ({facts['held_out_rows']} held out), {facts['attempts']} attempts on "
@@ -87,6 +98,8 @@ def validate(spec: SpecFile, as_json: Json = False) -> None:
     )
     for label in design.labels:
         _out.print(f"  {_plain(label)}", soft_wrap=True)
+    if prior:
+        _show("what the priors believe: median and 90 % interval, and what was observed", believed)
 
 
 @app.command()

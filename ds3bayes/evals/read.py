@@ -835,6 +835,9 @@ def _writable(text: str) -> str:
 def _canonical_order(arrays: dict[str, NDArray[Any]]) -> Ints:
     ranks = []
     for name in KEY:
+        if name not in arrays:
+            # Fits keep evaluations as they were read, before there was such a column.
+            continue
         values = arrays[name]
         if values.dtype.kind not in "fiu":
             codes, words = pd.factorize(values)

@@ -12,7 +12,7 @@ import xarray as xr
 from ds3bayes.evals import split
 from ds3bayes.generative.design import Block, Design, make_design
 from ds3bayes.generative.observation import OBSERVATIONS
-from ds3bayes.generative.observation.tokens import attempt_variance
+from ds3bayes.generative.observation.tokens import add_log_tokens, attempt_variance, ranked_llms
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.terms import Terms, block_terms, log_likelihood
@@ -70,6 +70,8 @@ def coordinates(spec: ModelSpec, design: Design) -> dict[str, list[str]]:
         "model_benchmark": list(design.pairs),
         "tree": list(design.trees),
         **{name: [labels[arm] for arm in getattr(subsets, name)] for name in subsets.__dataclass_fields__},
+        "token_trend": ["all LLMs"] if ranked_llms(design) else [],
+        "token_trend_llm": [design.pairs[pair] for pair in ranked_llms(design)],
         **{name: list(members) for name, members in spec.capability.coords(design, spec).items()},
     }
     for name, data in design.observed.items():
@@ -100,7 +102,12 @@ def parameters(spec: ModelSpec, design: Design) -> dict[str, Any]:
     for name in design.observed:
         candidates |= OBSERVATIONS[name].parameters
     for name, parameter in candidates.items():
-        if all(dim in coords for dim in parameter.dims) and (name != "reachability" or spec.population.reachability):
+        if name == "log_tokens":
+            if "timed_arm" in coords:
+                given[name] = add_log_tokens(design, spec)
+        elif "token_trend" in parameter.dims:
+            continue
+        elif all(dim in coords for dim in parameter.dims) and (name != "reachability" or spec.population.reachability):
             given[name] = spec.prior(name).variable(name, dims=parameter.dims)
     return given
 

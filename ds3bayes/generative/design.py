@@ -39,6 +39,9 @@ from ds3bayes.strategies.base import LearnedVerifier, as_verifier
 
 Array = np.ndarray
 
+#: Names of reasoning efforts in the order of what they spend; "none" (no reasoning at all) is no step below them.
+EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
+
 _ARM_KEYS = ["model", "benchmark", "walk", "effort", "budget_tokens", "branching", "kept_states"]
 
 
@@ -76,6 +79,12 @@ class Arm:
     def pair(self) -> str:
         """The LLM and the benchmark, as a coordinate label."""
         return f"{self.model} | {self.benchmark}"
+
+    @property
+    def effort_rank(self) -> float:
+        """Place of the effort among those that have an order, 0 for medium; NaN for any other."""
+        name = self.effort.lower()
+        return float(EFFORTS.index(name) - EFFORTS.index("medium")) if name in EFFORTS else np.nan
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -281,14 +290,33 @@ class Design:
         return result
 
     @cached_property
+    def effort_rank(self) -> Array:
+        """Place of each arm's reasoning effort, 0 for medium, NaN without one or where no trend can be told.
+
+        A trend is told by LLMs that ran at several efforts on one benchmark.
+        """
+        rank = np.array([arm.effort_rank if not arm.is_tree else np.nan for arm in self.arms])
+        known: dict[str, set[float]] = {}
+        for arm, place in zip(self.arms, rank, strict=True):
+            if np.isfinite(place):
+                known.setdefault(arm.pair, set()).add(float(place))
+        told = any(len(places) > 1 for places in known.values())
+        return rank if told else np.full(len(self.arms), np.nan)
+
+    @cached_property
     def has_tokens(self) -> Array:
-        """Whether generated tokens were observed in an arm, shape (arm,)."""
+        """Whether generated tokens are modelled in an arm, shape (arm,).
+
+        They are where they were observed, or where the same LLM's tokens at another effort were.
+        """
         seen = np.zeros(len(self.arms), dtype=bool)
         for block in self.blocks:
             seen[list(block.arms)] |= (block.token_weight > 0).any(axis=0)
         budgeted = [curve.arm for curve in self.observed.get("curves", ()) if curve.strategy.budget_tokens is not None]
         seen[budgeted] = True
-        return seen
+        ranked = np.isfinite(self.effort_rank)
+        pairs = {int(pair) for pair in self.pair_of_arm[seen & ranked]}
+        return seen | (ranked & np.isin(self.pair_of_arm, list(pairs)))
 
     @cached_property
     def has_prompts(self) -> Array:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
+import xarray as xr
 from pydantic import BaseModel, ConfigDict, model_validator
 from scipy import stats
 
@@ -91,6 +92,11 @@ class Prior(BaseModel):
         """
         return getattr(pm, self.family)(name, **self.parameters, **kwargs)
 
+    def log_density(self, values: Any) -> Any:
+        """Log density at values, an array or an `xarray.DataArray`, of their shape."""
+        frozen = _SCIPY[self.family](**self.parameters)
+        return xr.apply_ufunc(frozen.logpdf, values) if isinstance(values, xr.DataArray) else frozen.logpdf(values)
+
     def draw(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Draw from the prior: an array of shape ``size``."""
         return np.asarray(_SCIPY[self.family](**self.parameters).rvs(size=size, random_state=rng))
@@ -134,6 +140,16 @@ DEFAULTS: dict[str, Parameter] = {
         prior("Normal", mu=log(500.0), sigma=2.5),
         ("timed_arm",),
         "mean over tasks of log generated tokens per attempt (per candidate for a tree)",
+    ),
+    "effort_tokens": Parameter(
+        prior("Normal", mu=0.7, sigma=0.4),
+        ("token_trend",),
+        "rise of log_tokens from one reasoning effort to the next",
+    ),
+    "effort_tokens_sd": Parameter(
+        prior("LogNormal", mu=log(0.2), sigma=0.6),
+        ("token_trend",),
+        "sd of log_tokens of an LLM at one effort around that trend",
     ),
     "token_slope": Parameter(
         prior("Normal", mu=0.2, sigma=0.4),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import arviz as az
@@ -55,9 +58,16 @@ def check(fit: xr.DataTree, *, seed: int = 0) -> list[CheckResult]:
     Returns
     -------
     list of CheckResult
-        Convergence, posterior prediction of the task population, leave-one-task-out, prior contraction.
+        Convergence, posterior prediction of the task population, leave-one-task-out, prior contraction, sensitivity
+        of predictions to the prior.
     """
-    return [convergence(fit), posterior_predictive(fit, seed=seed), leave_one_out(fit), informed(fit)]
+    return [
+        convergence(fit),
+        posterior_predictive(fit, seed=seed),
+        leave_one_out(fit),
+        informed(fit),
+        sensitivity(fit),
+    ]
 
 
 def convergence(fit: xr.DataTree) -> CheckResult:
@@ -232,6 +242,91 @@ def informed(fit: xr.DataTree) -> CheckResult:
         + "; what depends on them rests on the prior."
     )
     return CheckResult(name="what was learned", passed=True, sentence=sentence, table=table)
+
+
+def sensitivity(fit: xr.DataTree, *, threshold: float = 0.05) -> CheckResult:
+    """Say which predictions depend on the prior, by power scaling.
+
+    The prior (and the likelihood) is raised to powers slightly below and above 1 by importance weights; how far that
+    moves a prediction is the gradient of the cumulative Jensen-Shannon distance. Predictions are each sampler's mean
+    success (over its observed tasks, or of its aggregated rows) and mean tokens. Like `informed` it always passes, and
+    names what rests on the prior: sensitivity above ``threshold``, of the order of one hundredth of a posterior sd.
+
+    References
+    ----------
+    Kallioinen, Paananen, Buerkner, Vehtari (2024), Detecting and diagnosing prior and likelihood sensitivity with
+    power-scaling, Statistics and Computing 34.
+    """
+    spec = spec_of(fit)
+    effects = fit["task_effects"].to_dataset()
+    posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
+    labels = design_of(fit).labels
+    predictions: dict[str, xr.DataArray] = {}
+    for index, label in enumerate(labels):
+        mine = effects.isel(cell=np.flatnonzero(effects["cell_arm"].values == index))
+        if not mine.sizes["cell"]:
+            continue
+        success = xr.apply_ufunc(expit, mine["logit_success"]) * mine["reachable"]
+        predictions[f"success of {label}"] = success.mean("cell")
+        if np.isfinite(mine["log_tokens"].values).any():
+            predictions[f"tokens of {label}"] = mine["log_tokens"].mean("cell")
+    if "aggregate_success" in posterior:
+        for name in map(str, posterior["aggregate"].values):
+            predictions[f"success of {name}"] = posterior["aggregate_success"].sel(aggregate=name, drop=True)
+    log_prior: dict[str, xr.DataArray] = {}
+    for name in map(str, posterior.data_vars):
+        # What follows from other parameters has no prior of its own.
+        if name in spec.parameters and name in fit["prior"].to_dataset() and not _follows(name, posterior):
+            log_prior[name] = spec.prior(name).log_density(posterior[name])
+    names = {f"p{place}": label for place, label in enumerate(predictions)}
+    scaled = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(
+                {short: predictions[label].drop_vars("cell", errors="ignore") for short, label in names.items()}
+            ),
+            "log_prior": xr.Dataset(log_prior),
+            "log_likelihood": fit["log_likelihood"].to_dataset(),
+        }
+    )
+    with warnings.catch_warnings(), _quiet("arviz_stats.psense"):
+        # Heavy tails of the importance weights show up as sensitivity; advice is given below.
+        warnings.simplefilter("ignore")
+        summary = az.psense_summary(scaled, threshold=threshold, round_to=6)
+    table = pd.DataFrame(
+        {
+            "prediction": [names[str(short)] for short in summary.index],
+            "prior": summary["prior"].to_numpy(dtype=float),
+            "likelihood": summary["likelihood"].to_numpy(dtype=float),
+        }
+    )
+    resting = table[table["prior"] > threshold].sort_values("prior", ascending=False)
+    sentence = (
+        f"none of {len(table)} predictions depends on the prior (largest sensitivity {table['prior'].max():.3f})."
+        if resting.empty
+        else f"{len(resting)} of {len(table)} predictions depend on the prior (sensitivity above {threshold:g}), first "
+        + "; ".join(f"{row.prediction} ({row.prior:.2f})" for row in resting.head(3).itertuples())
+        + ": state the prior with them."
+    )
+    return CheckResult(name="dependence on the prior", passed=True, sentence=sentence, table=table)
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a library's log to itself."""
+    logger = logging.getLogger(name)
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _follows(name: str, posterior: xr.Dataset) -> bool:
+    """Whether a variable is drawn around others, or computed from them, in the model that was fitted."""
+    pooled = {"location": "location_mean", "log_tokens": "llm_log_tokens"}
+    other = pooled.get(name)
+    return (other is not None and other in posterior) or (name == "location" and "mean_logit" in posterior)
 
 
 def _on_log_scale(name: str, spec: ModelSpec, draws: np.ndarray) -> bool:

@@ -171,6 +171,8 @@ def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:
     """Return the evaluations that a fit was made from, and which rows it held out."""
     constant = fit["constant_data"].to_dataset()
     evals = constant.drop_vars("held_out").assign(successes=fit["observed_data"]["successes"])
+    if "run" not in evals:
+        evals["run"] = ("row", np.full(evals.sizes["row"], "", dtype=object))
     return evals, constant["held_out"].values.astype(bool)
 
 

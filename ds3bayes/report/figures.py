@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -81,6 +82,9 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             return draw(*args, **kwargs)
 
     return styled
+
+
+Array = np.ndarray
 
 
 @_styled
@@ -319,6 +323,22 @@ def say_evaluator_sweep(sweep: Sweep) -> str:
     return _listing(f"Predicted success of {sweep.name} by step evaluator, means with 90 % intervals.", said)
 
 
+# What follows from other parameters trades off with them by construction.
+_NOT_IN_PAIRS = frozenset(
+    {
+        "aggregate_success",
+        "skill_reachability",
+        "path_length",
+        "pace",
+        "mastery_logit",
+        "loss",
+        "loss_threshold",
+        "deviation",
+        "llm_effect",
+    }
+)
+
+
 @_styled
 def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = (), width: float = WIDE) -> Figure:
     """Draw the 90 % interval of every parameter before (grey) and after the data, one panel per parameter.
@@ -400,6 +420,88 @@ def say_prior_and_posterior(learned: pd.DataFrame) -> str:
             f"medians from {number(group['50%'].min())} to {number(group['50%'].max())}, {weak} hardly learned"
         )
     return _listing("Prior and posterior 90 % intervals of every parameter.", said)
+
+
+def strongest_ridges(
+    posterior: xr.Dataset, least: float = 0.6, most: int = 6
+) -> list[tuple[str, str, Array, Array, float]]:
+    """Find the pairs of parameters that the data tell apart least: strongest correlations of the posterior's draws.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+        Draws (chain, draw, ...).
+    least : float, default 0.6
+        Smallest absolute correlation.
+    most : int, default 6
+        Number of pairs; each parameter stands in one of them.
+
+    Returns
+    -------
+    list of (name, name, draws, draws, correlation)
+        Strongest first.
+    """
+    labels, columns = [], []
+    for name, values in posterior.data_vars.items():
+        if str(name) in _NOT_IN_PAIRS:
+            continue
+        flat = values.stack(sample=("chain", "draw")).transpose("sample", ...)
+        for index in np.ndindex(flat.shape[1:]):
+            draws = flat.values[(slice(None), *index)]
+            if draws.std() > 0:
+                where = [str(flat[dim].values[i]) for dim, i in zip(flat.dims[1:], index, strict=True)]
+                labels.append(f"{name}[{', '.join(where)}]" if where else str(name))
+                columns.append(draws)
+    if len(columns) < 2:
+        return []
+    correlation = np.corrcoef(np.array(columns))
+    first, second = np.triu_indices(len(columns), 1)
+    result: list[tuple[str, str, Array, Array, float]] = []
+    used: set[int] = set()
+    for place in np.argsort(-np.abs(correlation[first, second])):
+        i, j = int(first[place]), int(second[place])
+        value = float(correlation[i, j])
+        if abs(value) < least or len(result) == most:
+            break
+        if i in used or j in used or abs(value) > 0.9999:
+            continue
+        used |= {i, j}
+        result.append((labels[i], labels[j], columns[i], columns[j], value))
+    return result
+
+
+@_styled
+def ridges(pairs: Sequence[tuple[str, str, Array, Array, float]], *, width: float = WIDE) -> Figure:
+    """Draw the joint posterior of pairs of parameters that trade off.
+
+    Parameters
+    ----------
+    pairs : sequence
+        From `strongest_ridges`.
+    width : float
+        In inches.
+    """
+    columns = 1 if width < _NARROW else min(3, len(pairs))
+    lines = -(-len(pairs) // columns)
+    figure = Figure(figsize=(width, 3.2 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, (one, other, x, y, value) in zip(grid, pairs, strict=False):
+        step = max(1, len(x) // 800)
+        axes.plot(x[::step], y[::step], ".", color=BLUE, markersize=2.5, alpha=0.5, rasterized=True)
+        axes.set_xlabel(_wrap(one, 42), fontsize=8)
+        axes.set_ylabel(_wrap(other, 42), fontsize=8)
+        axes.set_title(f"correlation {value:.2f}", fontsize=9)
+    for axes in grid[len(pairs) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def say_ridges(pairs: Sequence[tuple[str, str, Array, Array, float]]) -> str:
+    """Put `ridges` in words."""
+    return _listing(
+        "Joint posterior draws of the pairs of parameters that trade off most.",
+        [f"{one} and {other}: correlation {value:.2f}." for one, other, _, _, value in pairs],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

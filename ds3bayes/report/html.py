@@ -23,6 +23,7 @@ from ds3bayes.errors import InputError
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.checks import CheckResult, check
 from ds3bayes.inference.fit import spec_of
+from ds3bayes.inference.prior import beliefs_of_fit
 from ds3bayes.inference.store import write_atomically
 from ds3bayes.queries.predict import predict
 from ds3bayes.report import figures, tables
@@ -133,7 +134,7 @@ def _content(
         "sweeps": [_sweep(one, learned) for one in sweeps],
         "sweep_fault": sweep_fault,
         "checks": [{"result": result, "table": tables.check_table(result.name, result.table)} for result in checks],
-        "learned": None if learned is None else _learned_section(learned),
+        "learned": None if learned is None else _learned_section(learned, fit),
         "data": tables.samplers_table(data),
         "provenance": _provenance(fit),
         "spec": spec.to_toml(),
@@ -334,10 +335,20 @@ def _learned(checks: list[CheckResult]) -> pd.DataFrame | None:
     return next((result.table for result in checks if "sd ratio" in result.table), None)
 
 
-def _learned_section(learned: pd.DataFrame) -> dict[str, Any]:
+def _learned_section(learned: pd.DataFrame, fit: xr.DataTree) -> dict[str, Any]:
     log_scaled = sorted(set(learned.loc[learned["log scale"], "parameter"]))
     weak = int((learned["sd ratio"] > tables.HARDLY_LEARNED).sum())
+    pairs = figures.strongest_ridges(fit["posterior"].to_dataset())
     return {
+        "beliefs": tables.beliefs_table(beliefs_of_fit(fit)),
+        "ridges": None
+        if not pairs
+        else _picture(
+            figures.ridges,
+            "Pairs of parameters that trade off: the data tell a combination of the two better than either.",
+            figures.say_ridges(pairs),
+            pairs,
+        ),
         "sentence": (
             f"Grey is the prior's 90 % interval, blue the posterior's. A posterior nearly as wide as its prior (sd "
             f"ratio above {tables.HARDLY_LEARNED:g}) means that the data said little: {weak} of {len(learned)} "

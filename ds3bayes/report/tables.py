@@ -562,6 +562,22 @@ def meanings(learned: pd.DataFrame) -> Shown:
     )
 
 
+def beliefs_table(beliefs: pd.DataFrame) -> Shown:
+    """Write what the priors believed beside what was observed."""
+    rows = []
+    for row in beliefs.to_dict("records"):
+        write = number if row["quantity"] == "tokens per unit" else share
+        seen = write(row["observed"]) if np.isfinite(row["observed"]) else "not observed"
+        rows.append(
+            (row["sampler"], row["quantity"], f"{write(row['50%'])} ({write(row['5%'])} to {write(row['95%'])})", seen)
+        )
+    return Shown(
+        caption="What the priors believed before the data: median with 90 % interval",
+        frame=pd.DataFrame(rows, columns=["sampler", "quantity", "prior", "observed"]),
+        numeric=frozenset({"prior", "observed"}),
+    )
+
+
 def samplers(fit: xr.DataTree) -> pd.DataFrame:
     """Summarise the data: one row per LLM, benchmark and sampler setting.
 

@@ -28,7 +28,9 @@ class Free(SharedEasiness):
 
     On a benchmark with few walks each ``location``, the mean logit success of a walk, has its own wide prior. With
     ``pool_from`` walks or more they are drawn from one normal law per benchmark, around the effect of the LLM's
-    family where families are given: LLMs with little data borrow from the others. A prior for ``location`` in the
+    family where families are given: LLMs with little data borrow from the others. Where LLMs ran at several reasoning
+    efforts, each LLM has a level of its own and location rises by ``effort_gain`` from one effort to the next, so that
+    an effort at which an LLM was not evaluated is predicted from the others. A prior for ``location`` in the
     spec switches pooling off. Of a walk that is known from aggregates alone the data tell the mean success over
     tasks; there that prior is one of ``mean_logit``, about the logit of that mean, from which ``location`` follows.
 
@@ -53,6 +55,16 @@ class Free(SharedEasiness):
             ("pooled_benchmark",),
             "sd over walks of their location, within a family where families are given",
         ),
+        "llm_location_sd": Parameter(
+            prior("LogNormal", mu=log(1.0), sigma=0.7),
+            ("pooled_benchmark_by_effort",),
+            "sd over LLMs of their location at one effort, where LLMs ran at several",
+        ),
+        "effort_gain": Parameter(
+            prior("Normal", mu=0.7, sigma=0.7),
+            ("pooled_benchmark_by_effort",),
+            "rise of location from one reasoning effort to the next (low, medium, high, ...)",
+        ),
         "family_effect": Parameter(
             prior("Normal", mu=0.0, sigma=1.0), ("family",), "how much better LLMs of a family are, on the logit"
         ),
@@ -65,7 +77,12 @@ class Free(SharedEasiness):
         if "location" in spec.priors:
             pooled = []
         families = sorted(set(design.family) - {""}) if pooled else []
-        return {"pooled_benchmark": pooled, "family": families if len(families) > 1 else []}
+        ranked = {design.arms[arm].benchmark for arm in np.flatnonzero(np.isfinite(design.effort_rank))}
+        return {
+            "pooled_benchmark": pooled,
+            "pooled_benchmark_by_effort": [name for name in pooled if name in ranked],
+            "family": families if len(families) > 1 else [],
+        }
 
     def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
         """Add location with its own prior, or pooled."""
@@ -93,5 +110,15 @@ class Free(SharedEasiness):
             names = [design.family[design.llms.index(arm.model)] for arm in walks]
             member = np.array([families.index(name) if name else -1 for name in names])
             mean = mean + pt.switch((place < 0) | (member < 0), 0.0, given["family_effect"][member])
+        by_effort = coords["pooled_benchmark_by_effort"]
+        if by_effort:
+            for name in ("llm_location_sd", "effort_gain"):
+                given[name] = spec.prior(name).variable(name, dims="pooled_benchmark_by_effort")
+            own = pm.Normal("llm_location", 0.0, 1.0, dims="model_benchmark")
+            where = np.array([by_effort.index(arm.benchmark) if arm.benchmark in by_effort else -1 for arm in walks])
+            rank = np.nan_to_num(design.effort_rank[design.walk_arms])
+            pair = design.pair_of_arm[design.walk_arms]
+            trend = given["llm_location_sd"][where] * own[pair] + given["effort_gain"][where] * rank
+            mean = mean + pt.switch(where < 0, 0.0, trend)
         given["location"] = pm.Normal("location", mean, sd, dims="walk")
         return given

@@ -27,6 +27,30 @@ def timed_columns(block: Block, design: Design) -> np.ndarray:
     return np.flatnonzero(design.has_tokens[list(block.arms)])
 
 
+def ranked_llms(design: Design) -> list[int]:
+    """LLMs on benchmarks (positions in `Design.pairs`) whose tokens follow a trend over reasoning efforts."""
+    ranked = design.subsets.timed_arm[np.isfinite(design.effort_rank[design.subsets.timed_arm])]
+    return list(dict.fromkeys(design.pair_of_arm[ranked].tolist()))
+
+
+def add_log_tokens(design: Design, spec: ModelSpec) -> Tensor:
+    """Add ``log_tokens`` to the model in context, (timed_arm,): each its own, or along the LLM's efforts."""
+    prior = spec.prior("log_tokens")
+    llms = ranked_llms(design)
+    if not llms or prior.family != "Normal":
+        return prior.variable("log_tokens", dims="timed_arm")
+    own = prior.variable("llm_log_tokens", dims="token_trend_llm")
+    gain, sd = (spec.prior(name).variable(name, dims="token_trend") for name in ("effort_tokens", "effort_tokens_sd"))
+    timed = design.subsets.timed_arm
+    rank = design.effort_rank[timed]
+    alone = ~np.isfinite(rank)
+    place = np.array(
+        [0 if one else llms.index(pair) for one, pair in zip(alone, design.pair_of_arm[timed], strict=True)]
+    )
+    mean = pt.switch(alone, prior.parameters["mu"], own[place] + gain[0] * np.nan_to_num(rank))
+    return pm.Normal("log_tokens", mean, pt.switch(alone, prior.parameters["sigma"], sd[0]), dims="timed_arm")
+
+
 def token_law(design: Design, arms: Sequence[int], easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:
     """Mean (1 or U, B, J) and sd (B,) over tasks of log tokens per unit of some timed arms, at given easiness."""
     place = design.subsets.places("timed_arm", arms)
