@@ -261,7 +261,9 @@ def simulate(
         raise InputError(
             f"scenario {scenario!r}; allowed: {', '.join(SCENARIOS)}." + did_you_mean(scenario, list(SCENARIOS))
         )
-    write_atomically(output, to_table(made.evals).to_csv(index=False).encode())
+    table = to_table(made.evals)
+    told = [name for name in table if table[name].notna().any() and (table[name] != "").any()]
+    write_atomically(output, table[told].to_csv(index=False).encode())
     truth = output.with_suffix(".truth.nc")
     _write_dataset(made.truth, truth)
     _say.print(f"wrote [bold]{_plain(str(output))}[/] and {_plain(str(truth))}")

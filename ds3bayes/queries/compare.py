@@ -70,7 +70,8 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         strategy = row_strategy(group.iloc[0].to_dict())
         tasks = [str(task) for task in group["task"]]
         pred = predict(fit, [strategy], tasks=tasks, per_task=True, seed=seed)
-        label = pred["strategy"].values[0]
+        # A row without an effort is of the runs that stated none, not of every effort.
+        label = str(strategy)
         at = pred.sel(model=group["model"].iloc[0], benchmark=group["benchmark"].iloc[0], strategy=label, task=tasks)
         at = at.stack(sample=("chain", "draw")).transpose("sample", "task")
         base = (

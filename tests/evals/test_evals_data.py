@@ -16,6 +16,8 @@ ROWS = {
     "gsm8k_voting": 1200,
     "math500_selection": 62,
     "claude37_aime_budget": 6,
+    "training_runs": 480,
+    "skill_graph": 360,
 }
 
 

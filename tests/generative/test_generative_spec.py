@@ -1,6 +1,7 @@
 """Specifications: identity of the model, the way to TOML and back, and what faults say."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_a_model_without_costs_stays_without_costs(tmp_path):
     assert ds3.ModelSpec.from_toml(path).cost("free").output_usd is None
 
 
-@pytest.mark.parametrize("shipped", ["game24", "aime_effort"])
+@pytest.mark.parametrize("shipped", sorted(path.stem for path in (Path(__file__).parents[2] / "models").glob("*.toml")))
 def test_shipped_specs_survive_toml(root, tmp_path, shipped):
     spec = ds3.ModelSpec.from_toml(root / "models" / f"{shipped}.toml")
     assert spec.data is not None

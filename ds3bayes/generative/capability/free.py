@@ -114,11 +114,14 @@ class Free(SharedEasiness):
         if by_effort:
             for name in ("llm_location_sd", "effort_gain"):
                 given[name] = spec.prior(name).variable(name, dims="pooled_benchmark_by_effort")
-            own = pm.Normal("llm_location", 0.0, 1.0, dims="model_benchmark")
+            benchmark_of = {design.arms[arm].pair: design.arms[arm].benchmark for arm in design.walk_arms}
+            names = [benchmark_of[pair] for pair in design.pairs]
+            pairs = [by_effort.index(name) if name in by_effort else 0 for name in names]
+            own = pm.Normal("llm_location", 0.0, given["llm_location_sd"][pairs], dims="model_benchmark")
             where = np.array([by_effort.index(arm.benchmark) if arm.benchmark in by_effort else -1 for arm in walks])
             rank = np.nan_to_num(design.effort_rank[design.walk_arms])
             pair = design.pair_of_arm[design.walk_arms]
-            trend = given["llm_location_sd"][where] * own[pair] + given["effort_gain"][where] * rank
+            trend = own[pair] + given["effort_gain"][where] * rank
             mean = mean + pt.switch(where < 0, 0.0, trend)
         given["location"] = pm.Normal("location", mean, sd, dims="walk")
         return given

@@ -1,0 +1,40 @@
+"""Scenarios: what ships was written by them, and attempts succeed as often as their truth says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ds3bayes.cli import app
+from ds3bayes.evals.scenarios import SCENARIOS, skill_benchmark, training_runs
+from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.scaling import loss
+
+DATA = Path(__file__).parents[2] / "data"
+SHIPPED = {"training_runs": "training_runs", "skill_benchmark": "skill_graph"}
+
+
+@pytest.mark.parametrize("scenario", SHIPPED)
+def test_shipped_tables_are_written_by_their_command(scenario: str, tmp_path: Path) -> None:
+    output = tmp_path / "made.csv"
+    result = CliRunner().invoke(app, ["simulate", "--scenario", scenario, "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    assert output.read_bytes() == (DATA / f"{SHIPPED[scenario]}.csv").read_bytes()
+    assert (tmp_path / "made.truth.nc").exists()
+    assert set(SHIPPED) <= set(SCENARIOS)
+
+
+def test_attempts_at_skills_succeed_as_the_truth_says() -> None:
+    made = skill_benchmark(llms=3, tasks=30, attempts=4000, seed=1)
+    table = made.evals.to_dataframe().set_index(["model", "task"])["successes"]
+    q = made.truth["eventual_success"].to_series()
+    z = (table - 4000 * q) / np.sqrt(4000 * q * (1 - q))
+    # 90 standard normals, if walks do what the closed form says: sum of squares within 4.5 sd of its mean.
+    assert abs((z**2).sum() - 90) < 4.5 * np.sqrt(2 * 90)
+
+
+def test_better_trained_llms_have_lower_loss() -> None:
+    truth = training_runs(tasks=2, attempts=1).truth
+    assert float(truth["loss"].min()) == pytest.approx(float(evaluate(loss, 1.1e10, 4e11)), rel=1e-12)
+    assert np.corrcoef(truth["loss"], truth["location"])[0, 1] < -0.9
