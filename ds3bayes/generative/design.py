@@ -82,9 +82,15 @@ class Arm:
 
     @property
     def effort_rank(self) -> float:
-        """Place of the effort among those that have an order, 0 for medium; NaN for any other."""
+        """Place of the effort among those that have an order, 0 for medium; NaN for any other.
+
+        A thinking budget without an effort counts as one: LLMs pace themselves by it, so that a doubling lengthens
+        even attempts that stay far below it. 16,000 tokens stand at 0.
+        """
         name = self.effort.lower()
-        return float(EFFORTS.index(name) - EFFORTS.index("medium")) if name in EFFORTS else np.nan
+        if name in EFFORTS:
+            return float(EFFORTS.index(name) - EFFORTS.index("medium"))
+        return float(np.log2(self.budget_tokens / 16000)) if self.budget_tokens and not name else np.nan
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -291,7 +297,7 @@ class Design:
 
     @cached_property
     def effort_rank(self) -> Array:
-        """Place of each arm's reasoning effort, 0 for medium, NaN without one or where no trend can be told.
+        """Place of each arm's reasoning effort or budget, 0 for medium, NaN without one or if no trend can be told.
 
         A trend is told by LLMs that ran at several efforts on one benchmark.
         """

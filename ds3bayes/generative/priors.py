@@ -144,7 +144,7 @@ DEFAULTS: dict[str, Parameter] = {
     "effort_tokens": Parameter(
         prior("Normal", mu=0.7, sigma=0.4),
         ("token_trend",),
-        "rise of log_tokens from one reasoning effort to the next",
+        "rise of log_tokens from one reasoning effort to the next, or by doubling a budget",
     ),
     "effort_tokens_sd": Parameter(
         prior("LogNormal", mu=log(0.2), sigma=0.6),

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import ds3bayes as ds3
+from ds3bayes.evals import to_table
 from ds3bayes.generative.design import make_design
 
 
@@ -37,6 +38,10 @@ def test_only_named_efforts_of_llms_that_ran_at_several_make_a_trend() -> None:
     design = make_design(evals(FOUR), ds3.ModelSpec())
     places = {"low": -1, "medium": 0, "high": 1}
     assert design.effort_rank.tolist() == [places[arm.effort] for arm in design.arms]
+    table = to_table(evals({"a": ("medium", "high")}))
+    table["budget_tokens"] = np.where(table["effort"] == "high", 32000, 8000)
+    by_budget = make_design(ds3.read_evals(table.assign(effort="")), ds3.ModelSpec())
+    assert sorted(by_budget.effort_rank) == [-1, 1]
     for efforts in ({"a": ("medium",), "b": ("high",)}, {"a": ("8k", "32k")}):
         assert np.isnan(make_design(evals(efforts), ds3.ModelSpec()).effort_rank).all()
 

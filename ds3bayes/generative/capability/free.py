@@ -29,8 +29,8 @@ class Free(SharedEasiness):
     On a benchmark with few walks each ``location``, the mean logit success of a walk, has its own wide prior. With
     ``pool_from`` walks or more they are drawn from one normal law per benchmark, around the effect of the LLM's
     family where families are given: LLMs with little data borrow from the others. Where LLMs ran at several reasoning
-    efforts, each LLM has a level of its own and location rises by ``effort_gain`` from one effort to the next, so that
-    an effort at which an LLM was not evaluated is predicted from the others. A prior for ``location`` in the
+    efforts, it is their level at medium effort that is pooled, and location rises by ``effort_gain`` from one effort to
+    the next, so that an effort at which an LLM was not evaluated is predicted from the others. A prior for ``location`` in the
     spec switches pooling off. Of a walk that is known from aggregates alone the data tell the mean success over
     tasks; there that prior is one of ``mean_logit``, about the logit of that mean, from which ``location`` follows.
 
@@ -55,15 +55,15 @@ class Free(SharedEasiness):
             ("pooled_benchmark",),
             "sd over walks of their location, within a family where families are given",
         ),
-        "llm_location_sd": Parameter(
-            prior("LogNormal", mu=log(1.0), sigma=0.7),
+        "effort_location_sd": Parameter(
+            prior("LogNormal", mu=log(0.4), sigma=0.5),
             ("pooled_benchmark_by_effort",),
-            "sd over LLMs of their location at one effort, where LLMs ran at several",
+            "sd of location around its trend over an LLM's efforts",
         ),
         "effort_gain": Parameter(
             prior("Normal", mu=0.7, sigma=0.7),
             ("pooled_benchmark_by_effort",),
-            "rise of location from one reasoning effort to the next (low, medium, high, ...)",
+            "rise of location from one reasoning effort (low, medium, high, ...) to the next, or by doubling a budget",
         ),
         "family_effect": Parameter(
             prior("Normal", mu=0.0, sigma=1.0), ("family",), "how much better LLMs of a family are, on the logit"
@@ -77,10 +77,12 @@ class Free(SharedEasiness):
         if "location" in spec.priors:
             pooled = []
         families = sorted(set(design.family) - {""}) if pooled else []
-        ranked = {design.arms[arm].benchmark for arm in np.flatnonzero(np.isfinite(design.effort_rank))}
+        trend = [design.arms[arm] for arm in np.flatnonzero(np.isfinite(design.effort_rank))]
+        ranked = {arm.benchmark for arm in trend}
         return {
             "pooled_benchmark": pooled,
             "pooled_benchmark_by_effort": [name for name in pooled if name in ranked],
+            "ranked_llm": list(dict.fromkeys(arm.pair for arm in trend if arm.benchmark in pooled)),
             "family": families if len(families) > 1 else [],
         }
 
@@ -110,18 +112,19 @@ class Free(SharedEasiness):
             names = [design.family[design.llms.index(arm.model)] for arm in walks]
             member = np.array([families.index(name) if name else -1 for name in names])
             mean = mean + pt.switch((place < 0) | (member < 0), 0.0, given["family_effect"][member])
-        by_effort = coords["pooled_benchmark_by_effort"]
+        by_effort, llms = coords["pooled_benchmark_by_effort"], list(coords["ranked_llm"])
         if by_effort:
-            for name in ("llm_location_sd", "effort_gain"):
+            for name in ("effort_location_sd", "effort_gain"):
                 given[name] = spec.prior(name).variable(name, dims="pooled_benchmark_by_effort")
-            benchmark_of = {design.arms[arm].pair: design.arms[arm].benchmark for arm in design.walk_arms}
-            names = [benchmark_of[pair] for pair in design.pairs]
-            pairs = [by_effort.index(name) if name in by_effort else 0 for name in names]
-            own = pm.Normal("llm_location", 0.0, given["llm_location_sd"][pairs], dims="model_benchmark")
-            where = np.array([by_effort.index(arm.benchmark) if arm.benchmark in by_effort else -1 for arm in walks])
-            rank = np.nan_to_num(design.effort_rank[design.walk_arms])
-            pair = design.pair_of_arm[design.walk_arms]
-            trend = own[pair] + given["effort_gain"][where] * rank
-            mean = mean + pt.switch(where < 0, 0.0, trend)
+            # LLMs are pooled at medium effort; their efforts stand around a line through that.
+            first = [next(i for i, arm in enumerate(walks) if arm.pair == pair) for pair in llms]
+            level = pm.Normal("llm_location", mean[first], sd[first], dims="ranked_llm")
+            rank = np.where([arm.pair in llms for arm in walks], design.effort_rank[design.walk_arms], np.nan)
+            ranked = np.isfinite(rank)
+            llm = np.array([llms.index(arm.pair) if one else 0 for arm, one in zip(walks, ranked, strict=True)])
+            where = np.array([by_effort.index(arm.benchmark) if arm.benchmark in by_effort else 0 for arm in walks])
+            line = level[llm] + given["effort_gain"][where] * np.nan_to_num(rank)
+            mean = pt.switch(ranked, line, mean)
+            sd = pt.switch(ranked, given["effort_location_sd"][where], sd)
         given["location"] = pm.Normal("location", mean, sd, dims="walk")
         return given
