@@ -30,9 +30,10 @@ class Free(SharedEasiness):
     ``pool_from`` walks or more they are drawn from one normal law per benchmark, around the effect of the LLM's
     family where families are given: LLMs with little data borrow from the others. Where LLMs ran at several reasoning
     efforts, it is their level at medium effort that is pooled, and location rises by ``effort_gain`` from one effort to
-    the next, so that an effort at which an LLM was not evaluated is predicted from the others. A prior for ``location`` in the
-    spec switches pooling off. Of a walk that is known from aggregates alone the data tell the mean success over
-    tasks; there that prior is one of ``mean_logit``, about the logit of that mean, from which ``location`` follows.
+    the next, so that an effort at which an LLM was not evaluated is predicted from the others. A prior for
+    ``location`` in the spec switches pooling off. Of a walk that is known from aggregates alone the data tell the mean
+    success over tasks; there that prior is one of ``mean_logit``, about the logit of that mean, from which ``location``
+    follows.
 
     Parameters
     ----------
@@ -124,7 +125,10 @@ class Free(SharedEasiness):
             llm = np.array([llms.index(arm.pair) if one else 0 for arm, one in zip(walks, ranked, strict=True)])
             where = np.array([by_effort.index(arm.benchmark) if arm.benchmark in by_effort else 0 for arm in walks])
             line = level[llm] + given["effort_gain"][where] * np.nan_to_num(rank)
-            mean = pt.switch(ranked, line, mean)
-            sd = pt.switch(ranked, given["effort_location_sd"][where], sd)
+            # Around a line, what an effort has of its own is small: sampled in units of its sd.
+            drawn = pm.Normal("location_effect", pt.switch(ranked, 0.0, mean), pt.switch(ranked, 1.0, sd), dims="walk")
+            around = line + given["effort_location_sd"][where] * drawn
+            given["location"] = pm.Deterministic("location", pt.switch(ranked, around, drawn), dims="walk")
+            return given
         given["location"] = pm.Normal("location", mean, sd, dims="walk")
         return given
