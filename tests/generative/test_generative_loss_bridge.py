@@ -66,8 +66,8 @@ def test_what_a_table_must_say() -> None:
     blank = table.copy()
     blank.loc[blank["model"] == BEST, "train_tokens"] = np.nan
     with pytest.raises(ds3.InputError, match=f"needs train_tokens of every LLM; blank for {BEST}$"):
-        ds3.build_model(SPEC, ds3.read_evals(blank))
-    path = SPEC.model_copy(update={"population": SPEC.population.model_copy(update={"family": "path"})})
+        ds3.build_model(ds3.ModelSpec(capability="loss_bridge"), ds3.read_evals(blank))
+    path = SPEC.model_copy(update={"population": SPEC.population.model_copy(update={"family": "path"}), "holdout": ()})
     with pytest.raises(ds3.InputError, match="with capability 'loss_bridge' use 'split_normal'"):
         ds3.build_model(path, select(ds3.read_evals(table), f"model == '{BEST}'"))
 

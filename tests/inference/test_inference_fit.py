@@ -143,6 +143,7 @@ def test_checks_say_sentences(any_fit):
         "posterior prediction",
         "leave one task out",
         "what was learned",
+        "dependence on the prior",
     ]
     for result in results:
         assert isinstance(result, ds3.CheckResult)
