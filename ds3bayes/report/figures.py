@@ -425,7 +425,7 @@ def say_prior_and_posterior(learned: pd.DataFrame) -> str:
 def strongest_ridges(
     posterior: xr.Dataset, least: float = 0.6, most: int = 6
 ) -> list[tuple[str, str, Array, Array, float]]:
-    """Find the pairs of parameters that the data tell apart least: strongest correlations of the posterior's draws.
+    """Find the pairs of parameters that the data tell apart least: strongest correlations of different parameters.
 
     Parameters
     ----------
@@ -463,7 +463,9 @@ def strongest_ridges(
         value = float(correlation[i, j])
         if abs(value) < least or len(result) == most:
             break
-        if i in used or j in used or abs(value) > 0.9999:
+        same = labels[i].partition("[")[0] == labels[j].partition("[")[0]
+        # Samplers on the same tasks move together in every parameter; that is no ridge.
+        if same or i in used or j in used or abs(value) > 0.9999:
             continue
         used |= {i, j}
         result.append((labels[i], labels[j], columns[i], columns[j], value))
@@ -489,7 +491,7 @@ def ridges(pairs: Sequence[tuple[str, str, Array, Array, float]], *, width: floa
         step = max(1, len(x) // 800)
         axes.plot(x[::step], y[::step], ".", color=BLUE, markersize=2.5, alpha=0.5, rasterized=True)
         axes.set_xlabel(_wrap(one, 42), fontsize=8)
-        axes.set_ylabel(_wrap(other, 42), fontsize=8)
+        axes.set_ylabel(_wrap(other, 36), fontsize=7.5)
         axes.set_title(f"correlation {value:.2f}", fontsize=9)
     for axes in grid[len(pairs) :]:
         axes.set_visible(False)
