@@ -13,7 +13,9 @@ from scipy.special import expit, log_expit
 from ds3bayes.evals.choose import to_table
 from ds3bayes.evals.read import read_evals
 from ds3bayes.evals.simulate import Simulation, simulate
+from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.path import finish_within
 from ds3bayes.theory.scaling import loss
 
 
@@ -199,7 +201,81 @@ def _crossed(rho: np.ndarray, pace: float, attempts: int, rng: np.random.Generat
     return solved
 
 
+def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simulation:
+    """Draw six LLMs of rising training compute at three budgets, from the published (not smoothed) skill hierarchy.
+
+    An LLM learns levels of skills; a task of some level and number of skills is executed at the level that is best for
+    it within the budget. Every needed skill is reachable with the chance of the level's giant component, drawn once per
+    LLM and task; attempts then walk step by step, each step completing a skill or not, until the budget ends.
+
+    Parameters
+    ----------
+    tasks, attempts : int
+        Tasks, and attempts of every LLM and budget at every task.
+    seed : int
+
+    Returns
+    -------
+    Simulation
+        Evaluations with ``params``, ``train_tokens`` and ``budget_tokens``; ``truth`` has ``level`` and ``skills``
+        (task), ``success`` (model, budget, task) of an attempt as closed forms give it, ``frontier`` (model), the
+        highest level with a giant component, and the scalars ``task_level`` and ``task_level_sd``.
+    """
+    rng = np.random.default_rng([seed, 13])
+    constants = hierarchy.Hierarchy()
+    compute = np.logspace(22.4, 24.0, 6)
+    budgets, mean_level, level_sd, mean_length = (500, 2000, 8000), 33.0, 3.0, 5.0
+    levels = np.clip(np.rint(rng.normal(mean_level, level_sd, tasks)), 20, 45).astype(int)
+    lengths = 1 + rng.poisson(mean_length - 1.0, tasks)
+    learned = hierarchy.skill_levels(compute, constants)
+    edge, component = learned["edge_probability"].values, learned["reachability"].values
+    names = [f"llm-{size / 1e9:.0f}b" for size in learned["params"].values]
+    labels = [f"task-{index + 1:0{len(str(tasks))}d}" for index in range(tasks)]
+    frames, success = [], np.empty((len(compute), len(budgets), tasks))
+    for task, (level, length) in enumerate(zip(levels.tolist(), lengths.tolist(), strict=True)):
+        executed = np.arange(1, level + 1)
+        needed = evaluate(hierarchy.steps_at_level, float(length), level=level, executed=tuple(executed.tolist()))
+        for llm, name in enumerate(names):
+            p, gamma = edge[llm, :level], component[llm, :level]
+            r = evaluate(hierarchy.step_success, needed, p)
+            reach_draw = rng.random()
+            for place, budget in enumerate(budgets):
+                steps = int(budget / constants.tokens_per_step)
+                within = evaluate(finish_within, np.full(level, float(steps)), needed, r)
+                at_level = gamma**needed * within
+                best = int(np.argmax(at_level))
+                success[llm, place, task] = at_level[best]
+                reached = reach_draw < gamma[best] ** needed[best]
+                walked = rng.geometric(max(r[best], 1e-12), size=(attempts, int(needed[best]))).sum(axis=1)
+                frames.append(
+                    {
+                        "model": name,
+                        "benchmark": "grid",
+                        "task": labels[task],
+                        "strategy": "cot",
+                        "budget_tokens": budget,
+                        "attempts": attempts,
+                        "successes": int((walked <= steps).sum()) if reached and r[best] > 0 else 0,
+                        "params": float(learned["params"].values[llm]),
+                        "train_tokens": float(learned["tokens"].values[llm]),
+                    }
+                )
+    truth = xr.Dataset(
+        {
+            "level": ("task", levels),
+            "skills": ("task", lengths),
+            "success": (("model", "budget", "task"), success),
+            "frontier": ("model", learned["max_level"].values),
+            "task_level": ((), mean_level),
+            "task_level_sd": ((), level_sd),
+        },
+        coords={"model": names, "budget": list(budgets), "task": labels},
+    )
+    evals = read_evals(pd.DataFrame(frames)).assign_attrs(source=f"scenario training_grid (seed {seed})")
+    return Simulation(evals=evals, truth=truth)
+
+
 #: By name, as the command line gives them.
 SCENARIOS: Mapping[str, Callable[..., Simulation]] = MappingProxyType(
-    {"training_runs": training_runs, "skill_benchmark": skill_benchmark}
+    {"training_runs": training_runs, "skill_benchmark": skill_benchmark, "training_grid": training_grid}
 )

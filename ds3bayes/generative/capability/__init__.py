@@ -10,6 +10,7 @@ from ds3bayes.generative.capability.base import Capability, SharedEasiness, Task
 from ds3bayes.generative.capability.free import Free
 from ds3bayes.generative.capability.loss_bridge import LossBridge
 from ds3bayes.generative.capability.skill_graph import SkillMastery
+from ds3bayes.generative.capability.skill_hierarchy import SkillHierarchy
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter
 
@@ -42,7 +43,7 @@ def register(kind: type[Capability]) -> type[Capability]:
     return kind
 
 
-for _kind in (Free, LossBridge, SkillMastery):
+for _kind in (Free, LossBridge, SkillMastery, SkillHierarchy):
     register(_kind)
 
 
@@ -85,6 +86,7 @@ __all__ = [
     "Free",
     "LossBridge",
     "SharedEasiness",
+    "SkillHierarchy",
     "SkillMastery",
     "TaskLaw",
     "known_parameters",

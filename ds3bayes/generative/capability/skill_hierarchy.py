@@ -1,0 +1,263 @@
+"""Skill hierarchy: training compute becomes concepts, levels of skills, and solved tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pydantic import Field, field_validator
+from pytensor.gradient import disconnected_grad
+from scipy.special import betainc, expit
+
+from ds3bayes.errors import InputError
+from ds3bayes.generative.capability.base import Capability, TaskLaw, Tensor
+from ds3bayes.generative.interpolate import before, neighbours
+from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.theory import hierarchy
+from ds3bayes.theory.evaluate import evaluate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ds3bayes.generative.design import Arm, Block, Design
+    from ds3bayes.generative.spec import ModelSpec
+
+_CONSTANTS = hierarchy.Hierarchy()
+# Steps of an attempt without a budget: more than any task of these lengths takes.
+_ENDLESS = 1e5
+# Logit step probabilities at which the chance of finishing in time is tabulated: an eighth of the law's width at 300
+# skills. Tasks that take more skills than that at a level are as good as not solved there.
+_STEP_LOGITS = np.linspace(-10.0, 8.0, 361)
+_MOST_SKILLS = 300
+
+
+class SkillHierarchy(Capability):
+    """Capability from training compute through the graph of texts, concepts and levels of skills.
+
+    An LLM of N parameters stores R = N / concept_scale concepts, times a factor of its own; at D / N tokens per
+    parameter peeling learns nearly all or none of them. A skill of level l knows enough of its concepts with a
+    competence that falls with l; skills are linked where they and the level below are competent, and the giant
+    component of the links is what can be reached. A task is a latent level and number of skills. It is executed at its
+    own level or up to ``levels_down`` lower ones, where it takes sigma ln k times as many steps per level but is learned
+    earlier, within the steps that the budget allows. All of the published steps (best level, roundings, start of the
+    giant component) are smooth, at ``temperature``. What an attempt achieves is mixed with a chance ``guess`` of being
+    right without, and ``slip`` of being wrong in spite of, the skills.
+
+    What LLMs of different training compute solve informs the levels that they reach: how fast these rise with compute
+    (``decay``) and where tasks stand relative to them. ``concept_scale`` and ``skills`` move all LLMs' levels together
+    and trade off with ``task_level``; budgets inform the steps a task takes, which ``sigma``, ``relevance`` and
+    ``search`` share. Within each of these groups the single parameters rest on their priors.
+
+    Parameters
+    ----------
+    task_levels : tuple of int
+        Levels at which tasks may stand, in rising order, evenly spaced.
+    task_lengths : tuple of int
+        Numbers of skills that tasks may need, in rising order.
+    levels_down : int, default 3
+        How many levels below its own a task may be executed.
+    temperature : float, default 0.05
+        Smoothness; 0 would be the published hierarchy, which has no gradient.
+
+    References
+    ----------
+    Ellis-Mohr, Nayak, Varshney (2025), arXiv 2507.00004, extending Nayak, Varshney (2024), arXiv 2410.01243.
+    """
+
+    kind: Literal["skill_hierarchy"] = "skill_hierarchy"
+    task_levels: tuple[int, ...] = tuple(range(40, 61, 2))
+    task_lengths: tuple[int, ...] = (2, 4, 7, 11)
+    levels_down: int = Field(3, ge=0, le=6)
+    temperature: float = Field(0.05, gt=0.0, le=1.0)
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "concept_scale": Parameter(
+            prior("LogNormal", mu=log(_CONSTANTS.params_per_concept), sigma=0.3), (), "parameters that store a concept"
+        ),
+        "decay": Parameter(
+            prior("LogNormal", mu=log(_CONSTANTS.decay), sigma=0.1),
+            (),
+            "rate at which concepts per skill fall over 100 levels",
+        ),
+        "skills": Parameter(prior("LogNormal", mu=log(_CONSTANTS.skills), sigma=0.2), (), "skills of a level"),
+        "sigma": Parameter(
+            prior("LogNormal", mu=log(_CONSTANTS.sigma), sigma=0.1), (), "prerequisites of a skill per log level"
+        ),
+        "relevance": Parameter(
+            prior("LogNormal", mu=log(_CONSTANTS.relevance), sigma=0.3),
+            (),
+            "relevant but not needed skills per needed one",
+        ),
+        "search": Parameter(prior("Beta", alpha=4.0, beta=4.0), (), "blindness of the search for the next skill"),
+        "task_level": Parameter(
+            prior("Normal", mu=0.0, sigma=1.0),
+            ("benchmark",),
+            "mean level of tasks: from the middle of task_levels, in halves of their range",
+        ),
+        "task_level_sd": Parameter(
+            prior("LogNormal", mu=log(0.4), sigma=0.5), ("benchmark",), "sd over tasks of their level, in the same unit"
+        ),
+        "task_length": Parameter(
+            prior("LogNormal", mu=log(5.0), sigma=0.4), ("benchmark",), "mean number of skills that a task needs"
+        ),
+        "concept_sd": Parameter(
+            prior("LogNormal", mu=log(0.1), sigma=0.6), (), "sd over LLMs of log concepts beyond their size"
+        ),
+        "guess": Parameter(prior("Beta", alpha=1.0, beta=60.0), (), "chance of a right answer without the skills"),
+        "slip": Parameter(prior("Beta", alpha=1.0, beta=60.0), (), "chance of a wrong answer in spite of them"),
+    }
+
+    @field_validator("task_levels", "task_lengths")
+    @classmethod
+    def _rising(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(values) < 2 or any(b <= a for a, b in zip(values, values[1:], strict=False)) or values[0] < 1:
+            raise ValueError(f"must be at least two rising numbers from 1 up, got {values}")
+        return values
+
+    @field_validator("task_levels")
+    @classmethod
+    def _levels(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if values[-1] > _CONSTANTS.levels or len(set(np.diff(values))) > 1:
+            raise ValueError(f"must be evenly spaced levels of at most {_CONSTANTS.levels}, got {values}")
+        return values
+
+    def faults(self, table: pd.DataFrame) -> Sequence[str]:
+        """Name the LLMs whose size or training tokens are not in the table."""
+        result = []
+        for column in ("params", "train_tokens"):
+            known = table.groupby("model", sort=False)[column].any() if column in table else None
+            lacking = [str(name) for name in table["model"].unique() if known is None or not known[name]]
+            if lacking:
+                result.append(
+                    f"capability 'skill_hierarchy' needs {column} of every LLM; blank for {', '.join(lacking[:5])}"
+                    + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+                )
+        if (table["strategy"] == "tot").any():
+            result.append(
+                "capability 'skill_hierarchy' does not explain rows of tree search: leave them out with data.where"
+            )
+        return result
+
+    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+        """Return benchmarks and LLMs."""
+        if any(len(block.arms) < 2 for block in design.blocks):
+            raise InputError(
+                "capability 'skill_hierarchy' compares LLMs (or budgets) on the same tasks; give each benchmark two or "
+                "more of them"
+            )
+        return {
+            "benchmark": list(dict.fromkeys(arm.benchmark for arm in design.arms)),
+            "llm": list(design.llms),
+            "level": [str(level + 1) for level in range(self.task_levels[-1])],
+        }
+
+    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+        """Add the hierarchy's constants, ``log_concepts`` of every LLM and ``frontier``, the level each reaches."""
+        given = {
+            name: spec.prior(name).variable(name, dims=parameter.dims) for name, parameter in self.parameters.items()
+        }
+        own = pm.Normal("concept_effect", 0.0, 1.0, dims="llm") * given["concept_sd"]
+        concepts = np.log(design.params) - pt.log(given["concept_scale"]) + own
+        given["log_concepts"] = pm.Deterministic("log_concepts", concepts, dims="llm")
+        # How much peeling learns is nearly 1 or nearly 0, whatever the scale of a concept.
+        kappa = design.train_tokens / design.params
+        learned = evaluate(_log_failure, design.params / _CONSTANTS.params_per_concept, kappa)
+        count = len(design.llms)
+        able = hierarchy.level_competences(
+            pt.exp(concepts),
+            learned,
+            pt.repeat(given["decay"], count),
+            pt.repeat(given["skills"], count),
+            levels=_CONSTANTS.levels,
+            temperature=self.temperature,
+        )[:, : self.task_levels[-1]]
+        edge, component = hierarchy.link_levels(
+            able, pt.repeat(given["skills"], count), pt.repeat(given["sigma"], count), temperature=self.temperature
+        )
+        given["edge_probability"] = pm.Deterministic("edge_probability", edge, dims=("llm", "level"))
+        given["component"] = pm.Deterministic("component", component, dims=("llm", "level"))
+        pm.Deterministic("frontier", component.sum(axis=1), dims="llm")
+        return given
+
+    def task_law(
+        self, block: Block, index: int, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+    ) -> TaskLaw:
+        """Sum over levels and lengths: normal over levels, Poisson over lengths, both on the given values."""
+        arms = [design.arms[design.walk_arms[walk]] for walk in design.walks_of(block)]
+        benchmark = list(dict.fromkeys(arm.benchmark for arm in design.arms)).index(arms[0].benchmark)
+        levels, lengths = np.array(self.task_levels, dtype=float), np.array(self.task_lengths, dtype=float)
+        unit = (levels - levels.mean()) / (0.5 * (levels[-1] - levels[0]))
+        of_level = -0.5 * ((unit - given["task_level"][benchmark]) / given["task_level_sd"][benchmark]) ** 2
+        rate = given["task_length"][benchmark] - 0.999 * pt.minimum(given["task_length"][benchmark], 1.0)
+        # The mean of a length counts from 1; gaps between lengths stand for the lengths in them.
+        width = np.log(np.gradient(lengths))
+        of_length = (lengths - 1.0) * pt.log(rate) - pt.gammaln(lengths) + width
+        log_weight = (of_level[:, None] + of_length[None, :]).ravel()
+        accuracy = self._accuracy(design, arms, given)
+        mixed = given["guess"] + (1.0 - given["guess"] - given["slip"]) * accuracy
+        easiness = np.repeat(-unit, len(lengths))
+        return TaskLaw(
+            log_weight=log_weight - pt.logsumexp(log_weight),
+            easiness=easiness[None, :],
+            location=pt.log(mixed / (1.0 - mixed))[None],
+        )
+
+    def _accuracy(self, design: Design, arms: Sequence[Arm], given: Mapping[str, Tensor]) -> Tensor:
+        """Success of an attempt of each arm at each node, (walk, level x length)."""
+        llm = np.array([design.llms.index(arm.model) for arm in arms])
+        steps = [(arm.budget_tokens or np.inf) / design.tokens_per_step for arm in arms]
+        level = np.array(self.task_levels)[:, None, None]
+        length = np.array(self.task_lengths, dtype=float)[None, :, None]
+        executed = np.maximum(level - np.arange(self.levels_down + 1), 1)
+        skills = hierarchy.steps_at_level(length, level, executed, given["sigma"], temperature=self.temperature)
+        place = np.broadcast_to(executed, (*executed.shape[:1], 1, executed.shape[2])) - 1
+        p, gamma = given["edge_probability"][:, place], given["component"][:, place]
+        r = hierarchy.step_success(skills, p, given["relevance"], given["search"], temperature=self.temperature)
+        reachable = pt.exp(skills * pt.log(pt.maximum(gamma, 1e-300)))
+        at_level = reachable[llm] * _finished(np.minimum(steps, _ENDLESS), skills, pt.log(r / (1.0 - r))[llm])
+        weight = pt.special.softmax(at_level / self.temperature, axis=-1)
+        return (weight * at_level).sum(axis=-1).reshape((len(arms), -1))
+
+    def new_tasks(
+        self, terms: Mapping[str, np.ndarray], draw: Mapping[str, np.ndarray], uniform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw a level and a length."""
+        del draw
+        weight = np.exp(terms["log_weight"])
+        node = np.minimum(np.searchsorted(np.cumsum(weight) / weight.sum(), uniform[:, 0]), weight.size - 1)
+        return terms["easiness"][0, node], terms["location"][0][:, node].T
+
+
+def _log_failure(concepts: Tensor, kappa: Tensor) -> Tensor:
+    return hierarchy.peel(concepts, kappa, temperature=0.05).log_failure
+
+
+def _finished(steps: np.ndarray, skills: Tensor, step_logit: Tensor) -> Tensor:
+    """Chance that a walk finishes its skills in time, from tables over whole skills and the logit of a step's success.
+
+    Parameters
+    ----------
+    steps : array, shape (W,)
+        Steps allowed.
+    skills : tensor, shape (...)
+        Between two whole numbers the chance is linear.
+    step_logit : tensor, shape (W, ...)
+        The chance is cubic between tabulated values.
+    """
+    budgets, which = np.unique(steps, return_inverse=True)
+    whole = np.arange(1.0, _MOST_SKILLS + 1.0)[None, :, None]
+    allowed = budgets[:, None, None]
+    possible = whole <= allowed
+    table = np.where(possible, betainc(whole, np.where(possible, allowed - whole + 1.0, 1.0), expit(_STEP_LOGITS)), 0.0)
+    by_logit = np.moveaxis(table, -1, 0)
+    padded = np.moveaxis(np.concatenate([before(by_logit), by_logit, before(by_logit[::-1])]), 0, -1)
+    columns = padded.shape[-1]
+    flat = pt.as_tensor(padded.ravel())
+    first, weights = neighbours(step_logit, _STEP_LOGITS)
+    below = pt.clip(pt.floor(disconnected_grad(skills)), 1.0, _MOST_SKILLS - 1.0)
+    share = pt.clip(skills - below, 0.0, 1.0)
+    row = (which.reshape((-1,) + (1,) * skills.ndim) * _MOST_SKILLS + below.astype("int64") - 1) * columns + first
+    of_rows = [sum(weight * flat[row + up * columns + right] for right, weight in enumerate(weights)) for up in (0, 1)]
+    return (1.0 - share) * of_rows[0] + share * of_rows[1]
