@@ -15,6 +15,8 @@ from ds3bayes.evals.read import read_evals
 from ds3bayes.evals.simulate import Simulation, simulate
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.generative.capability.skill_hierarchy import TEMPERATURE
+from ds3bayes.generative.capability.skill_hierarchy import log_failure as hierarchy_log_failure
 from ds3bayes.theory.path import finish_within
 from ds3bayes.theory.scaling import loss
 
@@ -202,11 +204,11 @@ def _crossed(rho: np.ndarray, pace: float, attempts: int, rng: np.random.Generat
 
 
 def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simulation:
-    """Draw six LLMs of rising training compute at three budgets, from the published (not smoothed) skill hierarchy.
+    """Draw six LLMs of rising training compute at three budgets, from the smooth skill hierarchy.
 
     An LLM learns levels of skills; a task of some level and number of skills is executed at the level that is best for
     it within the budget. Every needed skill is reachable with the chance of the level's giant component, drawn once per
-    LLM and task; attempts then walk step by step, each step completing a skill or not, until the budget ends.
+    LLM and task; attempts then walk: a skill takes a geometric number of steps, until the budget ends.
 
     Parameters
     ----------
@@ -228,25 +230,34 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
     levels = np.clip(np.rint(rng.normal(mean_level, level_sd, tasks)), 20, 45).astype(int)
     lengths = 1 + rng.poisson(mean_length - 1.0, tasks)
     learned = hierarchy.skill_levels(compute, constants)
-    edge, component = learned["edge_probability"].values, learned["reachability"].values
-    names = [f"llm-{size / 1e9:.0f}b" for size in learned["params"].values]
+    params, train_tokens = learned["params"].values, learned["tokens"].values
+    concepts = params / constants.params_per_concept
+    failure = evaluate(hierarchy_log_failure, concepts, train_tokens / params)
+    _, edge, component = evaluate(hierarchy.learn_levels, concepts, failure, temperature=TEMPERATURE)
+    names = [f"llm-{size / 1e9:.0f}b" for size in params]
     labels = [f"task-{index + 1:0{len(str(tasks))}d}" for index in range(tasks)]
     frames, success = [], np.empty((len(compute), len(budgets), tasks))
     for task, (level, length) in enumerate(zip(levels.tolist(), lengths.tolist(), strict=True)):
-        executed = np.arange(1, level + 1)
-        needed = evaluate(hierarchy.steps_at_level, float(length), level=level, executed=tuple(executed.tolist()))
+        # Within reach of the tables of the fit: lower levels take so many skills that they never pay.
+        executed = np.arange(level - 3, level + 1)
+        skills = evaluate(hierarchy.steps_at_level, float(length), level=level, executed=tuple(executed.tolist()), temperature=1.0)
         for llm, name in enumerate(names):
-            p, gamma = edge[llm, :level], component[llm, :level]
-            r = evaluate(hierarchy.step_success, needed, p)
+            p, gamma = edge[llm, executed - 1], component[llm, executed - 1]
+            r = evaluate(hierarchy.step_success, skills, p, temperature=1.0)
+            # Between two whole numbers of skills, a task takes either.
+            share = skills - np.floor(skills)
             reach_draw = rng.random()
             for place, budget in enumerate(budgets):
                 steps = int(budget / constants.tokens_per_step)
-                within = evaluate(finish_within, np.full(level, float(steps)), needed, r)
-                at_level = gamma**needed * within
+                allowed = np.full(len(executed), float(steps))
+                finished = (1.0 - share) * evaluate(finish_within, allowed, np.floor(skills), r)
+                finished += share * evaluate(finish_within, allowed, np.floor(skills) + 1.0, r)
+                at_level = gamma**skills * finished
                 best = int(np.argmax(at_level))
                 success[llm, place, task] = at_level[best]
-                reached = reach_draw < gamma[best] ** needed[best]
-                walked = rng.geometric(max(r[best], 1e-12), size=(attempts, int(needed[best]))).sum(axis=1)
+                reached = reach_draw < gamma[best] ** skills[best]
+                needed = np.floor(skills[best]) + (rng.random(attempts) < share[best])
+                walked = needed + rng.negative_binomial(needed, max(r[best], 1e-12))
                 frames.append(
                     {
                         "model": name,
@@ -255,9 +266,9 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
                         "strategy": "cot",
                         "budget_tokens": budget,
                         "attempts": attempts,
-                        "successes": int((walked <= steps).sum()) if reached and r[best] > 0 else 0,
-                        "params": float(learned["params"].values[llm]),
-                        "train_tokens": float(learned["tokens"].values[llm]),
+                        "successes": int((walked <= steps).sum()) if reached else 0,
+                        "params": float(params[llm]),
+                        "train_tokens": float(train_tokens[llm]),
                     }
                 )
     truth = xr.Dataset(
@@ -265,7 +276,7 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
             "level": ("task", levels),
             "skills": ("task", lengths),
             "success": (("model", "budget", "task"), success),
-            "frontier": ("model", learned["max_level"].values),
+            "frontier": ("model", component.sum(axis=1)),
             "task_level": ((), mean_level),
             "task_level_sd": ((), level_sd),
         },

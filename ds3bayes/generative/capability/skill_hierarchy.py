@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ds3bayes.generative.spec import ModelSpec
 
 _CONSTANTS = hierarchy.Hierarchy()
+#: Smoothness of levels: competence falls over about three of them.
+TEMPERATURE = 0.3
+# Smoothness of the choice of the level at which a task is executed, in success.
+_CHOICE = 0.05
 # Steps of an attempt without a budget: more than any task of these lengths takes.
 _ENDLESS = 1e5
 # Logit step probabilities at which the chance of finishing in time is tabulated: an eighth of the law's width at 300
@@ -59,8 +63,6 @@ class SkillHierarchy(Capability):
         Numbers of skills that tasks may need, in rising order.
     levels_down : int, default 3
         How many levels below its own a task may be executed.
-    temperature : float, default 0.05
-        Smoothness; 0 would be the published hierarchy, which has no gradient.
 
     References
     ----------
@@ -71,7 +73,6 @@ class SkillHierarchy(Capability):
     task_levels: tuple[int, ...] = tuple(range(40, 61, 2))
     task_lengths: tuple[int, ...] = (2, 4, 7, 11)
     levels_down: int = Field(3, ge=0, le=6)
-    temperature: float = Field(0.05, gt=0.0, le=1.0)
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "concept_scale": Parameter(
             prior("LogNormal", mu=log(_CONSTANTS.params_per_concept), sigma=0.3), (), "parameters that store a concept"
@@ -163,7 +164,7 @@ class SkillHierarchy(Capability):
         given["log_concepts"] = pm.Deterministic("log_concepts", concepts, dims="llm")
         # How much peeling learns is nearly 1 or nearly 0, whatever the scale of a concept.
         kappa = design.train_tokens / design.params
-        learned = evaluate(_log_failure, design.params / _CONSTANTS.params_per_concept, kappa)
+        learned = evaluate(log_failure, design.params / _CONSTANTS.params_per_concept, kappa)
         count = len(design.llms)
         able = hierarchy.level_competences(
             pt.exp(concepts),
@@ -171,10 +172,10 @@ class SkillHierarchy(Capability):
             pt.repeat(given["decay"], count),
             pt.repeat(given["skills"], count),
             levels=_CONSTANTS.levels,
-            temperature=self.temperature,
+            temperature=TEMPERATURE,
         )[:, : self.task_levels[-1]]
         edge, component = hierarchy.link_levels(
-            able, pt.repeat(given["skills"], count), pt.repeat(given["sigma"], count), temperature=self.temperature
+            able, pt.repeat(given["skills"], count), pt.repeat(given["sigma"], count), temperature=TEMPERATURE
         )
         given["edge_probability"] = pm.Deterministic("edge_probability", edge, dims=("llm", "level"))
         given["component"] = pm.Deterministic("component", component, dims=("llm", "level"))
@@ -211,13 +212,13 @@ class SkillHierarchy(Capability):
         level = np.array(self.task_levels)[:, None, None]
         length = np.array(self.task_lengths, dtype=float)[None, :, None]
         executed = np.maximum(level - np.arange(self.levels_down + 1), 1)
-        skills = hierarchy.steps_at_level(length, level, executed, given["sigma"], temperature=self.temperature)
+        skills = hierarchy.steps_at_level(length, level, executed, given["sigma"], temperature=1.0)
         place = np.broadcast_to(executed, (*executed.shape[:1], 1, executed.shape[2])) - 1
         p, gamma = given["edge_probability"][:, place], given["component"][:, place]
-        r = hierarchy.step_success(skills, p, given["relevance"], given["search"], temperature=self.temperature)
+        r = hierarchy.step_success(skills, p, given["relevance"], given["search"], temperature=1.0)
         reachable = pt.exp(skills * pt.log(pt.maximum(gamma, 1e-300)))
         at_level = reachable[llm] * _finished(np.minimum(steps, _ENDLESS), skills, pt.log(r / (1.0 - r))[llm])
-        weight = pt.special.softmax(at_level / self.temperature, axis=-1)
+        weight = pt.special.softmax(at_level / _CHOICE, axis=-1)
         return (weight * at_level).sum(axis=-1).reshape((len(arms), -1))
 
     def new_tasks(
@@ -230,7 +231,7 @@ class SkillHierarchy(Capability):
         return terms["easiness"][0, node], terms["location"][0][:, node].T
 
 
-def _log_failure(concepts: Tensor, kappa: Tensor) -> Tensor:
+def log_failure(concepts: Tensor, kappa: Tensor) -> Tensor:
     return hierarchy.peel(concepts, kappa, temperature=0.05).log_failure
 
 
