@@ -15,8 +15,6 @@ from ds3bayes.evals.read import read_evals
 from ds3bayes.evals.simulate import Simulation, simulate
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
-from ds3bayes.generative.capability.skill_hierarchy import TEMPERATURE
-from ds3bayes.generative.capability.skill_hierarchy import log_failure as hierarchy_log_failure
 from ds3bayes.theory.path import finish_within
 from ds3bayes.theory.scaling import loss
 
@@ -221,7 +219,7 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
     Simulation
         Evaluations with ``params``, ``train_tokens`` and ``budget_tokens``; ``truth`` has ``level`` and ``skills``
         (task), ``success`` (model, budget, task) of an attempt as closed forms give it, ``frontier`` (model), the
-        highest level with a giant component, and the scalars ``task_level`` and ``task_level_sd``.
+        level up to which it has learned skills, and the scalars ``task_level`` and ``task_level_sd``.
     """
     rng = np.random.default_rng([seed, 13])
     constants = hierarchy.Hierarchy()
@@ -231,19 +229,21 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
     lengths = 1 + rng.poisson(mean_length - 1.0, tasks)
     learned = hierarchy.skill_levels(compute, constants)
     params, train_tokens = learned["params"].values, learned["tokens"].values
-    concepts = params / constants.params_per_concept
-    failure = evaluate(hierarchy_log_failure, concepts, train_tokens / params)
-    _, edge, component = evaluate(hierarchy.learn_levels, concepts, failure, temperature=TEMPERATURE)
+    frontier = evaluate(hierarchy.highest_level, params / constants.params_per_concept)
     names = [f"llm-{size / 1e9:.0f}b" for size in params]
     labels = [f"task-{index + 1:0{len(str(tasks))}d}" for index in range(tasks)]
     frames, success = [], np.empty((len(compute), len(budgets), tasks))
     for task, (level, length) in enumerate(zip(levels.tolist(), lengths.tolist(), strict=True)):
         # Within reach of the tables of the fit: lower levels take so many skills that they never pay.
         executed = np.arange(level - 3, level + 1)
-        skills = evaluate(hierarchy.steps_at_level, float(length), level=level, executed=tuple(executed.tolist()), temperature=1.0)
+        skills = evaluate(
+            hierarchy.steps_at_level, float(length), level=level, executed=tuple(executed.tolist()), temperature=1.0
+        )
         for llm, name in enumerate(names):
-            p, gamma = edge[llm, executed - 1], component[llm, executed - 1]
-            r = evaluate(hierarchy.step_success, skills, p, temperature=1.0)
+            log_p, log_gamma = evaluate(
+                hierarchy.smooth_levels, frontier[llm], executed.astype(float), constants.skills, constants.sigma
+            )
+            r = evaluate(hierarchy.step_success, skills, np.exp(log_p), temperature=1.0)
             # Between two whole numbers of skills, a task takes either.
             share = skills - np.floor(skills)
             reach_draw = rng.random()
@@ -252,10 +252,10 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
                 allowed = np.full(len(executed), float(steps))
                 finished = (1.0 - share) * evaluate(finish_within, allowed, np.floor(skills), r)
                 finished += share * evaluate(finish_within, allowed, np.floor(skills) + 1.0, r)
-                at_level = gamma**skills * finished
+                at_level = np.exp(skills * log_gamma) * finished
                 best = int(np.argmax(at_level))
                 success[llm, place, task] = at_level[best]
-                reached = reach_draw < gamma[best] ** skills[best]
+                reached = reach_draw < np.exp(skills[best] * log_gamma[best])
                 needed = np.floor(skills[best]) + (rng.random(attempts) < share[best])
                 walked = needed + rng.negative_binomial(needed, max(r[best], 1e-12))
                 frames.append(
@@ -276,7 +276,7 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
             "level": ("task", levels),
             "skills": ("task", lengths),
             "success": (("model", "budget", "task"), success),
-            "frontier": ("model", component.sum(axis=1)),
+            "frontier": ("model", frontier),
             "task_level": ((), mean_level),
             "task_level_sd": ((), level_sd),
         },

@@ -34,6 +34,10 @@ _NEWTON_STEPS = 4
 _COMPONENT_STEPS = 5
 _SERIES_TERMS = 9  # error below 1e-15 up to _SERIES_BELOW
 _SERIES_BELOW = 0.1
+# Levels over which competence falls at the frontier, as the scale of a logistic curve; published, it is a step.
+_FRONTIER_WIDTH = 0.4
+# Outside link of every skill, which rounds off the start of the giant component.
+_FRONTIER_FIELD = 0.05**2
 _TIE = 1e-12  # accuracies that differ by less are equal
 
 
@@ -496,6 +500,47 @@ def needed_concepts(
     return 0.99 * (mu - pt.sqrt(2.0 * pt.log(S / failure) * mu))
 
 
+def highest_level(
+    concepts: Any,
+    decay: Any = 10.0,
+    skills: Any = 1e4,
+    eta: Any = 5.0,
+    *,
+    learned: Any = 1.0,
+    levels: int = 100,
+    failure: float = 1e-5,
+) -> Any:
+    """Level up to which skills are learned: where eta concepts are the learned share of those a skill can draw on.
+
+    `needed_concepts` solved for the level: with a^2 = 2 ln(S / delta) and c = eta / (.99 P), a skill needs
+    mu = [(a + sqrt(a^2 + 4 c)) / 2]^2 concepts on average, and l = levels / decay ln(R / (S mu)).
+
+    Parameters
+    ----------
+    concepts : tensor-like
+        Number R of concepts, above 0.
+    decay, skills : tensor-like
+        As for `needed_concepts`.
+    eta : tensor-like, default 5
+        Concepts a skill needs, above 0.
+    learned : tensor-like, default 1
+        Share P of the concepts that is learned, in (0, 1].
+    levels : int, default 100
+        Number of levels.
+    failure : float, default 1e-5
+        delta of `needed_concepts`.
+
+    Returns
+    -------
+    tensor
+        Real; the published hierarchy is competent at the whole levels below it, and at none if it is below 1.
+    """
+    R, S = _as_double(concepts), _as_double(skills)
+    a = pt.sqrt(2.0 * pt.log(S / failure))
+    root = 0.5 * (a + pt.sqrt(a**2 + 4.0 * _as_double(eta) / (0.99 * _as_double(learned))))
+    return levels / _as_double(decay) * (pt.log(R) - pt.log(S) - 2.0 * pt.log(root))
+
+
 def competence(available: Any, log_failure: Any, eta: Any = 5.0, *, temperature: float = 0.0) -> Any:
     """Probability that a skill knows at least eta of its d concepts, by Chernoff's bound.
 
@@ -675,6 +720,45 @@ def link_levels(competences: Any, skills: Any = 1e4, sigma: Any = 0.5, *, temper
         strict=True,
     )
     return pt.moveaxis(edges, 0, -1), pt.moveaxis(components, 0, -1)
+
+
+def smooth_log_component(log_degree: Any) -> Any:
+    """Log of the giant component at the log of a mean degree, its start rounded off by a field of .0025."""
+    return pt.log(giant_component(pt.exp(_as_double(log_degree)), field=_FRONTIER_FIELD))
+
+
+def smooth_levels(
+    frontier: Any,
+    level: Any,
+    skills: Any,
+    sigma: Any,
+    log_component: Callable[[Any], Any] = smooth_log_component,
+) -> tuple[Any, Any]:
+    """Log edge probability and log giant component of levels near the frontier of what is learned.
+
+    Competence t_l is logistic in frontier - l, with scale .4; gamma_l is the giant component of mean degree S t_l^2,
+    and p_l = t_l gamma_{l-1}^{sigma ln l}.
+
+    Parameters
+    ----------
+    frontier : tensor-like
+        From `highest_level`.
+    level : tensor-like
+        At least 1.
+    skills, sigma : tensor-like
+        As for `next_level`; all arguments broadcast.
+    log_component : callable, default `smooth_log_component`
+        Log of the giant component at the log of a mean degree; a table of it saves time.
+
+    Returns
+    -------
+    tuple of tensor
+        log p_l and log gamma_l, below 0.
+    """
+    level, S = _as_double(level), _as_double(skills)
+    able, below = (-pt.softplus((level - up - _as_double(frontier)) / _FRONTIER_WIDTH) for up in (0.0, 1.0))
+    gamma, under = (log_component(pt.log(S) + 2.0 * log_t) for log_t in (able, below))
+    return able + _as_double(sigma) * pt.log(level) * under, gamma
 
 
 class Levels(NamedTuple):

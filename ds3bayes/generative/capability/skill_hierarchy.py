@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ds3bayes.generative.spec import ModelSpec
 
 _CONSTANTS = hierarchy.Hierarchy()
-#: Smoothness of levels: competence falls over about three of them.
-TEMPERATURE = 0.3
 # Smoothness of the choice of the level at which a task is executed, in success.
 _CHOICE = 0.05
 # Steps of an attempt without a budget: more than any task of these lengths takes.
@@ -36,19 +34,22 @@ _ENDLESS = 1e5
 # skills. Tasks that take more skills than that at a level are as good as not solved there.
 _STEP_LOGITS = np.linspace(-10.0, 8.0, 361)
 _MOST_SKILLS = 300
+# Logs of mean degrees at which the giant component is tabulated.
+_LOG_DEGREES = np.linspace(-12.0, 12.0, 961)
 
 
 class SkillHierarchy(Capability):
     """Capability from training compute through the graph of texts, concepts and levels of skills.
 
     An LLM of N parameters stores R = N / concept_scale concepts, times a factor of its own; at D / N tokens per
-    parameter peeling learns nearly all or none of them. A skill of level l knows enough of its concepts with a
-    competence that falls with l; skills are linked where they and the level below are competent, and the giant
-    component of the links is what can be reached. A task is a latent level and number of skills. It is executed at its
-    own level or up to ``levels_down`` lower ones, where it takes sigma ln k times as many steps per level but is learned
-    earlier, within the steps that the budget allows. All of the published steps (best level, roundings, start of the
-    giant component) are smooth, at ``temperature``. What an attempt achieves is mixed with a chance ``guess`` of being
-    right without, and ``slip`` of being wrong in spite of, the skills.
+    parameter peeling learns nearly all or none of them. Skills need concepts, of which higher levels can draw on fewer:
+    up to a real level, the LLM's ``frontier``, they are learned, and competence falls off there. Skills are linked
+    where they and the level below are competent, and the giant component of the links is what can be reached. A task
+    is a latent level and number of skills. It is executed at its own level or up to ``levels_down`` lower ones, where
+    it takes sigma ln k times as many steps per level but is learned earlier, within the steps that the budget allows.
+    All of the published steps (competence, roundings, start of the giant component, best level) are smooth. What an
+    attempt achieves is mixed with a chance ``guess`` of being right without, and ``slip`` of being wrong in spite of,
+    the skills.
 
     What LLMs of different training compute solve informs the levels that they reach: how fast these rise with compute
     (``decay``) and where tasks stand relative to them. ``concept_scale`` and ``skills`` move all LLMs' levels together
@@ -113,7 +114,7 @@ class SkillHierarchy(Capability):
     @field_validator("task_levels", "task_lengths")
     @classmethod
     def _rising(cls, values: tuple[int, ...]) -> tuple[int, ...]:
-        if len(values) < 2 or any(b <= a for a, b in zip(values, values[1:], strict=False)) or values[0] < 1:
+        if len(values) < 2 or min(np.diff(values)) <= 0 or values[0] < 1:
             raise ValueError(f"must be at least two rising numbers from 1 up, got {values}")
         return values
 
@@ -151,7 +152,6 @@ class SkillHierarchy(Capability):
         return {
             "benchmark": list(dict.fromkeys(arm.benchmark for arm in design.arms)),
             "llm": list(design.llms),
-            "level": [str(level + 1) for level in range(self.task_levels[-1])],
         }
 
     def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
@@ -164,22 +164,15 @@ class SkillHierarchy(Capability):
         given["log_concepts"] = pm.Deterministic("log_concepts", concepts, dims="llm")
         # How much peeling learns is nearly 1 or nearly 0, whatever the scale of a concept.
         kappa = design.train_tokens / design.params
-        learned = evaluate(log_failure, design.params / _CONSTANTS.params_per_concept, kappa)
-        count = len(design.llms)
-        able = hierarchy.level_competences(
+        failure = evaluate(_log_failure, design.params / _CONSTANTS.params_per_concept, kappa)
+        frontier = hierarchy.highest_level(
             pt.exp(concepts),
-            learned,
-            pt.repeat(given["decay"], count),
-            pt.repeat(given["skills"], count),
+            given["decay"],
+            given["skills"],
+            learned=np.maximum(-np.expm1(failure), 1e-6),
             levels=_CONSTANTS.levels,
-            temperature=TEMPERATURE,
-        )[:, : self.task_levels[-1]]
-        edge, component = hierarchy.link_levels(
-            able, pt.repeat(given["skills"], count), pt.repeat(given["sigma"], count), temperature=TEMPERATURE
         )
-        given["edge_probability"] = pm.Deterministic("edge_probability", edge, dims=("llm", "level"))
-        given["component"] = pm.Deterministic("component", component, dims=("llm", "level"))
-        pm.Deterministic("frontier", component.sum(axis=1), dims="llm")
+        given["frontier"] = pm.Deterministic("frontier", frontier, dims="llm")
         return given
 
     def task_law(
@@ -213,10 +206,11 @@ class SkillHierarchy(Capability):
         length = np.array(self.task_lengths, dtype=float)[None, :, None]
         executed = np.maximum(level - np.arange(self.levels_down + 1), 1)
         skills = hierarchy.steps_at_level(length, level, executed, given["sigma"], temperature=1.0)
-        place = np.broadcast_to(executed, (*executed.shape[:1], 1, executed.shape[2])) - 1
-        p, gamma = given["edge_probability"][:, place], given["component"][:, place]
-        r = hierarchy.step_success(skills, p, given["relevance"], given["search"], temperature=1.0)
-        reachable = pt.exp(skills * pt.log(pt.maximum(gamma, 1e-300)))
+        log_p, log_gamma = hierarchy.smooth_levels(
+            given["frontier"][:, None, None, None], executed, given["skills"], given["sigma"], _log_component
+        )
+        r = hierarchy.step_success(skills, pt.exp(log_p), given["relevance"], given["search"], temperature=1.0)
+        reachable = pt.exp(skills * log_gamma)
         at_level = reachable[llm] * _finished(np.minimum(steps, _ENDLESS), skills, pt.log(r / (1.0 - r))[llm])
         weight = pt.special.softmax(at_level / _CHOICE, axis=-1)
         return (weight * at_level).sum(axis=-1).reshape((len(arms), -1))
@@ -231,8 +225,16 @@ class SkillHierarchy(Capability):
         return terms["easiness"][0, node], terms["location"][0][:, node].T
 
 
-def log_failure(concepts: Tensor, kappa: Tensor) -> Tensor:
+def _log_failure(concepts: Tensor, kappa: Tensor) -> Tensor:
     return hierarchy.peel(concepts, kappa, temperature=0.05).log_failure
+
+
+def _log_component(log_degree: Tensor) -> Tensor:
+    """`hierarchy.smooth_log_component` from a table, cubic in the log of the mean degree."""
+    table = evaluate(hierarchy.smooth_log_component, _LOG_DEGREES)
+    padded = pt.as_tensor(np.concatenate([before(table), table, before(table[::-1])]))
+    first, weights = neighbours(log_degree, _LOG_DEGREES)
+    return sum(weight * padded[first + right] for right, weight in enumerate(weights))
 
 
 def _finished(steps: np.ndarray, skills: Tensor, step_logit: Tensor) -> Tensor:
