@@ -8,6 +8,7 @@ from typing import Any
 from ds3bayes.errors import did_you_mean
 from ds3bayes.generative.capability.base import Capability, SharedEasiness, TaskLaw
 from ds3bayes.generative.capability.free import Free
+from ds3bayes.generative.capability.latent_skills import LatentSkills
 from ds3bayes.generative.capability.loss_bridge import LossBridge
 from ds3bayes.generative.capability.skill_graph import SkillMastery
 from ds3bayes.generative.capability.skill_hierarchy import SkillHierarchy
@@ -43,7 +44,7 @@ def register(kind: type[Capability]) -> type[Capability]:
     return kind
 
 
-for _kind in (Free, LossBridge, SkillMastery, SkillHierarchy):
+for _kind in (Free, LatentSkills, LossBridge, SkillMastery, SkillHierarchy):
     register(_kind)
 
 
@@ -84,6 +85,7 @@ __all__ = [
     "CAPABILITIES",
     "Capability",
     "Free",
+    "LatentSkills",
     "LossBridge",
     "SharedEasiness",
     "SkillHierarchy",

@@ -1,0 +1,158 @@
+"""Latent skills: two skills that no table names, from which tasks draw and in which LLMs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from scipy.special import ndtri
+
+from ds3bayes.errors import InputError
+from ds3bayes.generative.capability.base import TaskLaw, Tensor
+from ds3bayes.generative.capability.free import Free
+from ds3bayes.generative.population import split_normal_logp
+from ds3bayes.generative.priors import Parameter, prior
+
+if TYPE_CHECKING:
+    from ds3bayes.generative.design import Block, Design
+    from ds3bayes.generative.spec import ModelSpec
+
+# The second coordinate of a task is standard normal, summed out at these nodes.
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+_LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())
+
+
+class LatentSkills(Free):
+    """Tasks without annotations: beside easiness, each has a place on a second skill, in which LLMs differ.
+
+    The logit of a task's eventual success is ``location + spread z + loading u`` with easiness z as in capability
+    'free' and u standard normal over tasks: a matrix of LLMs by tasks of rank two. Tasks with u > 0 need more of what
+    LLMs with a positive loading are good at. z and u of each task are summed out; LLMs with similar loadings fail at
+    the same tasks, so that what one of them solves says more of another of them than its overall level does.
+
+    The law stays the same when all loadings change sign (and u with them). So only half of their space is kept: the
+    half around the direction in which the walks differ most in the data, along which they have a positive
+    ``loading_size``; ``loading_rest`` are their coordinates across it. ``skill_loading`` are the loadings themselves,
+    and ``skill_share`` is the part of a walk's variance over tasks (without its own effect) that they explain.
+
+    Raises
+    ------
+    InputError
+        If a set of tasks has fewer than three walks, or the population's family is 'path'.
+
+    References
+    ----------
+    Ellis-Mohr, Nayak, Varshney (2025), arXiv 2507.00004, for skills; a two-factor model of item response theory
+    (Reckase 2009), with the shared easiness as its first factor.
+    """
+
+    kind: Literal["latent_skills"] = "latent_skills"  # type: ignore[assignment]
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        **Free.parameters,
+        "loading_size": Parameter(
+            prior("HalfNormal", sigma=1.0),
+            ("population",),
+            "loadings of the second skill along the direction in which walks differ most in the data",
+        ),
+        "loading_rest": Parameter(
+            prior("Normal", mu=0.0, sigma=1.0), ("loading_contrast",), "their coordinates across that direction"
+        ),
+    }
+
+    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+        """Return those of capability 'free', and the walks whose loading may have either sign."""
+        if spec.population.family == "path":
+            raise InputError(
+                "population.family = 'path' has one law for all tasks; with capability 'latent_skills' use "
+                "'split_normal' or 'normal'"
+            )
+        small = [block for block in design.blocks if len(design.walks_of(block)) < 3]
+        if small:
+            arms = ", ".join(str(design.arms[arm]) for arm in small[0].arms[:4])
+            raise InputError(
+                f"capability 'latent_skills' tells skills apart by three or more walks on the same tasks; {arms} share "
+                "theirs with no other: use capability 'free' for them"
+            )
+        return {
+            **super().coords(design, spec),
+            "loading_contrast": [
+                f"{population} | {contrast + 1}"
+                for population, block in zip(design.populations, design.blocks, strict=True)
+                for contrast in range(len(design.walks_of(block)) - 1)
+            ],
+        }
+
+    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+        """Add what capability 'free' has, ``skill_loading`` and ``skill_share`` of each walk."""
+        given = super().add(design, spec)
+        for name in ("loading_size", "loading_rest"):
+            given[name] = spec.prior(name).variable(name, dims=self.parameters[name].dims)
+        walks, loadings, start = [], [], 0
+        for index, block in enumerate(design.blocks):
+            basis = _directions(block, design)
+            rest = given["loading_rest"][start : start + len(basis) - 1]
+            start += len(basis) - 1
+            walks.append(design.walks_of(block))
+            loadings.append(basis[:, 0] * given["loading_size"][index] + basis[:, 1:] @ rest)
+        every = pt.concatenate(loadings)[np.argsort(np.concatenate(walks))]
+        given["skill_loading"] = pm.Deterministic("skill_loading", every, dims="walk")
+        pm.Deterministic("skill_share", every**2 / (every**2 + given["spread"] ** 2), dims="walk")
+        return given
+
+    def task_law(
+        self, block: Block, index: int, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+    ) -> TaskLaw:
+        """Cross the grid of easiness with the nodes of the second skill."""
+        assert block.easiness is not None
+        skew = given["skew"][index] if spec.population.family == "split_normal" else pt.as_tensor(0.0)
+        walks = design.walks_of(block)
+        # Two coordinates need no finer grid of the first than the second's nodes stand apart.
+        z = block.easiness.nodes[::2]
+        log_weight = split_normal_logp(z, skew)
+        log_weight = log_weight - pt.logsumexp(log_weight)
+        location, spread, loading = (given[name][walks] for name in ("location", "spread", "skill_loading"))
+        at_nodes = (
+            location[:, None, None]
+            + spread[:, None, None] * z[:, None]
+            + loading[:, None, None] * _NODES[None, None, :]
+        )
+        return TaskLaw(
+            log_weight=(log_weight[:, None] + _LOG_WEIGHTS).ravel(),
+            easiness=np.repeat(z, _NODES.size)[None, :],
+            location=at_nodes.reshape((len(walks), -1))[None],
+        )
+
+    def new_tasks(
+        self, terms: Mapping[str, np.ndarray], draw: Mapping[str, np.ndarray], uniform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw easiness through its law, linear between nodes, and the second skill from its normal law."""
+        del draw
+        size = _NODES.size
+        weight = np.exp(terms["log_weight"]).reshape(-1, size).sum(axis=1)
+        cumulative = (np.cumsum(weight) - 0.5 * weight) / weight.sum()
+        place = np.interp(uniform[:, 0], cumulative, np.arange(weight.size))
+        at = np.arange(weight.size)
+        skill = ndtri(uniform[:, 1])
+        easiness = np.interp(place, at, terms["easiness"][0].reshape(-1, size)[:, 0])
+        locations = []
+        for of_arm in terms["location"][0]:
+            by_node = of_arm.reshape(-1, size)
+            centre = np.interp(place, at, by_node[:, size // 2])
+            slope = np.interp(place, at, (by_node[:, -1] - by_node[:, 0]) / (_NODES[-1] - _NODES[0]))
+            locations.append(centre + slope * skill)
+        return easiness, np.stack(locations, axis=1)
+
+
+def _directions(block: Block, design: Design) -> np.ndarray:
+    """Return an orthonormal basis (W, W); first, the direction in which walks differ most beyond easiness."""
+    columns = [block.arms.index(int(design.walk_arms[walk])) for walk in design.walks_of(block)]
+    successes, attempts = block.successes[:, columns] + 0.5, block.attempts[:, columns] + 1.0
+    logit = np.log(successes / (attempts - successes))
+    rest = logit - logit.mean(axis=1, keepdims=True) - logit.mean(axis=0) + logit.mean()
+    first = np.linalg.svd(rest, full_matrices=False)[2][0]
+    first = first * np.sign(first[np.abs(first).argmax()])
+    basis = np.linalg.qr(np.column_stack([first, np.eye(len(first))]))[0]
+    return basis * np.sign(basis[:, 0] @ first)
