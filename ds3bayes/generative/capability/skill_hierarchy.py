@@ -34,6 +34,8 @@ _ENDLESS = 1e5
 # skills. Tasks that take more skills than that at a level are as good as not solved there.
 _STEP_LOGITS = np.linspace(-10.0, 8.0, 361)
 _MOST_SKILLS = 300
+# Levels of tasks, in sds of their law from its mean.
+_LEVELS = np.linspace(-2.7, 2.7, 19)
 # Logs of mean degrees at which the giant component is tabulated.
 _LOG_DEGREES = np.linspace(-12.0, 12.0, 961)
 
@@ -58,8 +60,6 @@ class SkillHierarchy(Capability):
 
     Parameters
     ----------
-    task_levels : tuple of int
-        Levels at which tasks may stand, in rising order, evenly spaced.
     task_lengths : tuple of int
         Numbers of skills that tasks may need, in rising order.
     levels_down : int, default 3
@@ -71,8 +71,7 @@ class SkillHierarchy(Capability):
     """
 
     kind: Literal["skill_hierarchy"] = "skill_hierarchy"
-    task_levels: tuple[int, ...] = tuple(range(40, 61, 2))
-    task_lengths: tuple[int, ...] = (2, 4, 7, 11)
+    task_lengths: tuple[int, ...] = (1, 2, 3, 4, 6, 9)
     levels_down: int = Field(3, ge=0, le=6)
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "concept_scale": Parameter(
@@ -93,13 +92,9 @@ class SkillHierarchy(Capability):
             "relevant but not needed skills per needed one",
         ),
         "search": Parameter(prior("Beta", alpha=4.0, beta=4.0), (), "blindness of the search for the next skill"),
-        "task_level": Parameter(
-            prior("Normal", mu=0.0, sigma=1.0),
-            ("benchmark",),
-            "mean level of tasks: from the middle of task_levels, in halves of their range",
-        ),
+        "task_level": Parameter(prior("Normal", mu=40.0, sigma=15.0), ("benchmark",), "mean level of tasks"),
         "task_level_sd": Parameter(
-            prior("LogNormal", mu=log(0.4), sigma=0.5), ("benchmark",), "sd over tasks of their level, in the same unit"
+            prior("LogNormal", mu=log(3.0), sigma=0.5), ("benchmark",), "sd over tasks of their level"
         ),
         "task_length": Parameter(
             prior("LogNormal", mu=log(5.0), sigma=0.4), ("benchmark",), "mean number of skills that a task needs"
@@ -111,18 +106,11 @@ class SkillHierarchy(Capability):
         "slip": Parameter(prior("Beta", alpha=1.0, beta=60.0), (), "chance of a wrong answer in spite of them"),
     }
 
-    @field_validator("task_levels", "task_lengths")
+    @field_validator("task_lengths")
     @classmethod
     def _rising(cls, values: tuple[int, ...]) -> tuple[int, ...]:
         if len(values) < 2 or min(np.diff(values)) <= 0 or values[0] < 1:
             raise ValueError(f"must be at least two rising numbers from 1 up, got {values}")
-        return values
-
-    @field_validator("task_levels")
-    @classmethod
-    def _levels(cls, values: tuple[int, ...]) -> tuple[int, ...]:
-        if values[-1] > _CONSTANTS.levels or len(set(np.diff(values))) > 1:
-            raise ValueError(f"must be evenly spaced levels of at most {_CONSTANTS.levels}, got {values}")
         return values
 
     def faults(self, table: pd.DataFrame) -> Sequence[str]:
@@ -181,33 +169,40 @@ class SkillHierarchy(Capability):
         """Sum over levels and lengths: normal over levels, Poisson over lengths, both on the given values."""
         arms = [design.arms[design.walk_arms[walk]] for walk in design.walks_of(block)]
         benchmark = list(dict.fromkeys(arm.benchmark for arm in design.arms)).index(arms[0].benchmark)
-        levels, lengths = np.array(self.task_levels, dtype=float), np.array(self.task_lengths, dtype=float)
-        unit = (levels - levels.mean()) / (0.5 * (levels[-1] - levels[0]))
-        of_level = -0.5 * ((unit - given["task_level"][benchmark]) / given["task_level_sd"][benchmark]) ** 2
+        lengths = np.array(self.task_lengths, dtype=float)
+        # Nodes move with the population, so that a shift of all levels changes nothing but how far they are apart.
+        level = given["task_level"][benchmark] + given["task_level_sd"][benchmark] * _LEVELS
         rate = given["task_length"][benchmark] - 0.999 * pt.minimum(given["task_length"][benchmark], 1.0)
         # The mean of a length counts from 1; gaps between lengths stand for the lengths in them.
         width = np.log(np.gradient(lengths))
         of_length = (lengths - 1.0) * pt.log(rate) - pt.gammaln(lengths) + width
-        log_weight = (of_level[:, None] + of_length[None, :]).ravel()
-        accuracy = self._accuracy(design, arms, given)
+        log_weight = (-0.5 * _LEVELS[:, None] ** 2 + of_length[None, :]).ravel()
+        accuracy = self._accuracy(design, arms, level, given)
         mixed = given["guess"] + (1.0 - given["guess"] - given["slip"]) * accuracy
-        easiness = np.repeat(-unit, len(lengths))
+        easiness = np.repeat(-_LEVELS, len(lengths))
         return TaskLaw(
             log_weight=log_weight - pt.logsumexp(log_weight),
             easiness=easiness[None, :],
             location=pt.log(mixed / (1.0 - mixed))[None],
         )
 
-    def _accuracy(self, design: Design, arms: Sequence[Arm], given: Mapping[str, Tensor]) -> Tensor:
+    def _accuracy(self, design: Design, arms: Sequence[Arm], level: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Success of an attempt of each arm at each node, (walk, level x length)."""
         llm = np.array([design.llms.index(arm.model) for arm in arms])
         steps = [(arm.budget_tokens or np.inf) / design.tokens_per_step for arm in arms]
-        level = np.array(self.task_levels)[:, None, None]
         length = np.array(self.task_lengths, dtype=float)[None, :, None]
-        executed = np.maximum(level - np.arange(self.levels_down + 1), 1)
-        skills = hierarchy.steps_at_level(length, level, executed, given["sigma"], temperature=1.0)
+        down = np.arange(self.levels_down + 1.0)
+        executed = pt.maximum(level[:, None] - down, 2.0)
+        # Each level down, sigma ln k skills stand for one; between two whole numbers of skills a task takes either.
+        growth = pt.log(given["sigma"]) + pt.log(pt.log(executed[:, :-1]))
+        rise = pt.concatenate([pt.zeros_like(executed[:, :1]), pt.cumsum(growth, axis=1)], axis=1)
+        skills = pt.maximum(length * pt.exp(rise)[:, None, :], 1.0)
         log_p, log_gamma = hierarchy.smooth_levels(
-            given["frontier"][:, None, None, None], executed, given["skills"], given["sigma"], _log_component
+            given["frontier"][:, None, None, None],
+            executed[:, None, :],
+            given["skills"],
+            given["sigma"],
+            _log_component,
         )
         r = hierarchy.step_success(skills, pt.exp(log_p), given["relevance"], given["search"], temperature=1.0)
         reachable = pt.exp(skills * log_gamma)

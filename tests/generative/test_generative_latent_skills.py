@@ -1,0 +1,144 @@
+"""Latent skills: likelihood against plain loops, loadings that are recovered, cells that are predicted, refusals."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytensor
+import pytest
+import xarray as xr
+from scipy import stats
+from scipy.special import expit
+
+import ds3bayes as ds3
+from ds3bayes.generative.build import assemble
+from ds3bayes.generative.design import make_design
+from ds3bayes.theory.evaluate import MODE
+
+LOADINGS = np.array([1.5, 1.2, -1.3, 0.2, -1.0, 0.8, -0.3, 1.4])
+
+
+def spec_of(**rest) -> ds3.ModelSpec:
+    return ds3.ModelSpec.from_dict(
+        {"capability": "latent_skills", "population": {"family": "normal", "reachability": False}, **rest}
+    )
+
+
+def simulated(tasks: int, attempts: int, seed: int, llms: int = 8) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a table of LLMs that differ on a second skill, and the logit success of each (LLM, task)."""
+    rng = np.random.default_rng(seed)
+    z, u = rng.standard_normal((2, tasks))
+    location, loading = np.linspace(-1.5, 1.5, llms), LOADINGS[:llms]
+    x = location[:, None] + 1.5 * z + loading[:, None] * u + 0.3 * rng.standard_normal((llms, tasks))
+    successes = rng.binomial(attempts, expit(x))
+    rows = [
+        (f"llm-{llm}", "b", f"t{task:02d}", "cot", attempts, successes[llm, task])
+        for llm in range(llms)
+        for task in range(tasks)
+    ]
+    return pd.DataFrame(rows, columns=["model", "benchmark", "task", "strategy", "attempts", "successes"]), x
+
+
+def test_likelihood_is_loops_over_both_skills_and_own_effects() -> None:
+    table, _ = simulated(4, 5, 3, llms=3)
+    spec = spec_of()
+    design = make_design(ds3.read_evals(table), spec)
+    model = assemble(spec, design)
+    rng = np.random.default_rng(1)
+    given = {v.name: rng.uniform(0.3, 1.2, size=v.eval(mode=MODE).shape) for v in model.free_RVs}
+    outputs = [model["tasks_0"], model["location"], model["skill_loading"], model["skill_share"]]
+    function = pytensor.function(model.free_RVs, outputs, mode=MODE, on_unused_input="ignore")
+    found, location, loading, share = function(*given.values())
+    # Loadings are a point of the half space, as far from the origin as its coordinates.
+    size = given["loading_size"][0] ** 2 + (given["loading_rest"] ** 2).sum()
+    assert (loading**2).sum() == pytest.approx(size, rel=1e-12)
+    np.testing.assert_allclose(share, loading**2 / (loading**2 + given["spread"] ** 2))
+
+    block = design.blocks[0]
+    nodes, easiness = block.tables[0].grid.nodes, block.easiness.nodes[::2]
+    weight = stats.norm.pdf(easiness)
+    second, second_weight = np.polynomial.hermite_e.hermegauss(9)
+    expected = 0.0
+    for task in range(4):
+        total = 0.0
+        for z, of_z in zip(easiness, weight / weight.sum(), strict=True):
+            for u, of_u in zip(second, second_weight / second_weight.sum(), strict=True):
+                product = of_z * of_u
+                for column in range(3):
+                    centre = location[column] + given["spread"][column] * z + loading[column] * u
+                    density = stats.t.pdf((nodes - centre) / given["interaction_sd"][column], 7)
+                    offsets, hat = block.tables[column].grid.within(5)
+                    solved = table.query("model == @design.arms[@column].model").iloc[task]["successes"]
+                    likelihood = stats.binom.pmf(solved, 5, expit(nodes[:, None] + offsets)) @ hat
+                    product *= density @ likelihood / density.sum()
+                total += product
+        expected += np.log(total)
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+    assert np.isfinite(model.compile_dlogp(mode=MODE)(model.initial_point())).all()
+
+
+@pytest.fixture(scope="module")
+def fits() -> dict[str, xr.DataTree]:
+    """One LLM was not evaluated on half of the tasks."""
+    table, _ = simulated(60, 8, 0)
+    hold = [{"where": "model == 'llm-7' and task >= 't30'"}]
+    result = {}
+    with warnings.catch_warnings():
+        # Few draws suffice where inference is not under test.
+        warnings.simplefilter("ignore", ds3.FitWarning)
+        for kind in ("free", "latent_skills"):
+            spec = spec_of(capability=kind, holdout=hold)
+            fit = ds3.fit(ds3.read_evals(table), spec, draws=250, tune=400, chains=2, seed=0, progress=False)
+            result[kind] = fit
+    return result
+
+
+def test_loadings_are_recovered_up_to_sign(fits) -> None:
+    drawn = fits["latent_skills"]["posterior"]["skill_loading"]
+    assert int(fits["latent_skills"]["sample_stats"]["diverging"].sum()) == 0
+    mean, sd = drawn.mean(("chain", "draw")).values, drawn.std(("chain", "draw")).values
+    # A common part of all loadings is easiness.
+    truth = LOADINGS * np.sign(np.corrcoef(mean, LOADINGS)[0, 1])
+    assert np.corrcoef(mean, truth)[0, 1] > 0.95
+    gap, true_gap = mean - mean.mean(), truth - truth.mean()
+    assert (np.abs(gap - true_gap) < 3 * sd).all()
+
+
+def test_what_other_llms_solve_predicts_better_than_their_common_easiness(fits) -> None:
+    _, x = simulated(60, 8, 0)
+    error = {}
+    for kind, fit in fits.items():
+        success = ds3.predict(fit, ["cot"], per_task=True)["success"].mean(("chain", "draw")).squeeze()
+        found = success.sel(model="llm-7", task=[f"t{task:02d}" for task in range(30, 60)])
+        error[kind] = float(np.abs(found.values - expit(x[7, 30:])).mean())
+    assert error["latent_skills"] < 0.8 * error["free"]
+
+
+def test_new_tasks_have_the_moments_of_the_law(fits) -> None:
+    fit = fits["latent_skills"]
+    new = ds3.predict(fit, ["cot"], tasks="new", new_tasks=512)["success"].mean(("chain", "draw")).squeeze()
+    draws = {
+        name: fit["posterior"][name].stack(s=("chain", "draw")) for name in ("location", "spread", "skill_loading")
+    }
+    draws["interaction_sd"] = fit["posterior"]["interaction_sd"].stack(s=("chain", "draw"))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(21)
+    for walk, llm in enumerate(new["model"].values):
+        centre, spread, loading, own = (
+            draws[name].values[walk] for name in ("location", "spread", "skill_loading", "interaction_sd")
+        )
+        # A Student t effect of 7 degrees of freedom has 7/5 of its squared scale as variance.
+        sd = np.sqrt(spread**2 + loading**2 + 1.4 * own**2)
+        mean = (expit(centre[:, None] + sd[:, None] * nodes) @ weights / weights.sum()).mean()
+        assert float(new.sel(model=llm)) == pytest.approx(mean, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("llms", "population", "said"),
+    [(2, {}, "three or more walks on the same tasks"), (3, {"family": "path"}, "with capability 'latent_skills' use")],
+)
+def test_what_is_refused(llms: int, population: dict, said: str) -> None:
+    table, _ = simulated(3, 2, 0, llms=llms)
+    if population:
+        table = table.query("model == 'llm-0'")
+    with pytest.raises(ds3.InputError, match=said):
+        ds3.build_model(spec_of(population={"reachability": False, **population}), ds3.read_evals(table))
