@@ -1,0 +1,135 @@
+"""Skill hierarchy: tables against their laws, a task's success against plain numbers, recovery, refusals."""
+
+import warnings
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from scipy.special import betainc, expit, logit, softmax
+from scipy.stats import poisson
+
+import ds3bayes as ds3
+from ds3bayes.evals import to_table
+from ds3bayes.evals.scenarios import training_grid
+from ds3bayes.generative.build import assemble
+from ds3bayes.generative.capability import skill_hierarchy
+from ds3bayes.generative.design import make_design
+from ds3bayes.theory import hierarchy
+from ds3bayes.theory.evaluate import MODE, evaluate
+
+LENGTHS = (1, 2, 3, 4, 6, 9)
+
+
+def spec_of(**rest) -> ds3.ModelSpec:
+    return ds3.ModelSpec.from_dict({"capability": "skill_hierarchy", "population": {"reachability": False}, **rest})
+
+
+def test_tables_are_the_laws_they_stand_for():
+    rng = np.random.default_rng(0)
+    steps = np.array([20.0, 80.0, 320.0, 80.0])
+    skills = rng.uniform(1.0, 60.0, size=200)
+    step_logit = rng.uniform(-8.0, 6.0, size=(4, 200))
+    found = skill_hierarchy._finished(steps, pt.as_tensor(skills), pt.as_tensor(step_logit)).eval(mode=MODE)
+    r, whole, allowed = expit(step_logit), np.floor(skills), steps[:, None]
+
+    def finished(m):
+        possible = m <= allowed
+        return np.where(possible, betainc(m, np.where(possible, allowed - m + 1, 1.0), r), 0.0)
+
+    expected = (1 - skills + whole) * finished(whole) + (skills - whole) * finished(whole + 1)
+    # Stated in the docstring.
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+    degree = rng.uniform(-11.0, 11.0, size=500)
+    found = skill_hierarchy._log_component(pt.as_tensor(degree)).eval(mode=MODE)
+    np.testing.assert_allclose(found, evaluate(hierarchy.smooth_log_component, degree), atol=2e-5)
+
+
+def test_success_of_a_task_is_the_formula_at_its_level_and_length():
+    evals, spec = training_grid(tasks=3, attempts=2).evals, spec_of()
+    design = make_design(evals, spec)
+    model = assemble(spec, design)
+    rng = np.random.default_rng(1)
+    given = {v.name: rng.uniform(0.2, 0.8, size=v.eval(mode=MODE).shape) for v in model.free_RVs}
+    given |= {"concept_scale": np.array(2300.0), "decay": np.array(9.5), "skills": np.array(9e3)}
+    given |= {"sigma": np.array(0.55), "relevance": np.array(4.0), "task_level": np.array([31.0])}
+    given |= {"task_level_sd": np.array([2.5]), "task_length": np.array([4.2])}
+    names = list(given)
+    symbols = {name: pt.as_tensor(model[name]).type(name) for name in names}
+    own = {**{name: symbols[name] for name in names}}
+    scaled = symbols["concept_effect"] * symbols["concept_sd"]
+    frontier = hierarchy.highest_level(
+        pt.exp(np.log(design.params) - pt.log(symbols["concept_scale"]) + scaled), symbols["decay"], symbols["skills"]
+    )
+    law = spec.capability.task_law(design.blocks[0], 0, design, spec, {**own, "frontier": frontier})
+    function = pytensor.function(
+        list(symbols.values()), [law.log_weight, law.location, frontier], mode=MODE, on_unused_input="ignore"
+    )
+    log_weight, location, frontier = function(*[given[name] for name in names])
+
+    model_frontier = pytensor.function(model.free_RVs, model["frontier"], mode=MODE, on_unused_input="ignore")
+    in_model = model_frontier(*[given[v.name] for v in model.free_RVs])
+    # 20 tokens per parameter: peeling learns all.
+    np.testing.assert_allclose(in_model, frontier, rtol=1e-10)
+
+    nodes = np.linspace(-2.7, 2.7, 19)
+    weight = np.exp(-0.5 * nodes**2)[:, None] * poisson.pmf(np.array(LENGTHS) - 1, 3.2) * np.gradient(LENGTHS)
+    np.testing.assert_allclose(np.exp(log_weight), (weight / weight.sum()).ravel(), rtol=5e-3)
+    arms = [design.arms[arm] for arm in design.blocks[0].arms]
+    for walk in (0, 7, 17):
+        place = design.llms.index(arms[walk].model)
+        steps = arms[walk].budget_tokens / design.tokens_per_step
+        for node, length in ((3, 2), (9, 1), (15, 5)):
+            level = 31.0 + 2.5 * nodes[node] - np.arange(4)
+            skills = LENGTHS[length] * np.cumprod(np.concatenate([[1.0], 0.55 * np.log(level[:3])]))
+            log_p, log_gamma = evaluate(hierarchy.smooth_levels, frontier[place], level, 9e3, 0.55)
+            search = float(given["search"])
+            r = np.exp(2 * log_p) * (search / (5.0 * skills) + 1 - search)
+            whole = np.floor(skills)
+            finished = sum(
+                share * np.where(m <= steps, betainc(m, np.maximum(steps - m + 1, 1e-9), r), 0.0)
+                for m, share in ((whole, 1 - skills + whole), (whole + 1, skills - whole))
+            )
+            achieved = np.exp(skills * log_gamma) * finished
+            accuracy = softmax(achieved / 0.05) @ achieved
+            guess, slip = float(given["guess"]), float(given["slip"])
+            expected = logit(guess + (1 - guess - slip) * accuracy)
+            assert location[0, walk, node * len(LENGTHS) + length] == pytest.approx(expected, abs=2e-3)
+
+
+def test_what_a_table_must_say():
+    table = to_table(training_grid(tasks=2, attempts=2).evals)
+    with pytest.raises(ds3.InputError, match=r"needs params of every LLM; blank for .* and 1 more"):
+        ds3.build_model(spec_of(), ds3.read_evals(table.drop(columns="params")))
+    alone = table[(table["model"] == table["model"].iloc[0]) & (table["budget_tokens"] == 500)]
+    with pytest.raises(ds3.InputError, match="give each benchmark two or more"):
+        ds3.build_model(spec_of(), ds3.read_evals(alone))
+    with pytest.raises(ds3.InputError, match="at least two rising numbers"):
+        ds3.ModelSpec.from_dict({"capability": {"kind": "skill_hierarchy", "task_lengths": [3, 2]}})
+
+
+@pytest.mark.slow
+def test_truths_are_recovered_and_a_larger_llm_is_predicted():
+    inside = []
+    for seed in range(5):
+        made = training_grid(seed=seed)
+        spec = spec_of(holdout=[{"where": "params > 8e10"}])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ds3.FitWarning)
+            fit = ds3.fit(made.evals, spec, draws=500, tune=700, chains=2, seed=seed, progress=False)
+        posterior, truth = fit["posterior"], made.truth
+        frontier = posterior["frontier"] - posterior["task_level"].isel(benchmark=0)
+        # Where all levels stand rests on priors; how far LLMs are from the tasks is learned.
+        pairs = [(frontier.isel(llm=i), truth["frontier"].values[i] - 33.0) for i in range(5)]
+        pairs += [
+            (posterior["task_level_sd"], 3.0),
+            (posterior["task_length"], 5.0),
+            (posterior["sigma"], 0.5),
+            (posterior["search"], 0.5),
+            (posterior["decay"], 10.0),
+        ]
+        for drawn, value in pairs:
+            low, high = np.quantile(drawn.values, [0.05, 0.95])
+            inside.append(low <= value <= high)
+    print(f"{len(inside)} intervals, {np.mean(inside):.3f} hold the truth")
+    assert np.mean(inside) > 0.75
