@@ -18,6 +18,7 @@ ROWS = {
     "claude37_aime_budget": 6,
     "training_runs": 480,
     "skill_graph": 360,
+    "training_grid": 720,
 }
 
 

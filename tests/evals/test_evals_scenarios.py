@@ -7,12 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from ds3bayes.cli import app
-from ds3bayes.evals.scenarios import SCENARIOS, skill_benchmark, training_runs
+from ds3bayes.evals.scenarios import SCENARIOS, skill_benchmark, training_grid, training_runs
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.scaling import loss
 
 DATA = Path(__file__).parents[2] / "data"
-SHIPPED = {"training_runs": "training_runs", "skill_benchmark": "skill_graph"}
+SHIPPED = {"training_runs": "training_runs", "skill_benchmark": "skill_graph", "training_grid": "training_grid"}
 
 
 @pytest.mark.parametrize("scenario", SHIPPED)
@@ -38,3 +38,15 @@ def test_better_trained_llms_have_lower_loss() -> None:
     truth = training_runs(tasks=2, attempts=1).truth
     assert float(truth["loss"].min()) == pytest.approx(float(evaluate(loss, 1.1e10, 4e11)), rel=1e-12)
     assert np.corrcoef(truth["loss"], truth["location"])[0, 1] < -0.9
+
+
+def test_walks_of_the_grid_succeed_as_the_truth_says() -> None:
+    made = training_grid(tasks=40, attempts=2000, seed=1)
+    table = made.evals.to_dataframe().set_index(["model", "budget_tokens", "task"])["successes"]
+    q = made.truth["success"].to_series()
+    q.index = q.index.set_levels(q.index.levels[1].astype(table.index.levels[1].dtype), level=1)
+    share = (table / 2000).loc[q.index]
+    # A task is out of reach of an LLM, or solved as often as those that are not.
+    reached = share[share > 0]
+    assert np.corrcoef(reached, q[reached.index])[0, 1] > 0.98
+    assert abs(share.mean() - q.mean()) < 0.02

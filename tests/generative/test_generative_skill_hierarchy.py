@@ -42,7 +42,7 @@ def test_tables_are_the_laws_they_stand_for():
     np.testing.assert_allclose(found, expected, atol=2e-4)
     degree = rng.uniform(-11.0, 11.0, size=500)
     found = skill_hierarchy._log_component(pt.as_tensor(degree)).eval(mode=MODE)
-    np.testing.assert_allclose(found, evaluate(hierarchy.smooth_log_component, degree), atol=2e-5)
+    np.testing.assert_allclose(found, evaluate(hierarchy.smooth_log_component, degree), atol=5e-5)
 
 
 def test_success_of_a_task_is_the_formula_at_its_level_and_length():
@@ -72,14 +72,14 @@ def test_success_of_a_task_is_the_formula_at_its_level_and_length():
     # 20 tokens per parameter: peeling learns all.
     np.testing.assert_allclose(in_model, frontier, rtol=1e-10)
 
-    nodes = np.linspace(-2.7, 2.7, 19)
+    nodes = np.linspace(-2.6, 2.6, 31)
     weight = np.exp(-0.5 * nodes**2)[:, None] * poisson.pmf(np.array(LENGTHS) - 1, 3.2) * np.gradient(LENGTHS)
     np.testing.assert_allclose(np.exp(log_weight), (weight / weight.sum()).ravel(), rtol=5e-3)
     arms = [design.arms[arm] for arm in design.blocks[0].arms]
     for walk in (0, 7, 17):
         place = design.llms.index(arms[walk].model)
         steps = arms[walk].budget_tokens / design.tokens_per_step
-        for node, length in ((3, 2), (9, 1), (15, 5)):
+        for node, length in ((6, 2), (15, 1), (24, 5)):
             level = 31.0 + 2.5 * nodes[node] - np.arange(4)
             skills = LENGTHS[length] * np.cumprod(np.concatenate([[1.0], 0.55 * np.log(level[:3])]))
             log_p, log_gamma = evaluate(hierarchy.smooth_levels, frontier[place], level, 9e3, 0.55)

@@ -35,7 +35,7 @@ _ENDLESS = 1e5
 _STEP_LOGITS = np.linspace(-10.0, 8.0, 361)
 _MOST_SKILLS = 300
 # Levels of tasks, in sds of their law from its mean.
-_LEVELS = np.linspace(-2.7, 2.7, 19)
+_LEVELS = np.linspace(-2.6, 2.6, 31)
 # Logs of mean degrees at which the giant component is tabulated.
 _LOG_DEGREES = np.linspace(-12.0, 12.0, 1921)
 
@@ -225,7 +225,7 @@ def _log_failure(concepts: Tensor, kappa: Tensor) -> Tensor:
 
 
 def _log_component(log_degree: Tensor) -> Tensor:
-    """`hierarchy.smooth_log_component` from a table, cubic in the log of the mean degree."""
+    """`hierarchy.smooth_log_component` from a table, cubic in the log of the mean degree, within 5e-5 of it."""
     table = evaluate(hierarchy.smooth_log_component, _LOG_DEGREES)
     padded = pt.as_tensor(np.concatenate([before(table), table, before(table[::-1])]))
     first, weights = neighbours(log_degree, _LOG_DEGREES)
