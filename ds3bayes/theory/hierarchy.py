@@ -35,7 +35,7 @@ _COMPONENT_STEPS = 5
 _SERIES_TERMS = 9  # error below 1e-15 up to _SERIES_BELOW
 _SERIES_BELOW = 0.1
 # Levels over which competence falls at the frontier, as the scale of a logistic curve; published, it is a step.
-_FRONTIER_WIDTH = 0.4
+_FRONTIER_WIDTH = 0.8
 # Outside link of every skill, which rounds off the start of the giant component.
 _FRONTIER_FIELD = 0.05**2
 _TIE = 1e-12  # accuracies that differ by less are equal
@@ -736,7 +736,7 @@ def smooth_levels(
 ) -> tuple[Any, Any]:
     """Log edge probability and log giant component of levels near the frontier of what is learned.
 
-    Competence t_l is logistic in frontier - l, with scale .4; gamma_l is the giant component of mean degree S t_l^2,
+    Competence t_l is logistic in frontier - l, with scale .8; gamma_l is the giant component of mean degree S t_l^2,
     and p_l = t_l gamma_{l-1}^{sigma ln l}.
 
     Parameters

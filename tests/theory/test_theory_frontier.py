@@ -41,7 +41,7 @@ def test_published_levels_end_below_the_frontier():
 def test_smooth_levels_fall_at_the_frontier():
     level = np.arange(20.0, 45.0)
     log_p, log_gamma = evaluate(hierarchy.smooth_levels, 33.5, level, 1e4, 0.5)
-    t, below = expit((33.5 - level) / 0.4), expit((34.5 - level) / 0.4)
+    t, below = expit((33.5 - level) / 0.8), expit((34.5 - level) / 0.8)
     gamma, under = (evaluate(hierarchy.giant_component, 1e4 * able**2, field=0.0025) for able in (t, below))
     np.testing.assert_allclose(np.exp(log_gamma), gamma, rtol=1e-12)
     np.testing.assert_allclose(np.exp(log_p), t * under ** (0.5 * np.log(level)), rtol=1e-11)

@@ -71,7 +71,7 @@ class SkillHierarchy(Capability):
     """
 
     kind: Literal["skill_hierarchy"] = "skill_hierarchy"
-    task_lengths: tuple[int, ...] = (1, 2, 3, 4, 6, 9)
+    task_lengths: tuple[int, ...] = (1, 2, 3, 5, 8)
     levels_down: int = Field(3, ge=0, le=6)
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "concept_scale": Parameter(
