@@ -45,6 +45,8 @@ def test_smooth_levels_fall_at_the_frontier():
     gamma, under = (evaluate(hierarchy.giant_component, 1e4 * able**2, field=0.0025) for able in (t, below))
     np.testing.assert_allclose(np.exp(log_gamma), gamma, rtol=1e-12)
     np.testing.assert_allclose(np.exp(log_p), t * under ** (0.5 * np.log(level)), rtol=1e-11)
-    assert np.exp(log_p[level <= 31]).min() > 0.99
-    assert np.exp(log_gamma[level >= 37]).max() < 0.01
+    # Competence is above .99 from .8 logit(.99) = 3.7 levels below the frontier down; links percolate up to
+    # .8 logit(1 / sqrt(1e4)) = 3.7 above it.
+    assert np.exp(log_p[level < 33.5 - 3.7]).min() > 0.99
+    assert np.exp(log_gamma[level > 33.5 + 3.7]).max() < 0.01
     assert (np.diff(log_p) <= 0).all()
