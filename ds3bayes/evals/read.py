@@ -40,6 +40,7 @@ TOKENS_TOLERANCE = 0.005
 _BLANKS = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>"})
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
+_COUNTS = re.compile(r"\d{1,15}(\|\d{1,15})*", re.ASCII)
 _SHARES = re.compile(r"[1-9]\d{0,14}(\|[1-9]\d{0,14})*", re.ASCII)
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
@@ -406,6 +407,8 @@ def _text_problem(column: Column, word: str | None) -> str:
         return f"{column.allowed}, without NUL characters or lone surrogates"
     if column.kind == "shares" and not _SHARES.fullmatch(word):
         return column.allowed
+    if column.kind == "counts" and not _COUNTS.fullmatch(word):
+        return column.allowed
     if column.kind == "parts" and not all(part.strip() for part in word.split("|")):
         return column.allowed
     if column.name == "strategy":
@@ -536,6 +539,7 @@ def _check_rows(typed: _Typed, faults: _Faults) -> None:
             ),
         )
     _check_synonyms(typed, faults)
+    _check_traces(typed, faults)
     _check_aggregates(typed, faults)
     _check_parameters(typed, faults)
     for column in COLUMNS:
@@ -567,6 +571,32 @@ def _check_synonyms(typed: _Typed, faults: _Faults) -> None:
             ),
         )
         typed.numbers["tokens_mean"] = np.where(np.isnan(mean), implied, mean)
+
+
+def _check_traces(typed: _Typed, faults: _Faults) -> None:
+    """Check where wrong attempts went wrong against how many there were and how many steps their task has."""
+    if not typed.has("steps_before_error"):
+        return
+    codes, words = typed.texts["steps_before_error"]
+    steps = [[int(part) for part in word.split("|")] if word else [] for word in words]
+    traced = np.array([len(found) for found in steps], dtype=np.float64)[codes]
+    failures = typed.number("attempts") - typed.number("successes") - np.nan_to_num(typed.number("truncated"))
+    faults.add_rows(
+        traced > failures,
+        lambda row: (
+            f"{faults.got(row, 'steps_before_error')}, of {traced[row]:g} attempts; allowed: at most attempts - "
+            f"successes - truncated = {failures[row]:g}, as only attempts that went wrong have a first wrong step"
+        ),
+    )
+    deepest = np.array([max(found, default=0) for found in steps], dtype=np.float64)[codes]
+    length = typed.number("steps")
+    faults.add_rows(
+        (traced > 0) & (deepest >= length),
+        lambda row: (
+            f"{faults.got(row, 'steps_before_error')}, but steps = {length[row]:g}; allowed: less than that, as an "
+            "attempt with all its steps right is no wrong one"
+        ),
+    )
 
 
 def _check_aggregates(typed: _Typed, faults: _Faults) -> None:
@@ -729,6 +759,9 @@ def _collapse(typed: _Typed, group: Ints, first: Ints) -> tuple[dict[str, Any], 
     thinned = []
     for column in COLUMNS:
         name = column.name
+        if column.merge == "join" and name in typed.texts:
+            cells[name] = _joined_texts(typed, name, group, number)
+            continue
         if name in typed.texts:
             # A key is the same all over its cell, and so is what was checked to be; take the last word given.
             rows = first.copy()
@@ -755,6 +788,15 @@ def _collapse(typed: _Typed, group: Ints, first: Ints) -> tuple[dict[str, Any], 
             cells[name] = np.where(counts > 0, top, np.nan)
     cells |= _moments(typed, group, number)
     return cells, thinned
+
+
+def _joined_texts(typed: _Typed, name: str, group: Ints, number: int) -> NDArray[Any]:
+    """Put the integers of all rows of a cell together, the smallest first: the order of rows must not matter."""
+    codes, words = typed.texts[name]
+    found: list[list[int]] = [[] for _ in range(number)]
+    for row in np.flatnonzero(typed.given(name)):
+        found[group[row]] += [int(part) for part in words[codes[row]].split("|")]
+    return _objects(["|".join(map(str, sorted(parts))) for parts in found])
 
 
 def _moments(typed: _Typed, group: Ints, number: int) -> dict[str, Floats]:

@@ -286,7 +286,121 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
     return Simulation(evals=evals, truth=truth)
 
 
+def budgeted_runs(*, llms: int = 2, tasks: int = 60, attempts: int = 8, seed: int = 0) -> Simulation:
+    """Draw attempts under budgets that cut many of them, with their step-level outcomes.
+
+    A task is a path of 6 skills. At each step an attempt finishes its current skill or goes on with it; a finished
+    skill is right or wrong, and after a wrong one the attempt works through the rest all the same and ends wrong, if
+    the budget lets it end. A skill that the LLM never learned is always wrong. Harder tasks take more steps.
+
+    Parameters
+    ----------
+    llms, tasks, attempts : int
+        LLMs, tasks, and attempts of every LLM at every task and budget (500, 1,500 and 6,000 tokens).
+    seed : int
+
+    Returns
+    -------
+    Simulation
+        Evaluations with ``truncated``, ``steps_before_error``, ``steps`` and tokens; ``truth`` has
+        ``eventual_success``, ``reachable`` and ``log_tokens`` (model, task), ``location`` (model) and the scalars
+        ``spread``, ``interaction_sd``, ``token_slope``, ``token_sd``, ``reachability`` and ``path_length``.
+    """
+    rng = np.random.default_rng([seed, 17])
+    length, omega, budgets = 6, 25.0, (500, 1500, 6000)
+    spread, own_sd, slope, token_sd, reachability = 1.5, 0.5, 0.3, 0.3, 0.85
+    location = np.linspace(1.5, 0.5, llms) if llms > 1 else np.ones(1)
+    easiness = rng.standard_normal(tasks)
+    shape = (llms, tasks)
+    own = own_sd * rng.standard_t(7.0, shape) if llms > 1 else np.zeros(shape)
+    log_rho = log_expit(location[:, None] + spread * easiness + own) / length
+    log_tokens = np.log(1500.0) - slope * easiness + token_sd * rng.standard_normal(shape)
+    reachable = rng.random(shape) < reachability
+    # The skill that is missing where one is.
+    missing = np.where(reachable, -1, rng.integers(0, length, shape))
+    pace = np.minimum(length * omega / np.exp(log_tokens), 1.0)
+    names, labels = [f"llm-{index + 1}" for index in range(llms)], [f"task-{index + 1:02d}" for index in range(tasks)]
+    frames = []
+    for budget in budgets:
+        outcome = _finish_path(np.exp(log_rho), pace, missing, length, int(budget / omega), attempts, rng)
+        ended, right, before_error, steps = outcome
+        wrong = ended & ~right
+        frames.append(
+            pd.DataFrame(
+                {
+                    "model": np.repeat(names, tasks),
+                    "benchmark": "budgets",
+                    "task": np.tile(labels, llms),
+                    "strategy": "cot",
+                    "budget_tokens": budget,
+                    "attempts": attempts,
+                    "successes": (ended & right).sum(axis=2).ravel(),
+                    "truncated": (~ended).sum(axis=2).ravel(),
+                    "steps_before_error": [
+                        "|".join(map(str, sorted(right_steps[failed])))
+                        for right_steps, failed in zip(
+                            before_error.reshape(-1, attempts), wrong.reshape(-1, attempts), strict=True
+                        )
+                    ],
+                    "tokens_mean": omega * steps.mean(axis=2).ravel(),
+                    "steps": length,
+                }
+            )
+        )
+    both = ("model", "task")
+    truth = xr.Dataset(
+        {
+            "eventual_success": (both, np.exp(length * log_rho)),
+            "reachable": (both, reachable),
+            "log_tokens": (both, log_tokens),
+            "location": ("model", location),
+            "spread": ((), spread),
+            "interaction_sd": ((), own_sd),
+            "token_slope": ((), slope),
+            "token_sd": ((), token_sd),
+            "reachability": ((), reachability),
+            "path_length": ((), length),
+        },
+        coords={"model": names, "task": labels},
+    )
+    evals = read_evals(pd.concat(frames, ignore_index=True))
+    return Simulation(evals=evals.assign_attrs(source=f"scenario budgeted_runs (seed {seed})"), truth=truth)
+
+
+def _finish_path(
+    rho: np.ndarray,
+    pace: np.ndarray,
+    missing: np.ndarray,
+    length: int,
+    budget: int,
+    attempts: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Walk step by step to the end of the path or of the budget.
+
+    Returns whether an attempt ended, whether it made no error, its right skills before the first one, and its steps,
+    of shape (..., attempts).
+    """
+    shape = (*rho.shape, attempts)
+    done, right = np.zeros(shape, dtype=int), np.ones(shape, dtype=bool)
+    before_error, steps = np.zeros(shape, dtype=int), np.zeros(shape, dtype=int)
+    for _ in range(budget):
+        active = done < length
+        finishes = active & (rng.random(shape) < pace[..., None])
+        correct = (rng.random(shape) < rho[..., None]) & (done != missing[..., None])
+        before_error += finishes & right & correct
+        right &= ~(finishes & ~correct)
+        done += finishes
+        steps += active
+    return done == length, right, before_error, steps
+
+
 #: By name, as the command line gives them.
 SCENARIOS: Mapping[str, Callable[..., Simulation]] = MappingProxyType(
-    {"training_runs": training_runs, "skill_benchmark": skill_benchmark, "training_grid": training_grid}
+    {
+        "training_runs": training_runs,
+        "skill_benchmark": skill_benchmark,
+        "training_grid": training_grid,
+        "budgeted_runs": budgeted_runs,
+    }
 )

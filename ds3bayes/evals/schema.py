@@ -13,8 +13,8 @@ import pandas as pd
 
 from ds3bayes.strategies import STRATEGIES
 
-Kind = Literal["text", "parts", "shares", "count", "number"]
-Merge = Literal["key", "sum", "mean", "max", "same", "moment", "never"]
+Kind = Literal["text", "parts", "shares", "counts", "count", "number"]
+Merge = Literal["key", "sum", "mean", "max", "same", "moment", "join", "never"]
 
 #: The largest count that a float64 holds exactly.
 LARGEST_COUNT = 2.0**53
@@ -28,8 +28,9 @@ class Column:
     ----------
     name : str
         Its header.
-    kind : {"text", "parts", "shares", "count", "number"}
-        ``parts`` is text cut by ``|`` into non-empty parts, ``shares`` positive integers cut by ``|``.
+    kind : {"text", "parts", "shares", "counts", "count", "number"}
+        ``parts`` is text cut by ``|`` into non-empty parts, ``shares`` positive integers and ``counts`` integers from 0
+        up cut by ``|``.
     unit : str
         Unit of its numbers, empty for text.
     meaning : str
@@ -60,7 +61,7 @@ class Column:
     @property
     def is_text(self) -> bool:
         """Whether its values are text in the read dataset."""
-        return self.kind in ("text", "parts", "shares")
+        return self.kind in ("text", "parts", "shares", "counts")
 
     @property
     def allowed(self) -> str:
@@ -71,6 +72,8 @@ class Column:
             return "names cut by '|', such as 'algebra|counting'"
         if self.kind == "shares":
             return "positive integers cut by '|', such as '3|1|1'"
+        if self.kind == "counts":
+            return "integers >= 0 cut by '|', such as '3|0|5'"
         noun = "an integer" if self.kind == "count" else "a finite number"
         if self.low > -math.inf and self.high <= 1:
             return f"{noun} in [{self.low:g}, {self.high:g}]"
@@ -191,6 +194,13 @@ COLUMNS: tuple[Column, ...] = (
         high=LARGEST_COUNT,
         merge="sum",
         meaning="attempts cut off by their budget",
+    ),
+    Column(
+        name="steps_before_error",
+        kind="counts",
+        unit="steps",
+        merge="join",
+        meaning="right steps before the first wrong one, of each wrong attempt that was checked, such as '3|0|5'",
     ),
     Column(
         name="wrong_answer_counts",

@@ -18,13 +18,14 @@ from ds3bayes.generative.grid import (
     OVERDISPERSION,
     Axis,
     Grid,
-    LogLikelihood,
-    Selector,
     Table,
     difficulty_grid,
     success_grid,
 )
 from ds3bayes.generative.observation import OBSERVATIONS
+from ds3bayes.generative.observation.attempts import finished_tokens, mark_cut_rows
+from ds3bayes.generative.observation.counts import LogLikelihood, Selector
+from ds3bayes.generative.observation.traces import Traces
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.strategies import (
     STRATEGIES,
@@ -133,7 +134,10 @@ class Block:
     cell : int array, shape (T, A)
         Which row of its arm's table a task has.
     successes, attempts : int arrays, shape (T, A)
-        What was observed and used in the fit (single attempts and decisions together).
+        What was observed and used in the fit (single attempts and decisions together); of a walk that budgets cut,
+        the attempts that finished.
+    cut : bool array, shape (T,)
+        Whether attempts at the task were cut off, so that its tokens are latent.
     log_tokens, token_weight : arrays, shape (T, A)
         Log of mean generated tokens per unit, and the number of attempts behind it; 0 weight if none.
     log_prompt : array, shape (T, A)
@@ -151,6 +155,7 @@ class Block:
     cell: Array
     successes: Array
     attempts: Array
+    cut: Array
     log_tokens: Array
     token_weight: Array
     log_prompt: Array
@@ -161,7 +166,10 @@ class Block:
 
         Tasks that look alike in every arm have the same likelihood, so it is taken once.
         """
-        signature = np.concatenate([self.cell, self.log_tokens, self.token_weight, self.task_class[:, None]], axis=1)
+        own = np.where(self.cut, np.arange(len(self.tasks)), -1)
+        signature = np.concatenate(
+            [self.cell, self.log_tokens, self.token_weight, self.task_class[:, None], own[:, None]], axis=1
+        )
         _, first, inverse, counts = np.unique(
             signature, axis=0, return_index=True, return_inverse=True, return_counts=True
         )
@@ -320,6 +328,7 @@ class Design:
             seen[list(block.arms)] |= (block.token_weight > 0).any(axis=0)
         budgeted = [curve.arm for curve in self.observed.get("curves", ()) if curve.strategy.budget_tokens is not None]
         seen[budgeted] = True
+        seen[[cut.arm for cut in self.observed.get("attempts", ())]] = True
         ranked = np.isfinite(self.effort_rank)
         pairs = {int(pair) for pair in self.pair_of_arm[seen & ranked]}
         return seen | (ranked & np.isin(self.pair_of_arm, list(pairs)))
@@ -368,6 +377,10 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
     for column in ("branching", "kept_states"):
         table[column] = table[column].where(tree, 1).fillna(1).astype(int)
     table["budget_tokens"] = table["budget_tokens"].astype(float)
+
+    table["cut"] = mark_cut_rows(table)
+    table["finished"] = table["attempts"] - (table["truncated"].where(table["cut"], 0) if table["cut"].any() else 0)
+    table["finished"] = table["finished"].astype(int)
 
     arms, arm_of_row = _arms(table)
     table["arm"] = arm_of_row
@@ -508,6 +521,7 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
             "with data.where"
         )
     faults.extend(spec.capability.faults(table))
+    faults.extend(_trace_faults(table, spec))
     votes = (table["strategy"] == "majority") & ~aggregated & (table["n_samples"] > 2)
     if spec.population.overdispersion and votes.any():
         faults.append(
@@ -526,6 +540,34 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
         raise InputError.of_faults("evaluations", faults)
 
 
+def _trace_faults(table: pd.DataFrame, spec: ModelSpec) -> list[str]:
+    """Say what keeps a table's step-level outcomes from being used."""
+    traced = table[table["steps_before_error"] != ""] if "steps_before_error" in table else table[:0]
+    if traced.empty:
+        return []
+    faults = []
+    single = (traced["task"] != "") & traced["strategy"].map(lambda name: not _selects(name) and name != "tot")
+    if not single.all():
+        faults.append(
+            f"{int((~single).sum())} rows have steps_before_error without being single attempts at one task: blank it "
+            "there"
+        )
+    length = traced["steps"] if "steps" in traced else pd.Series(np.nan, index=traced.index)
+    length = length.fillna(np.nan if spec.population.path_length is None else spec.population.path_length)
+    if length.isna().any():
+        faults.append(
+            f"{int(length.isna().sum())} rows have steps_before_error, but it is not known how many steps their tasks "
+            "take: give column steps, or set population.path_length in the spec"
+        )
+    deepest = traced["steps_before_error"].map(lambda text: max(int(part) for part in text.split("|")))
+    if (deepest >= length).any():
+        faults.append(
+            f"steps_before_error of {int(deepest.max())}, but a path has {int(length[deepest >= length].iloc[0])} "
+            "steps, all of which would be right: correct population.path_length or the column"
+        )
+    return faults
+
+
 def _walk(strategy: str) -> str:
     return "cot" if _selects(strategy) else strategy
 
@@ -539,10 +581,11 @@ def _arms(table: pd.DataFrame) -> tuple[tuple[Arm, ...], Array]:
     """List the arms in order of first appearance, and each row's arm; give every tree the walk it needs."""
     codes: dict[Arm, int] = {}
     rows = []
-    for aggregated, row in zip(table["task"] == "", table[_ARM_KEYS].itertuples(index=False), strict=True):
+    # Aggregates at several budgets are of one walk, which each budget cuts.
+    one_walk = (table["task"] == "") | table["cut"]
+    for shared, row in zip(one_walk, table[_ARM_KEYS].itertuples(index=False), strict=True):
         fields = row._asdict()
-        # Aggregates at several budgets are of one walk, which each budget cuts.
-        budget = np.nan if aggregated else fields["budget_tokens"]
+        budget = np.nan if shared else fields["budget_tokens"]
         del fields["budget_tokens"]
         arm = Arm(**fields, budget_tokens=None if np.isnan(budget) else int(budget))
         rows.append(codes.setdefault(arm, len(codes)))
@@ -628,22 +671,19 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         mine = rows[(rows["arm"] == member) & ~rows["held_out"]]
         at = mine["task"].map(row_of_task).to_numpy(dtype=int)
         np.add.at(successes[:, column], at, mine["successes"].to_numpy())
-        np.add.at(attempts[:, column], at, mine["attempts"].to_numpy())
-        cell[:, column], table_ = _cells(mine, at, len(tasks), grid, spec)
+        np.add.at(attempts[:, column], at, mine["finished"].to_numpy())
+        cell[:, column], table_ = _cells(mine, at, steps, grid, spec)
         tables.append(table_)
         single = mine[mine["strategy"] == arm.walk]
         at = single["task"].map(row_of_task).to_numpy(dtype=int)
         runs = np.ones(len(single)) if arm.is_tree else single["attempts"].to_numpy(dtype=float)
-        if "tokens_mean" in single:
-            _accumulate(
-                token_sum[:, column],
-                token_weight[:, column],
-                at,
-                runs,
-                single["tokens_mean"] * single["attempts"] / runs,
-            )
+        mean, finished = finished_tokens(single)
+        if arm.is_tree:
+            mean, finished = mean * single["attempts"].to_numpy(dtype=float), runs
+        _accumulate(token_sum[:, column], token_weight[:, column], at, finished, mean)
         if "prompt_tokens" in single:
-            _accumulate(prompt_sum[:, column], prompt_weight[:, column], at, runs, single["prompt_tokens"] / runs)
+            prompt = single["prompt_tokens"].to_numpy(dtype=float) / runs
+            _accumulate(prompt_sum[:, column], prompt_weight[:, column], at, runs, prompt)
         token_sum[:, column] /= units
         prompt_sum[:, column] /= units
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -661,6 +701,7 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         cell=cell,
         successes=successes,
         attempts=attempts,
+        cut=np.isin(tasks, list(rows.loc[rows["cut"] & ~rows["held_out"], "task"])),
         log_tokens=log_tokens,
         token_weight=token_weight,
         log_prompt=log_prompt,
@@ -676,31 +717,39 @@ def _units(arm: Arm, steps: Array) -> Array:
     return np.array([units.get(float(length), np.nan) for length in steps])
 
 
-def _accumulate(total: Array, weight: Array, at: Array, runs: Array, mean: pd.Series) -> None:
-    values = mean.to_numpy(dtype=float)
-    given = np.isfinite(values) & (values > 0)
-    np.add.at(total, at[given], (values * runs)[given])
+def _accumulate(total: Array, weight: Array, at: Array, runs: Array, mean: Array) -> None:
+    given = np.isfinite(mean) & (mean > 0) & (runs > 0)
+    np.add.at(total, at[given], (mean * runs)[given])
     np.add.at(weight, at[given], runs[given])
 
 
-def _cells(rows: pd.DataFrame, at: Array, tasks: int, grid: Grid, spec: ModelSpec) -> tuple[Array, Table]:
+def _cells(rows: pd.DataFrame, at: Array, steps: Array, grid: Grid, spec: ModelSpec) -> tuple[Array, Table]:
     """Number the distinct cells of an arm; return each task's and their table, the empty cell last."""
-    per_task: list[list[tuple[str, int, int]]] = [[] for _ in range(tasks)]
+    counts: list[list[tuple[str, int, int]]] = [[] for _ in steps]
     for task, row in zip(at, rows.itertuples(index=False), strict=True):
-        per_task[task].append((_selector_text(row), int(row.attempts), int(row.successes)))
-    codes: dict[tuple[tuple[str, int, int], ...], int] = {}
+        counts[task].append((_selector_text(row), int(row.finished), int(row.successes)))
+    traces: list[Traces | None] = [None] * len(steps)
+    for task, mine in rows.groupby(at) if "steps_before_error" in rows else ():
+        traces[task] = Traces.of(list(mine["steps_before_error"]), steps[task])  # type: ignore[call-overload]
+    codes: dict[tuple[tuple[tuple[str, int, int], ...], Traces | None], int] = {}
     empty = -1
-    cell = np.array([codes.setdefault(tuple(sorted(found)), len(codes)) if found else empty for found in per_task])
+    cell = np.array(
+        [
+            codes.setdefault((tuple(sorted(found)), traced), len(codes)) if found else empty
+            for found, traced in zip(counts, traces, strict=True)
+        ]
+    )
     likelihoods = [
         LogLikelihood(
             attempts=sum(attempts * _walks(text) for text, attempts, _ in signature),
             rows=tuple((_selector(text), attempts, successes) for text, attempts, successes in signature),
+            traces=traced,
         )
-        for signature in codes
+        for signature, traced in codes
     ]
     cell[cell == empty] = len(codes)
-    texts = {text for signature in codes for text, _, _ in signature}
-    repeated = any(attempts > 1 for signature in codes for _, attempts, _ in signature)
+    texts = {text for signature, _ in codes for text, _, _ in signature}
+    repeated = any(attempts > 1 for signature, _ in codes for _, attempts, _ in signature)
     axis: Axis | None = None
     if spec.population.overdispersion and repeated:
         axis = OVERDISPERSION

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import xarray as xr
-from scipy.special import ndtri, stdtrit
+from scipy.special import expit, logsumexp, ndtri, stdtrit
 from scipy.stats import qmc
 
 from ds3bayes.generative.build import task_log_likelihood
 from ds3bayes.generative.design import Block, Design
+from ds3bayes.generative.observation.attempts import cut_log_likelihood
 from ds3bayes.generative.observation.tokens import (
     attempt_variance,
+    latent_cells,
+    latent_log_tokens,
     length_spread,
     timed_columns,
     token_law,
     token_terms,
+    tokens_over_tasks,
 )
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
@@ -33,6 +37,9 @@ from ds3bayes.generative.terms import (
 from ds3bayes.theory.evaluate import MODE
 
 Array = np.ndarray
+
+# Points at which latent tokens are integrated out for the pointwise likelihood; a power of 2.
+_LATENT_POINTS = 16
 
 
 class PopulationAtDraws:
@@ -50,6 +57,7 @@ class PopulationAtDraws:
         self.names = [str(name) for name in posterior.data_vars]
         given = {name: pt.TensorType("float64", (None,) * (posterior[name].ndim - 2))(name) for name in self.names}
         self._functions = []
+        self._joint: list[Any] = []
         for index, block in enumerate(design.blocks):
             terms = block_terms(block, index, design, spec, given)
             timed = [block.arms[column] for column in timed_columns(block, design)]
@@ -62,6 +70,8 @@ class PopulationAtDraws:
                 "log_marginal": task_log_likelihood(block, terms, design, spec, given),
             }
             outputs |= {name: pt.as_tensor(value) for name, value in terms.extra.items()}
+            if terms.log_missed is not None:
+                outputs["log_missed"] = terms.log_missed
             for column, table in enumerate(block.tables):
                 if table.axis is not None:
                     outputs[f"log_mass_{column}"] = terms.log_mass[column]
@@ -72,6 +82,16 @@ class PopulationAtDraws:
                 outputs["length_variance"] = lengths.length_variance
                 outputs["attempt_variance"] = attempt_variance(design, timed, given)
                 outputs["length_spread"] = pt.as_tensor(length_spread(design, timed, given))
+            self._joint.append(None)
+            places, tasks, _ = latent_cells(block, design)
+            if places:
+                outputs["latent_log_tokens"] = latent_log_tokens(design, given)[places]
+                data = design.observed["attempts"]
+                _, sd = tokens_over_tasks(design, [cut.arm for cut in data], given)
+                own = cut_log_likelihood(data, design, given) + pt.log(sd)
+                _, signature, _ = block.distinct
+                joint = pt.inc_subtensor(outputs["log_marginal"][signature][tasks], own[places])
+                self._joint[index] = pytensor.function(list(given.values()), joint, mode=MODE, on_unused_input="ignore")
             function = pytensor.function(
                 list(given.values()), list(outputs.values()), mode=MODE, on_unused_input="ignore"
             )
@@ -80,8 +100,14 @@ class PopulationAtDraws:
     def __call__(self, block: int, draw: Mapping[str, Array]) -> dict[str, Array]:
         """Evaluate one block at one draw."""
         function, names = self._functions[block]
-        values = function(*[np.asarray(draw[name], dtype=float) for name in self.names])
-        return dict(zip(names, values, strict=True))
+        return dict(zip(names, function(*self._arguments(draw)), strict=True))
+
+    def joint(self, block: int, draw: Mapping[str, Array]) -> Array:
+        """Log density (T,) of each task's data and, per unit of ``cut_tokens``, of its latent tokens."""
+        return self._joint[block](*self._arguments(draw))
+
+    def _arguments(self, draw: Mapping[str, Array]) -> list[Array]:
+        return [np.asarray(draw[name], dtype=float) for name in self.names]
 
 
 def each_draw(posterior: xr.Dataset) -> Iterator[dict[str, Array]]:
@@ -119,6 +145,8 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
     for index, block in enumerate(design.blocks):
         drawn = [_draw_block(block, design, spec, population(index, draw), draw, rng) for draw in draws]
         parts.append({name: np.stack([one[name] for one in drawn]) for name in drawn[0]})
+        if block.cut.any():
+            _sum_out_latent_tokens(parts[-1]["log_likelihood"], index, design, population, draws)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     cells = cell_coordinates(design)
     variables: dict[str, Any] = {
@@ -135,6 +163,36 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
     tasks = [f"{design.populations[i]} | {task}" for i, block in enumerate(design.blocks) for task in block.tasks]
     coords = {"chain": posterior["chain"], "draw": posterior["draw"], "task": tasks, **cells}
     return xr.Dataset(variables, coords=coords)
+
+
+def _sum_out_latent_tokens(
+    log_likelihood: Array,
+    index: int,
+    design: Design,
+    population: PopulationAtDraws,
+    draws: Sequence[Mapping[str, Array]],
+) -> None:
+    """Put the likelihood of tasks with latent tokens, which are integrated out, into ``log_likelihood`` (draw, T).
+
+    Importance sampling from normal laws a third wider than the posterior's, at evenly spread points: within .1, of either sign.
+    """
+    block = design.blocks[index]
+    places, tasks, columns = latent_cells(block, design)
+    latent = np.stack([draw["cut_tokens"] for draw in draws])
+    centre, sd = latent.mean(axis=0), latent.std(axis=0) * 4.0 / 3.0
+    # One coordinate per arm in which a task's tokens are latent.
+    arms = np.unique(columns)
+    points = qmc.Sobol(arms.size, rng=np.random.default_rng(0)).random(_LATENT_POINTS)
+    normal = ndtri(np.clip(points, 1e-6, 1.0 - 1e-6))[:, np.searchsorted(arms, columns)]
+    offset = np.zeros((_LATENT_POINTS, latent.shape[1]))
+    offset[:, places] = normal
+    log_density = np.zeros((_LATENT_POINTS, len(block.tasks)))
+    np.add.at(log_density.T, tasks, (-0.5 * normal**2 - np.log(sd[places]) - 0.5 * np.log(2 * np.pi)).T)
+    cut = np.unique(tasks)
+    for row, draw in enumerate(draws):
+        joint = [population.joint(index, {**draw, "cut_tokens": centre + sd * one}) for one in offset]
+        total = logsumexp(np.stack(joint) - log_density, axis=0) - np.log(_LATENT_POINTS)
+        log_likelihood[row, cut] = total[cut]
 
 
 def cell_coordinates(design: Design) -> dict[str, Any]:
@@ -165,7 +223,7 @@ def _draw_block(
     _, signature, _ = block.distinct
     tasks, arms = len(block.tasks), len(block.arms)
     log_node = terms["log_weight"] + terms["log_task"]
-    node = _categorical(np.exp(log_node - log_node.max(axis=1, keepdims=True))[signature], rng)
+    node = _categorical(_relative(log_node)[signature], rng)
     # Where all tasks have one law, its first axis is of length 1.
     distinct = len(terms["log_task"])
     easiness, location = (
@@ -176,26 +234,25 @@ def _draw_block(
     subsets = design.subsets
     for column, arm in enumerate(block.arms):
         table = block.tables[column]
-        # Out of reach, the counts say nothing about what success would have been.
-        empty = table.log_mass.shape[1] - 1
         value = 1.0
         if table.axis is not None:
             value = float(draw[table.axis.parameter][axis_place(design, table, arm)])
+        # Out of reach, the counts say nothing about what success would have been.
+        empty = table.log_mass.shape[1] - 1
         cell = np.where(reachable[:, column], block.cell[:, column], empty)
+        log_mass = terms.get(f"log_mass_{column}", table.log_mass[0])[cell]
+        if table.log_missed is not None:
+            log_mass = np.where(reachable[:, [column]], log_mass, table.log_missed[block.cell[:, column]])
         if block.easiness is None:
-            place = np.where(
-                reachable[:, column],
-                node,
-                _categorical(np.exp(terms["log_weight"])[None].repeat(tasks, 0), rng),
-            )
+            log_prior = terms["log_weight"] + log_mass
+            place = np.where(reachable[:, column], node, _categorical(_relative(log_prior), rng))
         else:
             scale = own_effect_scale(subsets, arm, draw)
             nodes = table.grid.nodes
             density = interaction_density(
                 nodes - location[signature, column, node][:, None], scale, spec.population.interaction_dof
             )
-            log_mass = terms.get(f"log_mass_{column}", table.log_mass[0])[cell]
-            place = _categorical(density * np.exp(log_mass - log_mass.max(axis=1, keepdims=True)), rng)
+            place = _categorical(density * _relative(log_mass), rng)
         logit[:, column] = table.place(cell, place, rng.random(tasks), value)
     tokens = np.full((tasks, arms), np.nan)
     timed = timed_columns(block, design)
@@ -213,6 +270,9 @@ def _draw_block(
         share = np.where(weight > 0, sd**2 / (sd**2 + error / np.maximum(weight, 1.0)), 0.0)
         centre = mean + share * (block.log_tokens[:, column] - mean)
         tokens[:, column] = centre + sd * np.sqrt(1.0 - share) * rng.standard_normal(tasks)
+    if "latent_log_tokens" in terms:
+        _, rows, latent = latent_cells(block, design)
+        tokens[rows, latent] = terms["latent_log_tokens"]
     easiness = np.repeat(easiness[signature, node][:, None], arms, axis=1)
     return {
         "logit_success": logit,
@@ -241,11 +301,18 @@ def _reachable(
         if pair < 0:
             continue
         prior = draw["reachability"][pair]
-        log_seen = terms["log_cell"][signature[:, None], mine[None, :], node[:, None]].sum(axis=1)
-        in_reach = prior * np.exp(log_seen)
-        odds = np.where(block.successes[:, mine].sum(axis=1) > 0, 1.0, in_reach / (in_reach + 1.0 - prior))
+        at = (signature[:, None], mine[None, :], node[:, None])
+        log_odds = np.log(prior) - np.log1p(-prior) + terms["log_cell"][at].sum(axis=1)
+        if "log_missed" in terms:
+            log_odds -= terms["log_missed"][at].sum(axis=1)
+        odds = np.where(block.successes[:, mine].sum(axis=1) > 0, 1.0, expit(log_odds))
         reachable[:, mine] = (rng.random(tasks) < odds)[:, None]
     return reachable
+
+
+def _relative(log_weight: Array) -> Array:
+    """Weights, the largest of each row being 1."""
+    return np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
 
 
 def _categorical(weight: Array, rng: np.random.Generator) -> Array:

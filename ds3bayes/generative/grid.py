@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytensor.tensor as pt
-from scipy.special import expit, gammaln, xlog1py, xlogy
 
 from ds3bayes.generative.interpolate import before, neighbours
 
+if TYPE_CHECKING:
+    from ds3bayes.generative.observation.counts import LogLikelihood
+
 Array = np.ndarray
-Selector = Callable[[Array, float | None], Array]
 
 # How many quantiles of the within-node law are kept for drawing x between nodes.
 _QUANTILES = 129
@@ -80,17 +81,23 @@ class Grid:
         quantiles = np.zeros((len(values_on_axis), count, size, _QUANTILES), dtype=np.float32)
         for place, index in np.ndindex(len(values_on_axis), count):
             likelihood = log_likelihoods[index]
-            offsets, weights = self.within(likelihood.attempts)
-            given = {} if axis is None else {axis.parameter: values_on_axis[place]}
-            values = likelihood.at(self.nodes[:, None] + offsets, **given)
-            top = values.max(axis=1, keepdims=True)
-            top = np.where(np.isfinite(top), top, 0.0)
-            mass = np.exp(values - top) * weights
-            total = mass.sum(axis=1)
-            with np.errstate(divide="ignore"):
-                log_mass[place, index] = np.log(total) + top[:, 0]
+            given: dict[str, Any] = {} if axis is None else {axis.parameter: values_on_axis[place]}
+            log_mass[place, index], offsets, mass = self._log_mass(partial(likelihood.at, **given), likelihood.attempts)
             quantiles[place, index] = _inverse(offsets, mass)
-        return Table(grid=self, axis=axis, log_mass=log_mass, quantiles=quantiles)
+        missed = None
+        if any(likelihood.traces is not None for likelihood in log_likelihoods):
+            missed = np.stack([self._log_mass(one.out_of_reach, one.attempts)[0] for one in log_likelihoods])
+        return Table(grid=self, axis=axis, log_mass=log_mass, quantiles=quantiles, log_missed=missed)
+
+    def _log_mass(self, log_likelihood: Callable[[Array], Array], attempts: int) -> tuple[Array, Array, Array]:
+        """Integrate a log-likelihood against the nodes' hats: log mass (G,), offsets (S,), relative masses (G, S)."""
+        offsets, weights = self.within(attempts)
+        values = log_likelihood(self.nodes[:, None] + offsets)
+        top = values.max(axis=1, keepdims=True)
+        top = np.where(np.isfinite(top), top, 0.0)
+        mass = np.exp(values - top) * weights
+        with np.errstate(divide="ignore"):
+            return np.log(mass.sum(axis=1)) + top[:, 0], offsets, mass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,60 +127,6 @@ OVERDISPERSION = Axis(parameter="overdispersion", nodes=np.linspace(np.log(1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogLikelihood:
-    """Log-likelihood of one cell as a function of the logit success of one attempt.
-
-    Parameters
-    ----------
-    attempts : int
-        Attempts in the cell; sets how finely it is integrated.
-    rows : tuple of (success function, attempts, successes)
-        Independent rows; the function maps an attempt's success probability, and the concentration of wrong
-        answers, to the row's (a selector), None stands for the attempt itself.
-    """
-
-    attempts: int
-    rows: tuple[tuple[Selector | None, int, int], ...]
-
-    def at(
-        self, x: Array, *, wrong_answer_concentration: float | None = None, overdispersion: float | None = None
-    ) -> Array:
-        """Evaluate at logits ``x`` (any shape), binomial coefficients included.
-
-        Parameters
-        ----------
-        x : array
-        wrong_answer_concentration : float, optional
-            For votes.
-        overdispersion : float, optional
-            Correlation of the attempts of one row, in (0, 1): they are beta-binomial instead of binomial.
-        """
-        total = np.zeros_like(x)
-        for selector, attempts, successes in self.rows:
-            failures = attempts - successes
-            total += gammaln(attempts + 1) - gammaln(successes + 1) - gammaln(failures + 1)
-            if selector is None and overdispersion is None:
-                total += -successes * np.logaddexp(0.0, -x) - failures * np.logaddexp(0.0, x)
-                continue
-            success = expit(x) if selector is None else selector(expit(x), wrong_answer_concentration)
-            if overdispersion is None:
-                total += xlogy(successes, success) + xlog1py(failures, -success)
-            else:
-                size = (1.0 - overdispersion) / overdispersion
-                total += _log_rising(size * success, successes) + _log_rising(size * (1.0 - success), failures)
-                total -= _log_rising(np.asarray(size), attempts)
-        return total
-
-
-def _log_rising(start: Array, factors: int) -> Array:
-    """Log of start (start + 1) ... (start + factors - 1); gammaln of tiny arguments would cancel."""
-    if not factors:
-        return np.zeros_like(start)
-    with np.errstate(divide="ignore"):
-        return np.log(start) + gammaln(start + factors) - gammaln(start + 1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Table:
     """Likelihood of distinct cells at the nodes.
 
@@ -186,12 +139,20 @@ class Table:
         Log of the hat-weighted integral of the likelihood (mean likelihood around a node).
     quantiles : array, shape (R, C, G, Q)
         Quantiles, at equal probability steps, of x minus node given that x belongs to the node's hat.
+    log_missed : array, shape (C, G), optional
+        As ``log_mass`` for tasks out of reach, at which every attempt fails; 0 everywhere if absent.
     """
 
     grid: Grid
     axis: Axis | None = None
     log_mass: Array
     quantiles: Array
+    log_missed: Array | None = None
+
+    @property
+    def log_mass_out_of_reach(self) -> Array:
+        """Log mass (C, G) of tasks out of reach."""
+        return np.zeros(self.log_mass.shape[1:]) if self.log_missed is None else self.log_missed
 
     def log_mass_at(self, value: Any = None) -> Any:
         """Log mass (C, G) at a value of the axis's parameter, a scalar tensor: cubic in its log."""

@@ -38,6 +38,8 @@ class Terms:
         Mean logit success of each arm at the nodes.
     log_cell : tensor, shape (U, A, J)
         Log-likelihood of each distinct task's cells at the nodes, the arm's own task effect summed out.
+    log_missed : tensor, shape (U, A, J), optional
+        The same if the task is out of reach and so every attempt fails; None if that says nothing of the rest.
     log_mass : list of tensor or array, shape (C, G)
         Of each arm, the log-likelihood of each distinct cell at the nodes of logit success.
     log_marginal : tensor, shape (A, G)
@@ -52,6 +54,7 @@ class Terms:
     easiness: Tensor
     location: Tensor
     log_cell: Tensor
+    log_missed: Tensor | None
     log_mass: list[Any]
     log_marginal: Tensor
     mean_easiness: Tensor
@@ -96,13 +99,16 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     first, _, _ = block.distinct
     columns = np.arange(len(block.arms))[None, :]
     masses = cell_log_mass(block, design, given)
+    missed = []
+    if any(table.log_missed is not None for table in block.tables):
+        missed = [table.log_mass_out_of_reach for table in block.tables]
     if block.easiness is None:
-        by_cell = pt.as_tensor(masses[0])[block.cell[first]]
         return Terms(
             log_weight=law.log_weight,
             easiness=law.easiness,
             location=law.location,
-            log_cell=by_cell,
+            log_cell=pt.as_tensor(masses[0])[block.cell[first]],
+            log_missed=pt.as_tensor(missed[0])[block.cell[first]] if missed else None,
             log_mass=masses,
             log_marginal=law.log_weight[None, :],
             mean_easiness=law.easiness,
@@ -122,17 +128,20 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     nodes = block.tables[0].grid.nodes
     density = interaction_density(nodes - location[..., None], scale[:, None, None], spec.population.interaction_dof)
     log_total = pt.log(density.sum(axis=-1))
-    log_mass = _padded(masses)
-    top = log_mass.max(axis=2, keepdims=True)
-    mass = np.exp(log_mass - top)
-    if spec.capability.exchangeable:
-        # Every distinct cell at every node once; tasks then look theirs up.
-        swapped = mass.swapaxes(1, 2)
-        table = pt.log(density[0] @ pt.as_tensor(swapped)) - log_total[0][:, :, None] + top[:, :, 0][:, None, :]
-        log_cell = table.dimshuffle(0, 2, 1)[columns, block.cell[first]]
-    else:
+
+    def over_own_effect(tables: list[Any]) -> Tensor:
+        """Sum out the arms' own task effects from the likelihood of their cells: (U, A, J)."""
+        log_mass = _padded(tables)
+        top = log_mass.max(axis=2, keepdims=True)
+        mass = np.exp(log_mass - top)
+        if spec.capability.exchangeable:
+            # Every distinct cell at every node once; tasks then look theirs up.
+            swapped = mass.swapaxes(1, 2)
+            table = pt.log(density[0] @ pt.as_tensor(swapped)) - log_total[0][:, :, None] + top[:, :, 0][:, None, :]
+            return table.dimshuffle(0, 2, 1)[columns, block.cell[first]]
         mine = (columns, block.cell[first])
-        log_cell = pt.log((density * mass[mine][:, :, None, :]).sum(axis=-1)) - log_total + top[mine]
+        return pt.log((density * mass[mine][:, :, None, :]).sum(axis=-1)) - log_total + top[mine]
+
     # Where tasks differ in law, each of the observed ones is as likely.
     joint = pt.exp(law.log_weight)[:, None] * density / pt.exp(log_total)[..., None]
     marginal = joint.sum(axis=2).mean(axis=0)
@@ -140,7 +149,8 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         log_weight=law.log_weight,
         easiness=law.easiness,
         location=location,
-        log_cell=log_cell,
+        log_cell=over_own_effect(masses),
+        log_missed=over_own_effect(missed) if missed else None,
         log_mass=masses,
         log_marginal=pt.log(marginal),
         mean_easiness=(joint * pt.as_tensor(law.easiness)[:, None, :, None]).sum(axis=2).mean(axis=0) / marginal,
@@ -184,7 +194,8 @@ def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, 
             unsolved = (block.successes[first][:, mine].sum(axis=1) == 0)[:, None]
             # Out of reach, every attempt fails: that explains a task without successes, and no other.
             reached = log_reach + reached
-            reached = pt.switch(unsolved, pt.logaddexp(reached, log_miss), reached)
+            missed = log_miss if terms.log_missed is None else log_miss + terms.log_missed[:, mine].sum(axis=1)
+            reached = pt.switch(unsolved, pt.logaddexp(reached, missed), reached)
         total = total + reached
     tokens = token_terms(block, terms.easiness, design, given)
     return total if tokens is None else total + tokens.log_likelihood

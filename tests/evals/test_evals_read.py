@@ -62,6 +62,7 @@ def test_every_column_is_read() -> None:
         "text": "x",
         "parts": "algebra|counting",
         "shares": "2|1",
+        "counts": "0|0",
         "count": 1,
         "number": 0.5,
     }

@@ -7,7 +7,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import binom
 
-from ds3bayes.generative.grid import Grid, LogLikelihood, difficulty_grid, success_grid
+from ds3bayes.generative.grid import Grid, difficulty_grid, success_grid
+from ds3bayes.generative.observation.counts import LogLikelihood
 from ds3bayes.strategies import BestOfN, PassPower
 
 CELLS = [

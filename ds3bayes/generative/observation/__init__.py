@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ds3bayes.generative.observation.attempts import Attempts
 from ds3bayes.generative.observation.base import Observation
 from ds3bayes.generative.observation.curves import Curves
 from ds3bayes.generative.observation.tokens import PromptTokens, TokenSpreads
@@ -39,7 +40,7 @@ def register(kind: Observation[Any]) -> Observation[Any]:
     return kind
 
 
-for _kind in (Votes(), TokenSpreads(), PromptTokens(), Curves()):
+for _kind in (Votes(), TokenSpreads(), PromptTokens(), Attempts(), Curves()):
     register(_kind)
 
 __all__ = ["OBSERVATIONS", "Observation", "register"]

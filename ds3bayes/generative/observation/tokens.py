@@ -89,6 +89,30 @@ def attempt_variance(design: Design, arms: Sequence[int], given: Parameters) -> 
     return variance
 
 
+def tokens_over_tasks(design: Design, arms: Sequence[int], given: Parameters) -> tuple[Tensor, Tensor]:
+    """Mean and sd, over all tasks, of log tokens per unit in some timed arms, shape (B,) each."""
+    place = design.subsets.places("timed_arm", arms)
+    slope, sd = given["token_slope"][place], given["token_sd"][place]
+    return given["log_tokens"][place], pt.sqrt(sd**2 + slope**2 + length_spread(design, arms, given) ** 2)
+
+
+def latent_log_tokens(design: Design, given: Parameters) -> Tensor:
+    """Log mean tokens of the tasks of which they are latent, because attempts were cut, shape (cut_task,)."""
+    mean, sd = tokens_over_tasks(design, [cut.arm for cut in design.observed["attempts"]], given)
+    return mean + sd * given["cut_tokens"]
+
+
+def latent_cells(block: Block, design: Design) -> tuple[list[int], list[int], list[int]]:
+    """Places in ``cut_task`` of a block's latent log tokens, the numbers of their tasks, and their columns."""
+    tasks = {name: index for index, name in enumerate(block.tasks)}
+    mine = [(place, cut) for place, cut in enumerate(design.observed.get("attempts", ())) if cut.arm in block.arms]
+    return (
+        [place for place, _ in mine],
+        [tasks[cut.task] for _, cut in mine],
+        [block.arms.index(cut.arm) for _, cut in mine],
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TokenTerms:
     """A block's token data at the nodes, the tasks' own path lengths summed out.
@@ -117,12 +141,19 @@ def token_terms(block: Block, easiness: Tensor, design: Design, given: Parameter
     columns = timed_columns(block, design)
     if not columns.size:
         return None
-    first, _, _ = block.distinct
+    first, signature, _ = block.distinct
     arms = [block.arms[column] for column in columns]
     mean, sd = token_law(design, arms, easiness, given)
     weight = block.token_weight[np.ix_(first, columns)]
-    precision = (weight > 0) / (sd**2 + attempt_variance(design, arms, given) / np.maximum(weight, 1.0))
-    error = block.log_tokens[np.ix_(first, columns)][:, :, None] - mean
+    observed, noise = block.log_tokens[np.ix_(first, columns)], 1.0 / np.maximum(weight, 1.0)
+    places, tasks, latent = latent_cells(block, design)
+    if places:
+        # What a task wants is latent where attempts were cut; `Attempts` says what was seen of it.
+        at = (signature[tasks], np.searchsorted(columns, latent))
+        weight[at], noise[at] = 1.0, 0.0
+        observed = pt.set_subtensor(pt.as_tensor(observed)[at], latent_log_tokens(design, given)[places])
+    precision = (weight > 0) / (sd**2 + attempt_variance(design, arms, given) * noise)
+    error = observed[:, :, None] - mean
     spread = length_spread(design, arms, given)
     squares = (precision[:, :, None] * error**2).sum(axis=1)
     logs = pt.switch(weight > 0, np.log(2 * np.pi) - pt.log(pt.maximum(precision, 1e-300)), 0.0).sum(axis=1)
