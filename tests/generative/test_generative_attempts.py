@@ -146,9 +146,8 @@ def test_latent_tokens_are_summed_out_of_the_pointwise_likelihood(cut_fit) -> No
     for draw, stored in zip(each_draw(posterior), found, strict=True):
         joint = [population.joint(0, {**draw, "cut_tokens": centre + step * sd})[tasks] for step in steps]
         exact = logsumexp(joint, axis=0) + np.log(sd * (steps[1] - steps[0]))
-        # Sixteen evenly spread points.
-        assert np.abs(stored[tasks] - exact).max() < 0.1
-        assert abs((stored[tasks] - exact).mean()) < 0.03
+        # As the docstring says.
+        assert np.abs(stored[tasks] - exact).max() < 0.03
 
 
 def test_a_budget_never_tried_is_predicted(cut_fit) -> None:
