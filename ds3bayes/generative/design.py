@@ -245,6 +245,8 @@ class Design:
         Known common path length of each arm's tasks, NaN if unknown or unequal.
     tokens_per_step : float
         Generated tokens of one step.
+    wrong_tokens : str
+        Law of the tokens of wrong attempts.
     llms : tuple of str
         Names of the LLMs.
     family : tuple of str
@@ -264,6 +266,7 @@ class Design:
     observed: Mapping[str, Any]
     path_length: Array
     tokens_per_step: float
+    wrong_tokens: str
     llms: tuple[str, ...]
     family: tuple[str, ...]
     params: Array
@@ -425,6 +428,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
         observed=observed,
         path_length=path_length,
         tokens_per_step=_tokens_per_step(spec, blocks, arms, path_length),
+        wrong_tokens=spec.tokens.wrong,
         **_facts_of_llms(table),
     )
 

@@ -14,6 +14,7 @@ from scipy.stats import qmc
 
 from ds3bayes.generative.build import task_log_likelihood
 from ds3bayes.generative.design import Block, Design
+from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.attempts import cut_log_likelihood
 from ds3bayes.generative.observation.tokens import (
     attempt_variance,
@@ -55,8 +56,8 @@ class PopulationAtDraws:
     """
 
     def __init__(self, design: Design, spec: ModelSpec, posterior: xr.Dataset) -> None:
-        self.names = [str(name) for name in posterior.data_vars]
-        given = {name: pt.TensorType("float64", (None,) * (posterior[name].ndim - 2))(name) for name in self.names}
+        given = _symbols(posterior)
+        self.names = list(given)
         self._functions = []
         self._joint: list[Any] = []
         for index, block in enumerate(design.blocks):
@@ -109,6 +110,39 @@ class PopulationAtDraws:
 
     def _arguments(self, draw: Mapping[str, Array]) -> list[Array]:
         return [np.asarray(draw[name], dtype=float) for name in self.names]
+
+
+def points_at_draws(design: Design, spec: ModelSpec, posterior: xr.Dataset) -> dict[str, tuple[Sequence[str], Array]]:
+    """Return labels and log-likelihoods (chain, draw, point) of the kinds of observation that have points of their own.
+
+    Parameters
+    ----------
+    design : Design
+    spec : ModelSpec
+    posterior : xarray.Dataset
+    """
+    given = _symbols(posterior)
+    found = {name: OBSERVATIONS[name].pointwise(data, design, spec, given) for name, data in design.observed.items()}
+    points = {name: one for name, one in found.items() if one is not None}
+    if not points:
+        return {}
+    function = pytensor.function(
+        list(given.values()), [values for _, values in points.values()], mode=MODE, on_unused_input="ignore"
+    )
+    drawn = [function(*[np.asarray(draw[name], dtype=float) for name in given]) for draw in each_draw(posterior)]
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
+    return {
+        name: (labels, np.stack([one[place] for one in drawn]).reshape(shape))
+        for place, (name, (labels, _)) in enumerate(points.items())
+    }
+
+
+def _symbols(posterior: xr.Dataset) -> dict[str, Any]:
+    """A tensor for each variable of the posterior, by name."""
+    return {
+        str(name): pt.TensorType("float64", (None,) * (values.ndim - 2))(str(name))
+        for name, values in posterior.data_vars.items()
+    }
 
 
 def each_draw(posterior: xr.Dataset) -> Iterator[dict[str, Array]]:

@@ -76,6 +76,11 @@ class Tokens(_Part):
         description="generated tokens of one step (omega); if absent 25, or fewer where attempts are too "
         "short for their known path length",
     )
+    wrong: Literal["log_normal", "lost_state"] = Field(
+        "log_normal",
+        description="law of the tokens of wrong attempts, where moments by outcome are given: a factor of those of "
+        "right ones, or DS3's lost state, in which an attempt that slips leaves its path and wanders",
+    )
 
 
 class Cost(_Part):

@@ -29,7 +29,7 @@ from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
 from ds3bayes.generative.build import assemble, coordinates, held_out_rows, parameters, readable
 from ds3bayes.generative.design import Design, make_design
-from ds3bayes.generative.effects import task_effects
+from ds3bayes.generative.effects import points_at_draws, task_effects
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.theory.evaluate import MODE
 
@@ -135,7 +135,7 @@ def fit(
             "posterior": posterior,
             "sample_stats": tree["sample_stats"].to_dataset(),
             "prior": prior_draws(design, spec, sampling.seed),
-            "log_likelihood": _log_likelihood(design, posterior, effects),
+            "log_likelihood": _log_likelihood(design, spec, posterior, effects),
             "task_effects": effects.drop_vars(["log_likelihood", "task"]),
             "observed_data": evals[["successes"]].drop_attrs(deep=False),
             "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
@@ -154,11 +154,14 @@ def fit(
     return result
 
 
-def _log_likelihood(design: Design, posterior: xr.Dataset, effects: xr.Dataset) -> xr.Dataset:
-    """Pointwise log-likelihood: of each task with its effects summed out, and of each aggregated row."""
+def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effects: xr.Dataset) -> xr.Dataset:
+    """Pointwise log-likelihood: of each task with its effects summed out, of aggregated rows, of other kinds."""
     result = effects[["log_likelihood"]].rename(log_likelihood="tasks")
     if not result.sizes["task"]:
         result = result.drop_dims("task")
+    for name, (labels, values) in points_at_draws(design, spec, posterior.sel(draw=effects["draw"].values)).items():
+        result[name] = (("chain", "draw", f"{name}_point"), values)
+        result = result.assign_coords({f"{name}_point": list(labels)})
     if "curves" in design.observed:
         curves = design.observed["curves"]
         attempts, successes = np.array([[curve.attempts, curve.successes] for curve in curves]).T
@@ -193,6 +196,9 @@ def prior_draws(design: Design, spec: ModelSpec, seed: int, draws: int = 500) ->
         readable(design, spec, parameters(spec, design))
     variables = [*model.free_RVs, *model.deterministics]
     values = pm.draw(variables, draws, random_seed=seed, mode=MODE)
+    if draws == 1:
+        # One draw comes without a dimension of draws.
+        values = [value[None] for value in values]
     dims = model.named_vars_to_dims
     used = {dim for variable in variables for dim in dims.get(variable.name, ())}
     return xr.Dataset(

@@ -8,11 +8,12 @@ import pytensor
 import pytest
 import xarray as xr
 from scipy import stats
-from scipy.special import expit
+from scipy.special import expit, log_expit
 
 import ds3bayes as ds3
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
+from ds3bayes.strategies.walks import SOLVED, walk
 from ds3bayes.theory.evaluate import MODE
 
 LOADINGS = np.array([1.5, 1.2, -1.3, 0.2, -1.0, 0.8, -0.3, 1.4])
@@ -122,14 +123,41 @@ def test_new_tasks_have_the_moments_of_the_law(fits) -> None:
     }
     draws["interaction_sd"] = fit["posterior"]["interaction_sd"].stack(s=("chain", "draw"))
     nodes, weights = np.polynomial.hermite_e.hermegauss(21)
-    for walk, llm in enumerate(new["model"].values):
+    for place, llm in enumerate(new["model"].values):
         centre, spread, loading, own = (
-            draws[name].values[walk] for name in ("location", "spread", "skill_loading", "interaction_sd")
+            draws[name].values[place] for name in ("location", "spread", "skill_loading", "interaction_sd")
         )
         # A Student t effect of 7 degrees of freedom has 7/5 of its squared scale as variance.
         sd = np.sqrt(spread**2 + loading**2 + 1.4 * own**2)
         mean = (expit(centre[:, None] + sd[:, None] * nodes) @ weights / weights.sum()).mean()
         assert float(new.sel(model=llm)) == pytest.approx(mean, abs=0.01)
+
+
+@pytest.mark.slow
+def test_recovery_over_many_data_sets(short_fit) -> None:
+    """Means and covariances of logit success between LLMs, which do not depend on how the two skills are turned."""
+    held: list[bool] = []
+    above = np.triu_indices(8, 1)
+    true_covariance = (1.5**2 + np.outer(LOADINGS, LOADINGS))[above]
+    for seed in range(20):
+        table, x = simulated(60, 8, 400 + seed)
+        # Attempts at a path of 5 skills, step by step.
+        rho = np.exp(log_expit(x) / 5).ravel()
+        ends = walk(rho[:, None] + np.zeros(8), 0.2, 5, None, np.random.default_rng(seed))
+        table["successes"] = (ends.outcome == SOLVED).sum(axis=1)
+        posterior = short_fit(ds3.read_evals(table), spec_of(), draws=300, tune=400, seed=seed)[
+            "posterior"
+        ].to_dataset()
+        spread, loading = (posterior[name].values.reshape(-1, 8) for name in ("spread", "skill_loading"))
+        covariance = spread[:, :, None] * spread[:, None, :] + loading[:, :, None] * loading[:, None, :]
+        drawn = np.concatenate([posterior["location"].values.reshape(-1, 8), covariance[:, *above]], axis=1)
+        truth = np.concatenate([np.linspace(-1.5, 1.5, 8), true_covariance])
+        low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+        held += ((low <= truth) & (truth <= high)).tolist()
+    share = np.mean(held)
+    print(f"{len(held)} intervals, {share:.3f} hold the truth")
+    # Covariances share 16 numbers: as if 6 of the 36 intervals of a data set were independent, 3 errors are .08.
+    assert 0.82 <= share <= 0.98
 
 
 @pytest.mark.parametrize(

@@ -111,12 +111,12 @@ def test_what_a_table_must_say():
 @pytest.mark.slow
 def test_truths_are_recovered_and_a_larger_llm_is_predicted():
     inside = []
-    for seed in range(5):
-        made = training_grid(seed=seed)
+    for seed in range(20):
+        made = training_grid(tasks=24, attempts=6, seed=seed)
         spec = spec_of(holdout=[{"where": "params > 8e10"}])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ds3.FitWarning)
-            fit = ds3.fit(made.evals, spec, draws=500, tune=700, chains=2, seed=seed, progress=False)
+            fit = ds3.fit(made.evals, spec, draws=300, tune=400, chains=2, seed=seed, progress=False)
         posterior, truth = fit["posterior"], made.truth
         frontier = posterior["frontier"] - posterior["task_level"].isel(benchmark=0)
         # Where all levels stand rests on priors; how far LLMs are from the tasks is learned.
@@ -132,4 +132,5 @@ def test_truths_are_recovered_and_a_larger_llm_is_predicted():
             low, high = np.quantile(drawn.values, [0.05, 0.95])
             inside.append(low <= value <= high)
     print(f"{len(inside)} intervals, {np.mean(inside):.3f} hold the truth")
-    assert np.mean(inside) > 0.75
+    # As if 5 of the 10 intervals of a data set were independent, 3 standard errors are .09.
+    assert 0.81 <= np.mean(inside) <= 0.97

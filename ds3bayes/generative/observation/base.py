@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pymc as pm
+
 from ds3bayes.generative.priors import Parameter
 
 if TYPE_CHECKING:
@@ -49,11 +51,20 @@ class Observation[Data](ABC):
         del data, design
         return {}
 
-    @abstractmethod
+    def pointwise(
+        self, data: Data, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+    ) -> tuple[Sequence[str], Tensor] | None:
+        """Return labels and log-likelihoods of its points, shape (point,), if they depend on parameters alone.
+
+        A kind that has this need not have `add`; a fit keeps its points in ``log_likelihood``, for `arviz.compare`.
+        """
+        del data, design, spec, given
+        return None
+
     def add(
         self, data: Data, design: Design, spec: ModelSpec, given: Mapping[str, Tensor], terms: Sequence[Terms]
     ) -> None:
-        """Add its likelihood to the model in context, as `pymc.Potential`.
+        """Add its likelihood to the model in context, as `pymc.Potential`: the sum of its points.
 
         Parameters
         ----------
@@ -66,3 +77,10 @@ class Observation[Data](ABC):
         terms : sequence of Terms
             The task laws and likelihoods of the design's blocks.
         """
+        del terms
+        points = self.pointwise(data, design, spec, given)
+        if points is None:
+            raise NotImplementedError(
+                f"observation {self.name!r} has neither points nor a likelihood: define one of them"
+            )
+        pm.Potential(self.name, points[1].sum())

@@ -1,0 +1,40 @@
+"""Free capability: what walks of several LLMs were drawn from is recovered."""
+
+import numpy as np
+import pytest
+
+import ds3bayes as ds3
+from ds3bayes.evals import to_table
+
+SHIFTS = {"a": -2.0, "b": -1.0, "c": 0.0, "d": 1.0, "e": 2.0}
+COUNTS = ["model", "benchmark", "task", "strategy", "attempts", "successes"]
+
+
+@pytest.mark.slow
+def test_recovery_over_many_data_sets(short_fit) -> None:
+    held: list[bool] = []
+    for seed in range(20):
+        made = ds3.simulate(
+            tasks=40,
+            attempts=6,
+            models=SHIFTS,
+            path_length=4,
+            location=0.5,
+            spread=1.5,
+            interaction_sd=0.6,
+            reachability=0.98,
+            seed=300 + seed,
+            budget_tokens=50_000,
+        )
+        # Walks end long before so generous a budget, except those at tasks out of reach.
+        table = to_table(made.evals)[COUNTS]
+        posterior = short_fit(ds3.read_evals(table), draws=300, tune=400, seed=seed)["posterior"].to_dataset()
+        low, high = posterior.quantile(0.05, ("chain", "draw")), posterior.quantile(0.95, ("chain", "draw"))
+        truth = {"location": 0.5 + np.array(list(SHIFTS.values())), "spread": 1.5, "reachability": 0.98**4}
+        for name, value in truth.items():
+            held += ((low[name] <= value) & (value <= high[name])).values.tolist()
+    share = np.mean(held)
+    print(f"{len(held)} intervals, {share:.3f} hold the truth")
+    # LLMs share the tasks: as if 6 of the 15 intervals of a data set were independent, 3 standard errors are .08.
+    assert len(held) == 300
+    assert 0.82 <= share <= 0.98
