@@ -337,6 +337,11 @@ class Design:
         return seen | (ranked & np.isin(self.pair_of_arm, list(pairs)))
 
     @cached_property
+    def has_traces(self) -> bool:
+        """Whether step-level outcomes were observed."""
+        return any(table.log_missed is not None for block in self.blocks for table in block.tables)
+
+    @cached_property
     def has_prompts(self) -> Array:
         """Whether prompt tokens were observed in an arm, shape (arm,)."""
         seen = np.zeros(len(self.arms), dtype=bool)

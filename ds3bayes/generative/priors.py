@@ -117,11 +117,15 @@ def log(value: float) -> float:
 
 
 class Parameter(NamedTuple):
-    """A parameter of the model: its default prior, the coordinates it runs along, and its meaning."""
+    """A parameter of the model: its default prior, the coordinates it runs along, and its meaning.
+
+    One that is ``of_a_task`` is latent for each task and no part of the population: checks do not list it.
+    """
 
     prior: Prior
     dims: tuple[str, ...]
     meaning: str
+    of_a_task: bool = False
 
 
 # Parameters that models have whatever their capability; each kind of capability adds its own.

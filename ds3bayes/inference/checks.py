@@ -221,7 +221,8 @@ def informed(fit: xr.DataTree) -> CheckResult:
     """
     prior, posterior, spec = fit["prior"].to_dataset(), fit["posterior"].to_dataset(), spec_of(fit)
     rows = []
-    for name in map(str, prior.data_vars):
+    latent = {name for name, one in spec.parameters.items() if one.of_a_task}
+    for name in (str(name) for name in prior.data_vars if name not in latent):
         dims = prior[name].dims[2:]
         for label in itertools.product(*(prior[dim].values for dim in dims)):
             before = prior[name].sel(dict(zip(dims, label, strict=True))).values.ravel()
@@ -241,6 +242,11 @@ def informed(fit: xr.DataTree) -> CheckResult:
         + ", ".join(sorted(set(weak["parameter"])))
         + "; what depends on them rests on the prior."
     )
+    if "reachability" in posterior and not design_of(fit).has_traces:
+        sentence += (
+            " Missing skills (reachability) and wrong turns both keep success below 1: counts tell them apart only by "
+            "how many tasks are never solved; step-level outcomes (column steps_before_error) would tell directly."
+        )
     return CheckResult(name="what was learned", passed=True, sentence=sentence, table=table)
 
 
@@ -276,7 +282,8 @@ def sensitivity(fit: xr.DataTree, *, threshold: float = 0.05) -> CheckResult:
     log_prior: dict[str, xr.DataArray] = {}
     for name in map(str, posterior.data_vars):
         # What follows from other parameters has no prior of its own.
-        if name in spec.parameters and name in fit["prior"].to_dataset() and not _follows(name, posterior):
+        known = name in spec.parameters and not spec.parameters[name].of_a_task
+        if known and name in fit["prior"].to_dataset() and not _follows(name, posterior):
             log_prior[name] = spec.prior(name).log_density(posterior[name])
     names = {f"p{place}": label for place, label in enumerate(predictions)}
     scaled = xr.DataTree.from_dict(

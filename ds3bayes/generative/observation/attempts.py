@@ -109,6 +109,7 @@ class Attempts(Observation[tuple[CutTask, ...]]):
             prior("Normal", mu=0.0, sigma=1.0),
             ("cut_task",),
             "log mean tokens of a task whose attempts were cut, in sds over tasks around its arm's mean",
+            of_a_task=True,
         )
     }
 
