@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ds3bayes.cli import app
-from ds3bayes.evals.scenarios import SCENARIOS, skill_benchmark, training_grid, training_runs
+from ds3bayes.evals.scenarios import SCENARIOS, budgeted_runs, skill_benchmark, training_grid, training_runs
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.scaling import loss
 
@@ -50,3 +50,26 @@ def test_walks_of_the_grid_succeed_as_the_truth_says() -> None:
     reached = share[share > 0]
     assert np.corrcoef(reached, q[reached.index])[0, 1] > 0.98
     assert abs(share.mean() - q.mean()) < 0.02
+
+
+def test_attempts_under_budgets_do_what_their_truth_says() -> None:
+    made = budgeted_runs(llms=1, tasks=30, attempts=2000, seed=3)
+    table = made.evals.to_dataframe().set_index(["budget_tokens", "task"])
+    ended = table["attempts"] - table["truncated"]
+    truth = made.truth.isel(model=0)
+    q, reachable = truth["eventual_success"].to_series(), truth["reachable"].to_series()
+    for budget in (1500, 6000):
+        n, c = ended.loc[budget], table["successes"].loc[budget]
+        assert (c[~reachable] == 0).all()
+        z = ((c - n * q) / np.sqrt(n * q * (1 - q)))[reachable & (n > 50)]
+        # Standard normals: the sum of squares is within 4.5 sd of its mean.
+        assert len(z) > 15
+        assert abs((z**2).sum() - len(z)) < 4.5 * np.sqrt(2 * len(z))
+    # Without a budget that binds, mean tokens are those that the task wants.
+    free = table.loc[6000]
+    loose = free["truncated"] == 0
+    wanted = np.exp(truth["log_tokens"].to_series())[loose]
+    np.testing.assert_allclose(free["tokens_mean"][loose], wanted, rtol=4.5 * np.sqrt(1 / 6 / 2000))
+    # An attempt out of reach never gets past the missing skill.
+    steps = table.loc[6000, "steps_before_error"].str.split("|", expand=True).astype(float)
+    assert (steps[~reachable].max(axis=1) < 6).all()
