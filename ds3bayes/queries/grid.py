@@ -112,8 +112,12 @@ def predict_grid(
     with _workers(cluster) as run, _shown(progress, total) as done:
         for arm, pairs in jobs.items():
             cut = [
-                pair for pair in pairs if isinstance(pair[1], RepeatedSampling) and arm.budget_tokens != _budget(pair)
+                pair for pair in pairs if isinstance(pair[1], RepeatedSampling) and _budget(pair) != arm.budget_tokens
             ]
+            sheet = _Sheet.of(view, arm, [strategy for _, strategy in cut]) if cut else None
+            if sheet is None or sheet.error > TOLERANCE:
+                # Paths of thousands of skills end so sharply that no table holds them.
+                cut, sheet = [], None
             for label, strategy in [pair for pair in pairs if pair not in cut]:
                 quantities, reasons = view.evaluate(strategy, arm)
                 absent |= reasons
