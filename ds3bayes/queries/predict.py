@@ -439,6 +439,10 @@ class View:
         q = self.eventual(q, tokens, index, cells) * self._stacked["reachable"][:, cells]
         return q, tokens, *self.finishing(index, cells)
 
+    def mean_tokens(self, index: int) -> Array:
+        """Mean tokens of an attempt over an arm's tasks, (samples,), which must have been observed."""
+        return np.exp(self._stacked["log_tokens"][:, self._cells[index]]).mean(axis=1)
+
     def curved_costs(self, index: int) -> dict[str, str]:
         """Return the costs that are not proportional to generated tokens, and why."""
         price, curved = self.spec.cost(self.design.arms[index].model), {}
