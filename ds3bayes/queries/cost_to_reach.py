@@ -200,9 +200,9 @@ def _sentence(result: xr.Dataset) -> str:
                 np.quantile(at[name].values[done], [0.5, 0.05, 0.95], method="inverted_cdf")
                 for name in ("setting", "cost")
             )
-            chance = "" if reach == 1.0 else f"with probability {_chance(reach)} "
+            chance = "" if reach == 1.0 else f" with probability {_chance(reach)}, then"
             text = (
-                f"{where}: success {target:g} is {chance}reached, then at {dial} = {setting[0]:,.0f}{unit} "
+                f"{where}: success {target:g} is reached{chance} at {dial} = {setting[0]:,.0f}{unit} "
                 f"({setting[1]:,.0f} to {setting[2]:,.0f}) for {cost[0]:,.4g} {result['cost'].attrs['units']} "
                 f"({cost[1]:,.4g} to {cost[2]:,.4g})"
             )

@@ -142,21 +142,28 @@ def _sentence(
         where = f"On new tasks like those of {benchmark}"
     else:
         where = f"On these {shared} tasks of {benchmark}" if shared else f"On the observed tasks of {benchmark}"
-    a, b = (float(result[name].mean()) for name in ("success_a", "success_b"))
+    success = [float(result[name].mean()) for name in ("success_a", "success_b")]
     mean, low, high, chance = (float(result[name]) for name in ("mean", "lower", "upper", "p_better"))
-    gap = f"difference {mean:+.3f}, {level:.0%} interval {low:+.3f} to {high:+.3f}"
-    values = f"success {a:.3f} against {b:.3f}, {gap}"
-    if verdict == "equal":
-        return f"{where} {labels[0]} and {labels[1]} do not differ by more than {margin:g}: {values}."
-    if verdict in ("a", "b"):
-        better, other = labels if verdict == "a" else labels[::-1]
-        sure = chance if verdict == "a" else 1.0 - chance
-        return f"{where} {better} is better than {other}, with probability {_chance(sure)}: {values}."
-    better, sure = (labels[0], chance) if chance >= 0.5 else (labels[1], 1.0 - chance)
-    return (
-        f"{where} the data do not tell {labels[0]} and {labels[1]} apart: {values}; {better} is the better one with "
-        f"probability {_chance(sure)}."
+    names = list(labels)
+    if names[0].partition(" | ")[0] == names[1].partition(" | ")[0]:
+        where = f"{where}, {names[0].partition(' | ')[0]}:"
+        names = [name.partition(" | ")[2] for name in names]
+    # The better one is named first.
+    if verdict == "b" or (verdict == "open" and chance < 0.5):
+        names, success = names[::-1], success[::-1]
+        mean, low, high, chance = -mean, -high, -low, 1.0 - chance
+    values = (
+        f"success {success[0]:.3f} against {success[1]:.3f}, difference {mean:+.3f} ({level:.0%} interval {low:+.3f} to "
+        f"{high:+.3f})"
     )
+    if verdict == "equal":
+        return f"{where} {names[0]} and {names[1]} do not differ by more than {margin:g}: {values}."
+    if verdict == "open":
+        return (
+            f"{where} {names[0]} and {names[1]} cannot be told apart: {values}; the first is better with probability "
+            f"{_chance(chance)}."
+        )
+    return f"{where} {names[0]} is better than {names[1]}, with probability {_chance(chance)}: {values}."
 
 
 def _chance(value: float) -> str:

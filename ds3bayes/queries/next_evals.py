@@ -20,6 +20,8 @@ Array = np.ndarray
 # Counts of up to this many decisions keep their exact law; above, the normal law on so many bins.
 _EXACT, _BINS = 512, 257
 _FOLDS = 10
+# A fall of regret, in success, below which an evaluation does not count as useful.
+_WORTH = 5e-4
 
 
 def next_evals(
@@ -254,14 +256,13 @@ def _words(result: xr.Dataset) -> dict[str, str]:
     """Name the best evaluation per cost, and say it."""
     regret, now, unit = float(result["regret"]), result.attrs["now"], result["eval_cost"].attrs["units"]
     gain = result["regret_reduction"].values
-    # A fall of regret below a thousandth of what is at stake is noise.
-    if regret <= 0.0 or gain.max() <= 1e-3 * regret:
+    if gain.max() < _WORTH:
         return {
             "choice": "none",
-            "sentence": f"No evaluation considered would change the choice of {now} to any use: its expected regret is "
-            f"{regret:.4f}.",
+            "sentence": f"No evaluation considered is worth its cost: choosing {now} now has an expected regret of "
+            f"{regret:.4f}, which the best of them lowers by {gain.max():.4f}.",
         }
-    per_cost = np.where(gain > 1e-3 * regret, result["reduction_per_cost"].values, -np.inf)
+    per_cost = np.where(gain >= _WORTH, result["reduction_per_cost"].values, -np.inf)
     row, column = np.unravel_index(int(per_cost.argmax()), per_cost.shape)
     at = result.isel(candidate=row, attempts=column)
     row, column = np.unravel_index(int(gain.argmax()), gain.shape)

@@ -127,7 +127,7 @@ def _sentence(result: xr.Dataset) -> str:
         if not np.isfinite(at["sd"]):
             continue
         model, benchmark, strategy = at["option"].item()
-        largest = PARTS[int(at["share"].argmax())]
+        largest = PARTS[int(at["share"].values.argmax())]
         said.append(
             f"{model} | {strategy} on {int(at['tasks_evaluated'])} tasks of {benchmark}: {float(at['mean']):.3f} with "
             f"sd {float(at['sd']):.3f}, {float(at['share'].max()):.0%} of its variance from {what[largest]}"
