@@ -225,8 +225,7 @@ class _World:
             known = dict.fromkeys(setting_label(arm) for arm in design.arms)
             raise InputError(f"{strategy}: no LLM in this fit ran with that setting; observed: {', '.join(known)}")
         arm, setting = arms[-1], setting_label(design.arms[arms[-1]])
-        draws = {name: values.stack(sample=("chain", "draw")) for name, values in view.posterior.data_vars.items()}
-        draws = {str(name): values for name, values in draws.items()}
+        draws = {str(name): values.stack(sample=("chain", "draw")) for name, values in view.posterior.data_vars.items()}
         # The order of `predict_llms`, so that both give the same numbers.
         rng = np.random.default_rng([view.seed, 8])
         effect = effect_of_new(view, {"family": family}, draws, rng)

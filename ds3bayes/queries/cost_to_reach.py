@@ -88,7 +88,7 @@ def cost_to_reach(
         places.sort()
         at = pred.isel(strategy=[place for _, place in places])
         setting = np.array([value for value, _ in places], dtype=float)
-        exists = np.isfinite(at["success"]).any("strategy")
+        exists = at["success"].notnull().any("strategy")
         # The first that reaches it: a vote may do so and fall below again.
         reached = (at["success"] >= success).transpose(..., "strategy").values
         ever, first = reached.any(axis=-1), reached.argmax(axis=-1)
@@ -160,7 +160,12 @@ def _predictions(
         pred = predict_grid(fit, [replace(base, budget_tokens=None)], values, **given)
         if cost in pred:
             return pred
-    return predict(fit, [replace(base, **{dial: value}) for value in values], **given)
+    return predict(fit, [_set(base, dial, value) for value in values], **given)
+
+
+def _set(strategy: Strategy, dial: str, value: int) -> Strategy:
+    change: dict[str, Any] = {dial: value}
+    return replace(strategy, **change)
 
 
 def _limit(fit: xr.DataTree, dial: str, base: Strategy, given: dict[str, Any]) -> dict[str, xr.DataArray] | None:
@@ -168,7 +173,7 @@ def _limit(fit: xr.DataTree, dial: str, base: Strategy, given: dict[str, Any]) -
     known = dial == "budget_tokens" or (dial == "n" and isinstance(base, BestOfN) and base.verifier == ORACLE)
     if not known:
         return None
-    pred = predict(fit, [replace(base, **{dial: _ENDLESS[dial]})], **given)
+    pred = predict(fit, [_set(base, dial, _ENDLESS[dial])], **given)
     labels = [str(label) for label in pred["strategy"].values]
     return {
         _starred(parse_strategy(label), dial): pred["success"].isel(strategy=place, drop=True)

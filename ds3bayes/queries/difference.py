@@ -84,7 +84,7 @@ def compare(
     shared = 0
     result = xr.Dataset()
     if "task" in pred.dims:
-        both = np.logical_and(*(np.isfinite(one).all(("chain", "draw")) for one in success))
+        both = np.isfinite((success[0] + success[1]).transpose("task", ...).values).all(axis=(1, 2))
         shared = int(both.sum())
         if not shared:
             raise InputError(f"{labels[0]} and {labels[1]} share no task; compare them on new ones, with tasks='new'")
@@ -153,8 +153,8 @@ def _sentence(
         names, success = names[::-1], success[::-1]
         mean, low, high, chance = -mean, -high, -low, 1.0 - chance
     values = (
-        f"success {success[0]:.3f} against {success[1]:.3f}, difference {mean:+.3f} ({level:.0%} interval {low:+.3f} to "
-        f"{high:+.3f})"
+        f"success {success[0]:.3f} against {success[1]:.3f}, difference {mean:+.3f} ({level:.0%} interval {low:+.3f} "
+        f"to {high:+.3f})"
     )
     if verdict == "equal":
         return f"{where} {names[0]} and {names[1]} do not differ by more than {margin:g}: {values}."

@@ -99,26 +99,29 @@ def predict_grid(
     labels = list(families)
     models = list(dict.fromkeys(arm.model for arm in view.design.arms))
     benchmarks = list(dict.fromkeys(arm.benchmark for arm in view.design.arms))
-    shape = (view.samples, len(models), len(benchmarks), len(labels))
+    places = {label: place for place, label in enumerate(labels)}
+    # Draws last while it is filled, so that a column lies in one piece.
+    shape = (len(models), len(benchmarks), len(labels), view.samples)
     found: dict[str, Array] = {}
     absent: dict[str, str] = {}
     error = 0.0
 
     def put(name: str, arm: Arm, label: str, values: Array) -> None:
-        store = found.setdefault(name, np.full(shape, np.nan))
-        store[:, models.index(arm.model), benchmarks.index(arm.benchmark), labels.index(label)] = values
+        if name not in found:
+            found[name] = np.full(shape, np.nan)
+        found[name][models.index(arm.model), benchmarks.index(arm.benchmark), places[label]] = values
 
     total = sum(len(pairs) for pairs in jobs.values()) * view.samples
     with _workers(cluster) as run, _shown(progress, total) as done:
         for arm, pairs in jobs.items():
-            cut = [
-                pair for pair in pairs if isinstance(pair[1], RepeatedSampling) and _budget(pair) != arm.budget_tokens
-            ]
+            cut = [pair for pair in pairs if _is_cut(pair[1], arm)]
             sheet = _Sheet.of(view, arm, [strategy for _, strategy in cut]) if cut else None
             if sheet is None or sheet.error > TOLERANCE:
                 # Paths of thousands of skills end so sharply that no table holds them.
                 cut, sheet = [], None
-            for label, strategy in [pair for pair in pairs if pair not in cut]:
+            for label, strategy in pairs:
+                if sheet is not None and _is_cut(strategy, arm):
+                    continue
                 quantities, reasons = view.evaluate(strategy, arm)
                 absent |= reasons
                 for name, (values, _) in quantities.items():
@@ -129,20 +132,21 @@ def predict_grid(
             error = max(error, sheet.error)
             filled = sheet.fill(run)
             success, tokens = sheet.empty()
-            for rows, values in filled:
-                success[rows], tokens[rows] = values
+            for rows, (some_success, some_tokens) in filled:
+                success[rows], tokens[rows] = some_success, some_tokens
                 done(len(cut) * (rows.stop - rows.start))
             index = view.design.arms.index(arm)
             curved = view.curved_costs(index)
             for label, strategy in cut:
-                column = sheet.budgets.index(_budget((label, strategy)))
+                column = sheet.budgets.index(strategy.budget_tokens or 0)
                 put("success", arm, label, success[:, column, sheet.families.index(_family(strategy))])
                 costs, reasons = view.costs(strategy, index, tokens[:, column, None])
                 absent |= reasons | {name: why for name, why in curved.items() if name in costs}
                 for name, values in costs.items():
                     if name not in curved:
                         put(name, arm, label, values[:, 0])
-    return _dataset(view, found, absent, families, models, benchmarks, error)
+    drawn = {name: np.moveaxis(values, -1, 0) for name, values in found.items()}
+    return _dataset(view, drawn, absent, families, models, benchmarks, error)
 
 
 def _checked(strategies: Sequence[Strategy], budgets: Sequence[int]) -> list[int]:
@@ -163,9 +167,9 @@ def _checked(strategies: Sequence[Strategy], budgets: Sequence[int]) -> list[int
     return sorted({int(budget) for budget in budgets})
 
 
-def _budget(pair: tuple[str, Strategy]) -> int:
-    assert pair[1].budget_tokens is not None
-    return pair[1].budget_tokens
+def _is_cut(strategy: Strategy, arm: Arm) -> bool:
+    """Whether repeated attempts are cut at another budget than the arm was observed at."""
+    return isinstance(strategy, RepeatedSampling) and strategy.budget_tokens != arm.budget_tokens
 
 
 def _family(strategy: Strategy) -> Strategy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -63,8 +63,7 @@ def draws_of(
     """
     at = pred[list(variables)].sel(model=model, benchmark=benchmark)
     there = [str(label) for label in at["strategy"].values if is_setting_of(str(label), strategy)]
-    over = [dim for dim in at["success"].dims if dim != "strategy"]
-    there = [label for label in there if bool(np.isfinite(at["success"].sel(strategy=label)).any(over))]
+    there = [label for label in there if np.isfinite(at["success"].sel(strategy=label).values).any()]
     if len(there) == 1:
         return there[0], at.sel(strategy=there[0], drop=True)
     if not there:
@@ -82,7 +81,7 @@ def is_setting_of(label: str, strategy: Strategy) -> bool:
     return all(getattr(strategy, name) == value for name, value in same.items())
 
 
-def only_benchmark(benchmarks: Sequence[str], asked: str | None) -> str:
+def only_benchmark(benchmarks: Iterable[str], asked: str | None) -> str:
     """Return the benchmark asked for, or the only one there is."""
     names = [str(name) for name in benchmarks]
     if asked is None and len(names) == 1:
