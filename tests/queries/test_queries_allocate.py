@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import ds3bayes as ds3
-from ds3bayes.queries.allocate import _World, _split
+from ds3bayes.queries.allocate import _split, _World
 from ds3bayes.queries.predict import View
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.scaling import inference_demand
