@@ -265,9 +265,9 @@ class _Sheet:
             place,
             per_draw,
             np.ascontiguousarray(self.forced[rows, 0]),
+            answers,
             t.finished,
             t.spent,
-            answers,
         )
 
     def empty(self) -> tuple[Array, Array]:
@@ -281,7 +281,7 @@ class _Sheet:
         size = max(1, _PAIRS // tasks)
         parts = [slice(first, min(first + size, samples)) for first in range(0, samples, size)]
         budgets = np.array(self.budgets, dtype=float)
-        for number, (success, steps) in run(_fill, (self._arrays(part) for part in parts)):
+        for number, (success, steps) in run(self._arrays(part) for part in parts):
             yield parts[number], (success, np.minimum(steps * self.tokens_per_step, budgets))
 
 
@@ -438,7 +438,7 @@ def _draw(  # type: ignore[no-untyped-def]
 
 @numba.njit(parallel=True, cache=True)
 def _kernel(  # type: ignore[no-untyped-def]
-    q, position, place, per_draw, forced, finished, spent, answers
+    q, position, place, per_draw, forced, answers, finished, spent
 ):  # pragma: no cover - compiled
     """Return success (draws, K, S) and steps (draws, K), means over tasks."""
     draws = q.shape[0]
@@ -451,19 +451,27 @@ def _kernel(  # type: ignore[no-untyped-def]
     return success, steps
 
 
+_kernel_alone = numba.njit(nogil=True, cache=True)(_kernel.py_func)
+
+
 def _fill(*arrays: Any) -> tuple[Array, Array]:
-    """Run the kernel; a name of this module, so that a cluster's workers find it."""
+    """Run the kernel on all cores."""
     return _kernel(*arrays)
+
+
+def _fill_alone(*arrays: Any) -> tuple[Array, Array]:
+    """Run the kernel in this thread: a cluster's worker runs one in each of its own."""
+    return _kernel_alone(*arrays)
 
 
 @contextmanager
 def _workers(cluster: str | None) -> Iterator[Callable[..., Iterator[tuple[int, Any]]]]:
-    """Yield what calls a function for each tuple of arguments, here or on a cluster, and gives results as they come."""
+    """Yield what fills a chunk for each tuple of arguments, here or on a cluster, and gives results as they come."""
     if cluster is None:
 
-        def here(function: Callable[..., Any], calls: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        def here(calls: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
             for number, arguments in enumerate(calls):
-                yield number, function(*arguments)
+                yield number, _fill(*arguments)
 
         yield here
         return
@@ -477,7 +485,7 @@ def _workers(cluster: str | None) -> Iterator[Callable[..., Iterator[tuple[int, 
         raise InputError(f"cluster = {cluster!r}: no Dask scheduler answers there ({error})") from None
     with client:
 
-        def there(function: Callable[..., Any], calls: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        def there(calls: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
             from distributed import as_completed
 
             # Few more calls than threads are under way, so that neither side holds many chunks.
@@ -485,10 +493,19 @@ def _workers(cluster: str | None) -> Iterator[Callable[..., Iterator[tuple[int, 
             numbered = enumerate(calls)
             waiting = as_completed()
             places: dict[Any, int] = {}
+            shared: list[Any] = []
 
             def send() -> None:
                 for number, arguments in numbered:
-                    future = client.submit(function, *arguments, pure=False)
+                    *own, finished, spent = arguments
+                    if not shared:
+                        # The tables are the same for all chunks.
+                        shared.extend(client.scatter([finished, spent], hash=False, broadcast=True))
+                    own = [
+                        client.scatter(one, hash=False) if isinstance(one, np.ndarray) and one.ndim > 1 else one
+                        for one in own
+                    ]
+                    future = client.submit(_fill_alone, *own, *shared, pure=False)
                     places[future.key] = number
                     waiting.add(future)
                     return

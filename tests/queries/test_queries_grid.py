@@ -99,13 +99,12 @@ def xr_equal(a, b):
         np.testing.assert_array_equal(a[name], b[name])
 
 
-@pytest.mark.slow
 def test_a_cluster_gives_the_same_grid(known_path, monkeypatch):
     from distributed import LocalCluster
 
     monkeypatch.setattr("ds3bayes.queries.grid._PAIRS", 60)
     here = ds3.predict_grid(known_path, STRATEGIES, BUDGETS)
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None) as cluster:
         there = ds3.predict_grid(known_path, STRATEGIES, BUDGETS, cluster=cluster.scheduler_address)
     xr_equal(here, there)
 
