@@ -9,11 +9,17 @@ from ds3bayes.inference.checks import CheckResult, check
 from ds3bayes.inference.fit import FitWarning, fit
 from ds3bayes.inference.prior import prior_beliefs
 from ds3bayes.inference.store import load, save
+from ds3bayes.queries.allocate import allocate
 from ds3bayes.queries.compare import observed_vs_predicted
+from ds3bayes.queries.cost_to_reach import cost_to_reach
 from ds3bayes.queries.decide import best, cheapest, frontier
+from ds3bayes.queries.difference import compare
+from ds3bayes.queries.grid import predict_grid
 from ds3bayes.queries.learned_graph import learned_graph
 from ds3bayes.queries.new_llms import predict_llms
+from ds3bayes.queries.next_evals import next_evals
 from ds3bayes.queries.predict import predict
+from ds3bayes.queries.variance import variance
 from ds3bayes.report import report
 from ds3bayes.strategies import (
     Architecture,
@@ -57,16 +63,21 @@ __all__ = [
     "StepSearch",
     "TreeOfThought",
     "WeightedBestOfN",
+    "allocate",
     "best",
     "build_model",
     "cheapest",
     "check",
+    "compare",
+    "cost_to_reach",
     "fit",
     "frontier",
     "learned_graph",
     "load",
+    "next_evals",
     "observed_vs_predicted",
     "predict",
+    "predict_grid",
     "predict_llms",
     "prior_beliefs",
     "read_evals",
@@ -75,4 +86,5 @@ __all__ = [
     "simulate",
     "strategy_laws",
     "traverse",
+    "variance",
 ]

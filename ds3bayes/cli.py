@@ -179,11 +179,15 @@ def decide(
     max_cost: Annotated[float | None, typer.Option(help="largest expected cost per task")] = None,
     success: Annotated[float | None, typer.Option(help="target success of the cheapest option")] = None,
     confidence: Annotated[float | None, typer.Option(help="how sure to be of that target")] = None,
+    reach: Annotated[
+        list[str] | None,
+        typer.Option("--reach", help="also what reaching that target takes: 'best_of_n(n=*)', 'cot(budget_tokens=*)'"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say which option is best within a cost, which is the cheapest that suffices, and which are on the frontier.
 
-    Example: [cyan]ds3bayes decide run.nc --cost usd --max-cost 0.5 --success 0.6[/]
+    Example: [cyan]ds3bayes decide run.nc --cost usd --max-cost 0.5 --success 0.6 --reach 'best_of_n(n=*)'[/]
     """
     from ds3bayes.generative.spec import ModelSpec
     from ds3bayes.inference.fit import spec_of
@@ -194,11 +198,120 @@ def decide(
     content["query"] |= {name: value for name, value in asked.items() if value is not None}
     query = ModelSpec.from_dict(content, "decide").query
     choices, rows = _decisions(_predict(loaded, strategy, tasks), query)
+    if reach:
+        from ds3bayes.queries.cost_to_reach import cost_to_reach
+
+        which: Any = tasks or query.tasks
+        for family in reach:
+            found = cost_to_reach(loaded, family, success=query.success, cost=query.cost, tasks=which)
+            choices[f"to reach success {query.success:g} by {family}"] = found.attrs["sentence"]
     if as_json:
         _print_json({"choices": choices, "options": rows})
     else:
         _show_choices(choices)
         _show("options", rows)
+
+
+@app.command()
+def compare(
+    fit_file: FitFile,
+    a: Annotated[str, typer.Argument(help="'LLM | strategy', an LLM, or a strategy where there is one LLM")],
+    b: Annotated[str, typer.Argument(help="what to compare it with")],
+    tasks: Annotated[str, typer.Option("--tasks", help="'observed' or 'new'")] = "observed",
+    benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
+    margin: Annotated[float, typer.Option(help="difference in success that does not matter")] = 0.02,
+    as_json: Json = False,
+) -> None:
+    """Say whether two options differ in success.
+
+    Example: [cyan]ds3bayes compare run.nc cot direct --tasks new[/]
+    """
+    from ds3bayes.queries.difference import compare as query
+
+    result = query(_load(fit_file), a, b, tasks=tasks, benchmark=benchmark, margin=margin)  # type: ignore[arg-type]
+    if as_json:
+        numbers = {name: float(result[name]) for name in ("mean", "lower", "upper", "p_better", "pairing")}
+        _print_json({**result.attrs, **numbers})
+    else:
+        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+
+
+@app.command(name="next")
+def next_(
+    fit_file: FitFile,
+    option: Annotated[
+        list[str], typer.Option("--option", "-s", help="what is decided between; repeat for each, at least two")
+    ],
+    candidate: Annotated[
+        list[str] | None, typer.Option("--candidate", "-c", help="what may be run; the options if not given")
+    ] = None,
+    attempts: Annotated[
+        list[int] | None, typer.Option("--attempts", "-n", help="decisions per task to consider; repeat for more")
+    ] = None,
+    on: Annotated[str, typer.Option("--on", help="run on the 'observed' tasks again or on 'new' ones")] = "observed",
+    tasks: Annotated[str, typer.Option("--tasks", help="decide for 'observed' or 'new' tasks")] = "observed",
+    cost: Annotated[str, typer.Option(help="tokens, usd, flops, joules or seconds")] = "tokens",
+    max_cost: Annotated[float | None, typer.Option(help="largest expected cost per task of an option")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which evaluation to run next before a decision, and how many attempts.
+
+    Example: [cyan]ds3bayes next run.nc -s cot -s 'tot(branching=5, kept_states=5)' --cost usd[/]
+    """
+    from ds3bayes.queries.next_evals import next_evals
+    from ds3bayes.report.decision_tables import next_evals_table
+
+    asked: dict[str, Any] = {"on": on, "tasks": tasks, "cost": cost, "max_cost": max_cost, "benchmark": benchmark}
+    if attempts:
+        asked["attempts"] = attempts
+    result = next_evals(_load(fit_file), option, candidate, **asked)
+    rows = next_evals_table(result).to_dict("records")
+    if as_json:
+        _print_json({**result.attrs, "regret": float(result["regret"]), "evaluations": rows})
+    else:
+        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _show("evaluations, most fall of regret per cost first", rows)  # type: ignore[arg-type]
+
+
+@app.command()
+def allocate(
+    fit_file: FitFile,
+    strategy: Strategies = None,
+    compute: Annotated[float, typer.Option(help="FLOP for training and all future tasks")] = 1e22,
+    future_tasks: Annotated[float, typer.Option(help="tasks that the LLM will be run on")] = 1e6,
+    tokens_per_attempt: Annotated[
+        float | None, typer.Option(help="generated tokens of one attempt; from the fit if it has any")
+    ] = None,
+    family: Annotated[str, typer.Option(help="family of the LLM")] = "",
+    benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
+    as_json: Json = False,
+) -> None:
+    """Split compute between training an LLM and running it (fits with capability loss_bridge).
+
+    Example: [cyan]ds3bayes allocate run.nc -s cot -s 'best_of_n(n=8)' --compute 1e22 --future-tasks 1e8
+    --tokens-per-attempt 500[/]
+    """
+    from ds3bayes.inference.fit import spec_of
+    from ds3bayes.queries.allocate import allocate as query
+    from ds3bayes.report.decision_tables import allocation_table
+
+    loaded = _load(fit_file)
+    result = query(
+        loaded,
+        strategy or list(spec_of(loaded).query.strategies) or ["cot"],
+        compute=compute,
+        future_tasks=future_tasks,
+        tokens_per_attempt=tokens_per_attempt,
+        family=family,
+        benchmark=benchmark,
+    )
+    rows = allocation_table(result).to_dict("records")
+    if as_json:
+        _print_json({**result.attrs, "strategies": rows})
+    else:
+        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _show("the plan of each strategy, least expected regret first", rows)  # type: ignore[arg-type]
 
 
 @app.command()

@@ -165,13 +165,19 @@ def frontier(pred: xr.Dataset, *, cost: str = "tokens") -> xr.Dataset:
 
 
 def _undominated(success: Array, cost: Array, valid: Array) -> Array:
-    """Whether an option (samples, benchmark, option) is beaten by none: one pass per option keeps memory small."""
+    """Whether an option (samples, benchmark, option) is beaten by none; sorted, so that grids of thousands are fast."""
     success, cost = np.where(valid, success, -1.0), np.where(valid, cost, np.inf)
-    result = np.empty(success.shape, dtype=bool)
-    for option in range(success.shape[2]):
-        s, c = success[:, :, option, None], cost[:, :, option, None]
-        better = (success >= s) & (cost <= c) & ((success > s) | (cost < c))
-        result[:, :, option] = ~better.any(axis=2)
+    order = np.lexsort((-success, cost), axis=2)
+    s, c = np.take_along_axis(success, order, axis=2), np.take_along_axis(cost, order, axis=2)
+    # Options of one cost stand together, the most successful first.
+    places = np.arange(s.shape[2])
+    fresh = np.concatenate([np.ones_like(c[:, :, :1], dtype=bool), c[:, :, 1:] > c[:, :, :-1]], axis=2)
+    first = np.maximum.accumulate(np.where(fresh, places, 0), axis=2)
+    highest = np.maximum.accumulate(s, axis=2)
+    cheaper = np.where(first > 0, np.take_along_axis(highest, np.maximum(first - 1, 0), axis=2), -np.inf)
+    kept = (s > cheaper) & (s == np.take_along_axis(s, first, axis=2))
+    result = np.empty_like(kept)
+    np.put_along_axis(result, order, kept, axis=2)
     return result & valid
 
 

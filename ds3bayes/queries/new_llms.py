@@ -77,21 +77,18 @@ def predict_llms(
     labels = [str(strategy) for strategy in parsed]
     success = np.full((view.samples, len(llms), len(benchmarks), len(parsed)), np.nan)
     for number, facts in enumerate(llms.values()):
-        llm_effect = draws["llm_sd"].values * rng.standard_normal(view.samples) + _family(facts, draws, spec, rng)
+        llm_effect = effect_of_new(view, facts, draws, rng)
         for column, strategy in enumerate(parsed):
             if isinstance(strategy, TreeOfThought):
                 raise InputError(f"{strategy}: capability 'loss_bridge' does not explain tree search")
             hits = 0
             for place, benchmark in enumerate(benchmarks):
-                label = f"{benchmark} | {_walk_text(strategy)}"
+                label = f"{benchmark} | {walk_text(strategy)}"
                 if label not in settings:
                     continue
                 hits += 1
                 arm = settings[label]
-                given = {law: draws[law].values for law in _LAW}
-                given["ease"] = draws["ease"].sel(setting=label).values
-                given["effect"] = llm_effect
-                given["mean_loss"] = draws["loss"].mean("llm").values
+                given = bridge_given(draws, label) | {"effect": llm_effect}
                 location = location_of_new(
                     float(facts["params"]),
                     float(facts["train_tokens"]),
@@ -99,7 +96,8 @@ def predict_llms(
                     design,
                     given,
                 )
-                q = _of_tasks(view, arm, location, draws, rng)
+                effects, reached = task_effects_of_new(view, arm, draws, rng)
+                q = expit(location[:, None] + effects) * reached
                 answer = strategy.answer_array(q, view.concentration(strategy, arm))
                 success[:, number, place, column] = answer.mean(axis=1)
             if not hits:
@@ -142,11 +140,25 @@ def _check(llms: Mapping[str, Mapping[str, Any]]) -> None:
         raise InputError.of_faults("predict_llms", faults)
 
 
-def _walk_text(strategy: Strategy) -> str:
+def walk_text(strategy: Strategy) -> str:
     """Text of the walk that a strategy repeats."""
     fields = {"effort": strategy.effort, "budget_tokens": strategy.budget_tokens}
     given = ", ".join(f"{name}={value!r}" for name, value in fields.items() if value is not None)
     return str(parse_strategy(f"{strategy.walk}({given})"))
+
+
+def bridge_given(draws: Mapping[str, xr.DataArray], setting: str) -> dict[str, np.ndarray]:
+    """Return draws (samples,) of the bridge's parameters at a setting, for `location_of_new`."""
+    given = {law: draws[law].values for law in _LAW}
+    return given | {"ease": draws["ease"].sel(setting=setting).values, "mean_loss": draws["loss"].mean("llm").values}
+
+
+def effect_of_new(
+    view: View, facts: Mapping[str, Any], draws: Mapping[str, xr.DataArray], rng: np.random.Generator
+) -> np.ndarray:
+    """What an LLM never evaluated has beyond its loss, and its family's effect, (samples,)."""
+    own = draws["llm_sd"].values * rng.standard_normal(view.samples)
+    return own + _family(facts, draws, view.spec, rng)
 
 
 def _family(facts: Mapping[str, Any], draws: Mapping[str, xr.DataArray], spec: Any, rng: np.random.Generator) -> Any:
@@ -160,22 +172,24 @@ def _family(facts: Mapping[str, Any], draws: Mapping[str, xr.DataArray], spec: A
     return spec.prior("family_effect").draw((effects.sizes["sample"],), rng)
 
 
-def _of_tasks(
-    view: View, arm: int, location: np.ndarray, draws: Mapping[str, xr.DataArray], rng: np.random.Generator
-) -> np.ndarray:
-    """Success (samples, tasks) of one attempt: shared easiness as learned, the LLM's own effects drawn."""
+def task_effects_of_new(
+    view: View, arm: int, draws: Mapping[str, xr.DataArray], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Effects of tasks on the logit success of an LLM never evaluated, and which it reaches, both (samples, tasks).
+
+    Shared easiness is as learned, the LLM's own effects are drawn.
+    """
     design = view.design
     easiness = view.easiness(arm)
-    spread = draws["spread"].isel(walk=design.walk_arms.index(arm)).values[:, None]
-    logit = location[:, None] + spread * easiness
+    effects = draws["spread"].isel(walk=design.walk_arms.index(arm)).values[:, None] * easiness
     samples = np.arange(view.samples)
     if "interaction_sd" in draws:
         scales = draws["interaction_sd"].transpose("sample", ...).values
         scale = scales[samples, rng.integers(0, scales.shape[1], view.samples)][:, None]
-        logit = logit + scale * rng.standard_t(view.spec.population.interaction_dof, size=easiness.shape)
-    q = expit(logit)
+        effects = effects + scale * rng.standard_t(view.spec.population.interaction_dof, size=easiness.shape)
+    reached = np.ones(easiness.shape)
     if "reachability" in draws:
         reach = draws["reachability"].transpose("sample", ...).values
         chance = reach[samples, rng.integers(0, reach.shape[1], view.samples)][:, None]
-        q = q * (rng.random(q.shape) < chance)
-    return q
+        reached = (rng.random(easiness.shape) < chance).astype(float)
+    return effects, reached

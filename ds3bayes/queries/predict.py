@@ -95,7 +95,7 @@ def predict(
     capped at 1 when an extrapolation to a larger budget would exceed it.
     """
     view = View.of(fit, tasks, calibrated, new_tasks, seed)
-    chosen = _expand(view, strategies)
+    chosen = expand(view, strategies)
     labels = list(chosen)
     design = view.design
     models = list(dict.fromkeys(arm.model for arm in design.arms))
@@ -122,10 +122,10 @@ def predict(
                     if name == "success" and outcome:
                         values = view.one_evaluation(values, arm, rng)
                     store[place] = values.mean(axis=1)
-    return _dataset(view, found, absent, labels, models, benchmarks, names if per_task else None)
+    return as_dataset(view, found, absent, labels, models, benchmarks, names if per_task else None)
 
 
-def _dataset(
+def as_dataset(
     view: View,
     found: dict[str, Array],
     absent: dict[str, str],
@@ -134,6 +134,7 @@ def _dataset(
     benchmarks: list[str],
     names: list[str] | None,
 ) -> xr.Dataset:
+    """Arrange what was found, each (samples, model, benchmark, strategy[, task]), as `predict` returns it."""
     dims = ["model", "benchmark", "strategy", *(["task"] if names else [])]
     chains, draws = view.effects.sizes["chain"], view.effects.sizes["draw"]
     coords: dict[str, Any] = {
@@ -160,7 +161,7 @@ def _dataset(
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
-def _expand(view: View, strategies: Sequence[Strategy | str] | None) -> dict[str, dict[Arm, Strategy]]:
+def expand(view: View, strategies: Sequence[Strategy | str] | None) -> dict[str, dict[Arm, Strategy]]:
     """Give every strategy its settings: label -> the arm of each LLM and benchmark it draws from."""
     if isinstance(strategies, str | Strategy):
         strategies = [strategies]
@@ -341,8 +342,8 @@ class View:
             q = self._of_a_run(expit(self._stacked["logit_success"][:, cells]), index)
             if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
                 q, tokens = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
-        found = {"success": (self._answer(strategy, q * reach, index), names)}
-        costs, absent = self._costs(strategy, index, tokens)
+        found = {"success": (self.answer(strategy, q * reach, index), names)}
+        costs, absent = self.costs(strategy, index, tokens)
         found |= {name: (values, names) for name, values in costs.items()}
         return found, absent
 
@@ -356,9 +357,10 @@ class View:
         # A beta law has no parameters of 0.
         return rng.beta(np.maximum(size * q, 1e-12), np.maximum(size * (1.0 - q), 1e-12))
 
-    def _answer(self, strategy: Strategy, q: Array, index: int) -> Array:
-        """Success (samples, tasks) of what the strategy does with attempts of success q."""
+    def answer(self, strategy: Strategy, q: Array, index: int, draws: Array | slice = slice(None)) -> Array:
+        """Success (draws, tasks) of what the strategy does with attempts of success q, for all draws or for some."""
         concentration = self.concentration(strategy, index)
+        concentration = None if concentration is None else concentration[draws]
         label = verifier_label(self.design.arms[index].model, strategy)
         weighted = (
             isinstance(strategy, WeightedBestOfN) and strategy.wrong_shares is None and strategy.verifier != ORACLE
@@ -377,7 +379,7 @@ class View:
                     f"(LLM | verifier): {', '.join(known) or 'none'}." + did_you_mean(label, known)
                 )
             for name in ("discrimination", "agreement"):
-                learned[name] = self.parameter(f"verifier_{name}", "verifier", known.index(label))
+                learned[name] = self.parameter(f"verifier_{name}", "verifier", known.index(label))[draws]
         return answer_at_draws(strategy, q, **learned)
 
     def _needed(self, tokens: Array | None, strategy: Strategy) -> Array:
@@ -413,26 +415,69 @@ class View:
         assert strategy.budget_tokens is not None
         if strategy.budget_tokens < omega:
             raise InputError(f"{strategy}: a budget must allow at least one step, {omega:g} tokens")
-        if self.subsets.has("free_path_arm", index):
-            length = self.parameter("path_length", "free_path_arm", index)
-        else:
-            length = self._steps(index, cells)[None, :]
+        length, forced = self.finishing(index, cells)
         # An attempt takes at least one step per skill.
         pace = np.minimum(length * omega / tokens, 1.0)
         shape = np.broadcast_arrays(length, pace)
         steps = np.full(pace.shape, strategy.budget_tokens / omega)
         finished = evaluate(finish_within, steps, shape[0], shape[1])
-        own = self.design.arms[index].budget_tokens
-        if own is not None:
-            at_own = evaluate(finish_within, np.full(pace.shape, own / omega), shape[0], shape[1])
-            q = np.minimum(q / np.maximum(at_own, np.finfo(float).tiny), 1.0)
-        budgeted = self._members("budgeted_arm")
-        if self.design.labels[index] in budgeted:
-            # Attempts that the budget cut answered all the same, some of them right.
-            place = budgeted.index(self.design.labels[index])
-            finished = finished + (1.0 - finished) * self.parameter("forced_answer", "budgeted_arm", place)
+        q = self.eventual(q, tokens, index, cells)
+        # Attempts that the budget cut answered all the same, some of them right.
+        finished = finished + (1.0 - finished) * forced
         spent = omega * evaluate(mean_steps_within, steps, shape[0], shape[1])
         return q * finished, np.minimum(spent, strategy.budget_tokens)
+
+    def attempts(self, strategy: Strategy, arm: Arm) -> tuple[Array, Array, Array, Array]:
+        """Attempts of a walk without a budget: success and tokens, (samples, tasks), and what `finishing` returns.
+
+        Success is 0 where the task is out of reach.
+        """
+        index = self.design.arms.index(arm)
+        cells = self._cells[index]
+        tokens = self._needed(self._tokens(strategy, index, cells), strategy)
+        q = self._of_a_run(expit(self._stacked["logit_success"][:, cells]), index)
+        q = self.eventual(q, tokens, index, cells) * self._stacked["reachable"][:, cells]
+        return q, tokens, *self.finishing(index, cells)
+
+    def mean_tokens(self, index: int) -> Array:
+        """Mean tokens of an attempt over an arm's tasks, (samples,), which must have been observed."""
+        return np.exp(self._stacked["log_tokens"][:, self._cells[index]]).mean(axis=1)
+
+    def curved_costs(self, index: int) -> dict[str, str]:
+        """Return the costs that are not proportional to generated tokens, and why."""
+        price, curved = self.spec.cost(self.design.arms[index].model), {}
+        if self.subsets.has("prompted_arm", index) and (price.input_usd or 0.0) > 0.0:
+            curved["usd"] = "prompt tokens are priced, which do not follow from mean generated tokens; use predict"
+        if price.n_layer is not None:
+            reason = "attention is counted, which does not follow from mean generated tokens; use predict"
+            curved |= {"flops": reason, "joules": reason}
+        return curved
+
+    def finishing(self, index: int, cells: Array) -> tuple[Array, Array]:
+        """Path length, (samples, 1) or (1, tasks), and the chance that a cut attempt is right after all, (samples, 1).
+
+        That chance is relative to an attempt that is not cut; it is 0 where no budget was observed.
+        """
+        forced = np.zeros((self.samples, 1))
+        budgeted = self._members("budgeted_arm")
+        if self.design.labels[index] in budgeted:
+            place = budgeted.index(self.design.labels[index])
+            forced = self.parameter("forced_answer", "budgeted_arm", place)
+        if self.subsets.has("free_path_arm", index):
+            return self.parameter("path_length", "free_path_arm", index), forced
+        return self._steps(index, cells)[None, :], forced
+
+    def eventual(self, q: Array, tokens: Array, index: int, cells: Array) -> Array:
+        """Success (samples, tasks) without a budget, from that within the budget the arm was observed at, if any."""
+        own = self.design.arms[index].budget_tokens
+        if own is None:
+            return q
+        omega = self.design.tokens_per_step
+        length, _ = self.finishing(index, cells)
+        pace = np.minimum(length * omega / tokens, 1.0)
+        length, pace = np.broadcast_arrays(length, pace)
+        at_own = evaluate(finish_within, np.full(pace.shape, own / omega), length, pace)
+        return np.minimum(q / np.maximum(at_own, np.finfo(float).tiny), 1.0)
 
     def _steps(self, index: int, cells: Array) -> Array:
         """Known path length of the tasks of some cells."""
@@ -510,7 +555,7 @@ class View:
         # An arm without answers is like one drawn from those that logged them.
         return np.exp(samples[np.arange(len(samples)), rng.integers(0, samples.shape[1], len(samples))])[:, None]
 
-    def _costs(self, strategy: Strategy, index: int, tokens: Array | None) -> tuple[dict[str, Array], dict[str, str]]:
+    def costs(self, strategy: Strategy, index: int, tokens: Array | None) -> tuple[dict[str, Array], dict[str, str]]:
         """Costs of one task, (samples, tasks), and why others are unknown."""
         if tokens is None:
             reason = "the table has no completion_tokens or tokens_mean for some samplers"

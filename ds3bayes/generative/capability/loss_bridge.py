@@ -148,21 +148,24 @@ def path_lengths(design: Design, arms: Sequence[int]) -> np.ndarray:
 
 
 def expected_loss(params: Any, tokens: Any, design: Design, given: Mapping[str, Any]) -> Tensor:
-    """Loss of LLMs of some sizes and training tokens at values of the bridge's parameters.
+    """Pre-training loss of LLMs of some sizes and training tokens, given the scaling law's parameters."""
+    return scaling.loss(params, tokens, **loss_constants(design, given))
+
+
+def loss_constants(design: Design, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Constants A, alpha, B, beta of the loss law, given the scaling law's parameters.
 
     The factors multiply the published terms at the evaluated LLMs' typical (geometric mean) size and tokens: at one
     parameter or one token, far from any LLM, exponent and factor would be nearly the same thing.
     """
     size, trained = (float(np.exp(np.log(facts).mean())) for facts in (design.params, design.train_tokens))
     alpha, beta = given["size_exponent"], given["tokens_exponent"]
-    return scaling.loss(
-        params,
-        tokens,
-        A=_SIZE * size ** (alpha - _SIZE_EXPONENT) * given["size_factor"],
-        alpha=alpha,
-        B=_TOKENS * trained ** (beta - _TOKENS_EXPONENT) * given["tokens_factor"],
-        beta=beta,
-    )
+    return {
+        "A": _SIZE * size ** (alpha - _SIZE_EXPONENT) * given["size_factor"],
+        "alpha": alpha,
+        "B": _TOKENS * trained ** (beta - _TOKENS_EXPONENT) * given["tokens_factor"],
+        "beta": beta,
+    }
 
 
 def eventual(logit: Any, length: Any) -> Tensor:

@@ -1,0 +1,221 @@
+"""`cost_to_reach`: how many attempts, or how large a budget, a target success takes, and what that costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.inference.fit import design_of
+from ds3bayes.queries.decide import COSTS
+from ds3bayes.queries.grid import predict_grid
+from ds3bayes.queries.predict import predict
+from ds3bayes.strategies import BestOfN, Strategy, parse_strategy
+from ds3bayes.strategies.base import ORACLE
+
+Array = np.ndarray
+
+_DIAL = re.compile(r"(\w+)\s*=\s*\*")
+#: Large enough to stand for no limit: in tokens of an attempt, and in attempts before a perfect verifier.
+_ENDLESS = {"budget_tokens": 10**12, "n": 10**9}
+
+
+def cost_to_reach(
+    fit: xr.DataTree,
+    family: str,
+    *,
+    success: float = 0.8,
+    cost: Literal["tokens", "usd", "flops", "joules", "seconds"] = "tokens",
+    values: Sequence[int] | None = None,
+    tasks: Literal["observed", "new"] | Sequence[str] = "observed",
+    new_tasks: int = 256,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Find the smallest setting of a strategy that reaches a target success, and its cost, in every posterior draw.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    family : str
+        A strategy's text form with ``*`` for the setting to find: ``"cot(budget_tokens=*)"``,
+        ``"best_of_n(n=*, verifier=oracle)"``, ``"majority(n=*)"``.
+    success : float, default 0.8
+        Target mean success over the tasks, in (0, 1).
+    cost : {"tokens", "usd", "flops", "joules", "seconds"}, default "tokens"
+        Expected cost per task that is reported.
+    values : sequence of int, optional
+        Settings to try. By default numbers of attempts 1 to 16 and then, a fifth apart, to 1,000 for best-of-n and
+        64 for others; budgets, a fifth apart, from one step to a million tokens.
+    tasks, new_tasks, seed
+        As for `predict`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (chain, draw, model, benchmark, strategy), a strategy being the family at an effort: ``setting`` smallest
+        of the values that reaches the target, and ``cost`` there, both inf where none does. With dims (model,
+        benchmark, strategy): ``p_reach``, and ``p_never`` probability that no setting however large reaches it (NaN
+        where that limit is not known: votes and imperfect verifiers). ``attrs["sentence"]`` says it in words.
+
+    Raises
+    ------
+    InputError
+        If the family has not exactly one ``*``, the target or a value is out of range, or the cost is not predicted.
+    """
+    if not 0.0 < success < 1.0:
+        raise InputError(f"success = {success}: it must be a probability between 0 and 1")
+    if cost not in COSTS:
+        raise InputError(f"cost = {cost!r}; allowed: {', '.join(COSTS)}." + did_you_mean(cost, COSTS))
+    dial, base = _parse(family)
+    given: dict[str, Any] = {"tasks": tasks, "new_tasks": new_tasks, "seed": seed}
+    tried = _values(values, dial, base, design_of(fit).tokens_per_step)
+    pred = _predictions(fit, dial, base, tried, cost, given)
+    if cost not in pred:
+        raise InputError(f"the predictions have no {cost} ({pred.attrs['absent']})")
+    limit = _limit(fit, dial, base, given)
+    labels: dict[str, list[tuple[int, int]]] = {}
+    for place, label in enumerate(str(name) for name in pred["strategy"].values):
+        one = parse_strategy(label)
+        labels.setdefault(_starred(one, dial), []).append((getattr(one, dial), place))
+    dims = ("model", "benchmark", "strategy")
+    parts: dict[str, list[xr.DataArray]] = {name: [] for name in ("setting", "cost", "p_reach", "p_never")}
+    for name, places in labels.items():
+        places.sort()
+        at = pred.isel(strategy=[place for _, place in places])
+        setting = np.array([value for value, _ in places], dtype=float)
+        exists = at["success"].notnull().any("strategy")
+        # The first that reaches it: a vote may do so and fall below again.
+        reached = (at["success"] >= success).transpose(..., "strategy").values
+        ever, first = reached.any(axis=-1), reached.argmax(axis=-1)
+        costs = at[cost].transpose(..., "strategy").values
+        costs = np.where(ever, np.take_along_axis(costs, first[..., None], axis=-1)[..., 0], np.inf)
+        found = {"setting": np.where(ever, setting[first], np.inf), "cost": costs, "p_reach": ever.astype(float)}
+        found["p_never"] = np.full(ever.shape, np.nan)
+        if limit is not None and name in limit:
+            found["p_never"] = (limit[name].transpose(*exists.dims).values < success).astype(float)
+        for key, drawn in found.items():
+            parts[key].append(exists.copy(data=drawn).where(exists).assign_coords(strategy=name))
+    joined = {key: xr.concat(arrays, "strategy").transpose("chain", "draw", *dims) for key, arrays in parts.items()}
+    result = xr.Dataset(
+        {
+            "setting": joined["setting"].assign_attrs(
+                units="tokens" if dial == "budget_tokens" else "1", long_name=f"smallest {dial} that reaches the target"
+            ),
+            "cost": joined["cost"].assign_attrs(units=pred[cost].attrs["units"], long_name=f"expected {cost} there"),
+            "p_reach": joined["p_reach"]
+            .mean(("chain", "draw"))
+            .assign_attrs(units="1", long_name="probability that a setting tried reaches the target"),
+            "p_never": joined["p_never"]
+            .mean(("chain", "draw"))
+            .assign_attrs(units="1", long_name="probability that no setting reaches the target"),
+        },
+        attrs={
+            "family": family,
+            "dial": dial,
+            "target": success,
+            "cost": cost,
+            "tasks": str(pred.attrs["tasks"]),
+            "smallest_tried": tried[0],
+            "largest_tried": tried[-1],
+        },
+    )
+    return result.assign_attrs(sentence=_sentence(result))
+
+
+def _parse(family: str) -> tuple[str, Strategy]:
+    dials = _DIAL.findall(family)
+    if len(dials) != 1:
+        raise InputError(
+            f"family = {family!r}: mark the one setting to find with *, as in 'cot(budget_tokens=*)' or "
+            "'best_of_n(n=*, verifier=oracle)'"
+        )
+    text = _DIAL.sub(r"\1=1000", family) if dials[0] == "budget_tokens" else _DIAL.sub(r"\1=2", family)
+    strategy = parse_strategy(text)
+    if not isinstance(getattr(strategy, dials[0]), int):
+        raise InputError(f"family = {family!r}: {dials[0]} is not a whole number, so it cannot be searched")
+    return dials[0], strategy
+
+
+def _values(values: Sequence[int] | None, dial: str, base: Strategy, tokens_per_step: float) -> list[int]:
+    if values is None:
+        if dial == "budget_tokens":
+            return sorted({int(v) for v in np.geomspace(np.ceil(tokens_per_step), 1e6, 60)})
+        most = 1000 if isinstance(base, BestOfN) and base.verifier == ORACLE else 64
+        return sorted({*range(1, 17), *(round(v) for v in np.geomspace(16, most, 24))})
+    wrong = [v for v in values if isinstance(v, bool) or v != int(v) or v < 1]
+    if wrong or not len(values):
+        raise InputError(f"values must be whole numbers of at least 1, got {list(values)[:5]}")
+    return sorted({int(v) for v in values})
+
+
+def _predictions(
+    fit: xr.DataTree, dial: str, base: Strategy, values: Sequence[int], cost: str, given: dict[str, Any]
+) -> xr.Dataset:
+    if dial == "budget_tokens":
+        pred = predict_grid(fit, [replace(base, budget_tokens=None)], values, **given)
+        if cost in pred:
+            return pred
+    return predict(fit, [_set(base, dial, value) for value in values], **given)
+
+
+def _set(strategy: Strategy, dial: str, value: int) -> Strategy:
+    change: dict[str, Any] = {dial: value}
+    return replace(strategy, **change)
+
+
+def _limit(fit: xr.DataTree, dial: str, base: Strategy, given: dict[str, Any]) -> dict[str, xr.DataArray] | None:
+    """Success without limit on the setting, by starred label, where it has a closed form."""
+    known = dial == "budget_tokens" or (dial == "n" and isinstance(base, BestOfN) and base.verifier == ORACLE)
+    if not known:
+        return None
+    pred = predict(fit, [_set(base, dial, _ENDLESS[dial])], **given)
+    labels = [str(label) for label in pred["strategy"].values]
+    return {
+        _starred(parse_strategy(label), dial): pred["success"].isel(strategy=place, drop=True)
+        for place, label in enumerate(labels)
+    }
+
+
+def _starred(strategy: Strategy, dial: str) -> str:
+    return re.sub(rf"\b{dial}=\d+", f"{dial}=*", str(strategy))
+
+
+def _sentence(result: xr.Dataset) -> str:
+    dial, target = result.attrs["dial"], result.attrs["target"]
+    unit = " tokens" if dial == "budget_tokens" else ""
+    said = []
+    flat = result.stack(option=("model", "benchmark", "strategy"), sample=("chain", "draw"))
+    for at in (flat.isel(option=i) for i in range(flat.sizes["option"])):
+        reach, never = float(at["p_reach"]), float(at["p_never"])
+        if np.isnan(at["setting"].values).all():
+            continue
+        model, benchmark, strategy = at["option"].item()
+        where = f"{model} on {benchmark}, {strategy}"
+        beyond = f"{dial} up to {result.attrs['largest_tried']:,}"
+        if reach == 0.0:
+            text = f"{where}: success {target:g} is not reached in any draw with {beyond}"
+        else:
+            done = np.isfinite(at["setting"].values)
+            setting, cost = (
+                np.quantile(at[name].values[done], [0.5, 0.05, 0.95], method="inverted_cdf")
+                for name in ("setting", "cost")
+            )
+            chance = "" if reach == 1.0 else f" with probability {_chance(reach)}, then"
+            text = (
+                f"{where}: success {target:g} is reached{chance} at {dial} = {setting[0]:,.0f}{unit} "
+                f"({setting[1]:,.0f} to {setting[2]:,.0f}) for {cost[0]:,.4g} {result['cost'].attrs['units']} "
+                f"({cost[1]:,.4g} to {cost[2]:,.4g})"
+            )
+        if never > 0.0:
+            text += f"; with probability {_chance(never)} no {dial} however large reaches it"
+        said.append(text)
+    return "; ".join(said)
+
+
+def _chance(value: float) -> str:
+    return "<0.01" if 0 < value < 0.005 else ">0.99" if 0.995 < value < 1 else f"{value:.2f}"

@@ -1,0 +1,240 @@
+"""Pictures of decisions, in the report's visual language; each draws on given axes or on a figure of its own.
+
+Blue is what is predicted, grey a guide (no difference, the cost of deciding now), and uncertainty is always drawn.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ds3bayes.report.decision_tables import allocation_table, cost_to_reach_table, variance_table
+from ds3bayes.report.figures import _COLOURS, _MARKERS, _STYLE, BLUE, GREEN, GREY, ORANGE, WIDE, _plain_log_ticks
+
+_PARTS = {"parameters": BLUE, "tasks": ORANGE, "attempts": GREEN}
+_GRID = "#e4e4e4"
+
+
+def _drawn(draw: Callable[..., Axes]) -> Callable[..., Axes]:
+    """Draw in the report's style, on new axes if none are given."""
+
+    @wraps(draw)
+    def styled(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
+        defaults: dict[Any, Any] = {key: value for key, value in mpl.rcParamsDefault.items() if "backend" not in key}
+        with mpl.rc_context(defaults | _STYLE):
+            if ax is None:
+                figure = Figure(figsize=(WIDE, 0.5 * WIDE), layout="constrained")
+                FigureCanvasAgg(figure)
+                ax = figure.add_subplot()
+            return draw(result, ax=ax)
+
+    return styled
+
+
+@_drawn
+def plot_difference(result: xr.Dataset, *, ax: Axes) -> Axes:
+    """Draw the posterior of a difference in success, its interval, no difference and the margin.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `compare`.
+    ax : matplotlib.axes.Axes, optional
+        New ones if not given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    drawn, margin = result["difference"].values.ravel(), result.attrs["margin"]
+    low, high = float(result["lower"]), float(result["upper"])
+    ax.axvspan(-margin, margin, color=_GRID, zorder=0, label=f"within ±{margin:g}: does not matter")
+    ax.axvline(0.0, color=GREY, linewidth=1.2, zorder=1)
+    ax.hist(drawn, bins=40, density=True, color=BLUE, alpha=0.35, zorder=2)
+    ax.plot([low, high], [0, 0], color=BLUE, linewidth=6, solid_capstyle="butt", zorder=4, clip_on=False)
+    ax.plot(float(result["mean"]), 0, "o", color=BLUE, markeredgecolor="white", markersize=10, zorder=5, clip_on=False)
+    span = 1.1 * max(np.abs(drawn).max(), margin)
+    ax.set_xlim(-span, span)
+    ax.set_ylim(bottom=0.0)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    a, b = (_wrap(result.attrs[key], 60) for key in ("a", "b"))
+    ax.set_xlabel(f"difference in success: {a}\nminus {b}, bar: {result.attrs['level']:.0%} interval", parse_math=False)
+    ax.set_title(_wrap(result.attrs["sentence"], 110), parse_math=False)
+    ax.legend(loc="upper left")
+    return ax
+
+
+@_drawn
+def plot_variance(result: xr.Dataset, *, ax: Axes) -> Axes:
+    """Draw what makes the success that an evaluation reads uncertain: bars of variance shares, the sd beside them.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `variance`.
+    ax : matplotlib.axes.Axes, optional
+        New ones if not given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    table = variance_table(result)
+    labels = _labels(table)
+    places = np.arange(len(table))
+    left = np.zeros(len(table))
+    for part, colour in _PARTS.items():
+        width = table[part].to_numpy()
+        ax.barh(places, width, left=left, color=colour, height=0.6, label=part)
+        left = left + width
+    for place, row in enumerate(table.itertuples()):
+        ax.text(1.01, place, f"{row.mean:.3f} ± {row.sd:.3f}", va="center", fontsize=8.5)
+    ax.set_yticks(places, [_wrap(label, 34) for label in labels], parse_math=False)
+    ax.invert_yaxis()
+    ax.set_xlim(0.0, 1.0)
+    ax.set_xlabel("share of the predictive variance of success; beside: mean ± sd")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    return ax
+
+
+@_drawn
+def plot_cost_to_reach(result: xr.Dataset, *, ax: Axes) -> Axes:
+    """Draw the probability that a target success is reached for at most a cost; what is missing to 1 is never.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `cost_to_reach`.
+    ax : matplotlib.axes.Axes, optional
+        New ones if not given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    table = cost_to_reach_table(result)
+    labels = _labels(table)
+    for place, (row, label) in enumerate(zip(table.itertuples(), labels, strict=True)):
+        at = result["cost"].sel(model=row.model, benchmark=row.benchmark, strategy=row.strategy).values.ravel()
+        found = np.sort(at[np.isfinite(at)])
+        colour = _COLOURS[place % len(_COLOURS)]
+        label = _wrap(f"{label}, reached: {row.p_reach:.2f}", 60)
+        ax.step(found, np.arange(1, found.size + 1) / at.size, where="post", color=colour, label=label)
+        if found.size:
+            ax.plot(found[-1], row.p_reach, _MARKERS[place % len(_MARKERS)], color=colour)
+    if (table["cost"] > 0).any():
+        ax.set_xscale("log")
+        _plain_log_ticks(ax)
+    ax.axhline(1.0, color=GREY, linestyle=":", linewidth=1)
+    ax.set_ylim(0.0, 1.05)
+    ax.grid(color=_GRID, linewidth=0.7)
+    ax.set_xlabel(f"expected cost, {result['cost'].attrs['units']}")
+    ax.set_ylabel(f"probability that success {result.attrs['target']:g} is reached")
+    for text in ax.legend(loc="best").get_texts():
+        text.set_parse_math(False)
+    return ax
+
+
+@_drawn
+def plot_next_evals(result: xr.Dataset, *, ax: Axes) -> Axes:
+    """Draw the expected regret after each evaluation against what it costs, from that of deciding now.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `next_evals`.
+    ax : matplotlib.axes.Axes, optional
+        New ones if not given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    now = float(result["regret"])
+    ax.axhline(now, color=GREY, linestyle="--", linewidth=1.2, label=f"decide now: {now:.4f}")
+    for place, name in enumerate(result["candidate"].values):
+        at = result.sel(candidate=name)
+        colour = _COLOURS[place % len(_COLOURS)]
+        cost, after = at["eval_cost"].values, at["regret_after"].values
+        # The band is what too few draws leave open.
+        ax.fill_between(cost, now - at["regret_reduction_upper"].values, after, color=colour, alpha=0.25, linewidth=0)
+        ax.plot(cost, after, marker=_MARKERS[place % len(_MARKERS)], color=colour, label=_wrap(str(name), 60))
+        for x, y, k in zip(cost, after, at["attempts"].values, strict=True):
+            ax.annotate(str(k), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7.5, color=colour)
+    ax.set_xscale("log")
+    _plain_log_ticks(ax)
+    ax.set_ylim(0.0, 1.15 * max(now, 1e-6))
+    ax.grid(color=_GRID, linewidth=0.7)
+    ax.set_xlabel(f"expected cost of the evaluation, {result['eval_cost'].attrs['units']} (number: decisions per task)")
+    ax.set_ylabel("expected regret afterwards, success")
+    for text in ax.legend(loc="best").get_texts():
+        text.set_parse_math(False)
+    return ax
+
+
+@_drawn
+def plot_allocation(result: xr.Dataset, *, ax: Axes) -> Axes:
+    """Draw each strategy's plan, size against expected success, and how far the best size of the draws spreads.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `allocate`.
+    ax : matplotlib.axes.Axes, optional
+        New ones if not given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    for place, row in enumerate(allocation_table(result).itertuples()):
+        colour = _COLOURS[place % len(_COLOURS)]
+        size = [[max(row.params - row.params_lower, 0.0)], [max(row.params_upper - row.params, 0.0)]]
+        success = [[row.success - row.success_lower], [row.success_upper - row.success]]
+        ax.errorbar(
+            row.params,
+            row.success,
+            xerr=size,
+            yerr=success,
+            color=colour,
+            marker=_MARKERS[place % len(_MARKERS)],
+            markersize=7,
+            elinewidth=1.4,
+            capsize=3,
+            linestyle="",
+            label=_wrap(
+                f"{row.strategy}: training {row.training_share:.0%} of the compute, P(best) {row.p_best:.2f}", 60
+            ),
+        )
+    ax.set_xscale("log")
+    ax.set_ylim(0.0, 1.02)
+    ax.grid(color=_GRID, linewidth=0.7)
+    ax.set_xlabel("parameters of the plan (bar: 90 % interval of the best size)")
+    ax.set_ylabel("expected success (bar: 90 % interval)")
+    ax.set_title(
+        f"{result.attrs['compute']:.3g} FLOP for training and {result.attrs['future_tasks']:.3g} future tasks",
+        parse_math=False,
+    )
+    for text in ax.legend(loc="best").get_texts():
+        text.set_parse_math(False)
+    return ax
+
+
+def _labels(table: Any) -> list[str]:
+    """Name rows by what tells them apart."""
+    parts = [name for name in ("model", "benchmark") if table[name].nunique() > 1]
+    return [" · ".join(map(str, row)) for row in table[[*parts, "strategy"]].itertuples(index=False)]
+
+
+def _wrap(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, width))

@@ -1,0 +1,71 @@
+"""What a target takes: against a loop over draws and settings, and against closed forms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ds3bayes as ds3
+
+
+@pytest.fixture(scope="module")
+def one(prior_fit):
+    rows = [
+        {"model": "m", "benchmark": "b", "task": f"t{i}", "strategy": "cot", "attempts": 4, "successes": i % 5}
+        | {"tokens_mean": 200.0 + 100.0 * i, "steps": 3}
+        for i in range(10)
+    ]
+    return prior_fit(ds3.read_evals(pd.DataFrame(rows)))
+
+
+def test_the_smallest_number_of_attempts_is_what_a_loop_finds(one):
+    values = [1, 2, 4, 8, 30]
+    result = ds3.cost_to_reach(one, "best_of_n(n=*)", success=0.7, values=values).squeeze()
+    pred = {n: ds3.predict(one, [f"best_of_n(n={n})"]).squeeze() for n in values}
+    for draw in range(result.sizes["draw"]):
+        enough = [n for n in values if float(pred[n]["success"][draw]) >= 0.7]
+        assert float(result["setting"][draw]) == (enough[0] if enough else np.inf)
+        expected = float(pred[enough[0]]["tokens"][draw]) if enough else np.inf
+        assert float(result["cost"][draw]) == pytest.approx(expected)
+    assert float(result["p_reach"]) == pytest.approx(np.isfinite(result["setting"]).mean())
+
+
+def test_never_is_what_is_out_of_reach(one):
+    result = ds3.cost_to_reach(one, "best_of_n(n=*)", success=0.9, values=[1, 1000]).squeeze()
+    # Coverage of endless attempts is the share of tasks in reach; an attempt that succeeds once in 10^10 never does.
+    effects = one["task_effects"].to_dataset().squeeze("chain")
+    reach = (effects["reachable"] * (effects["logit_success"] > np.log(1e-7))).mean("cell")
+    floor = float((effects["reachable"].mean("cell") < 0.9).mean())
+    assert floor - 1e-9 <= float(result["p_never"]) <= float((reach < 0.9).mean()) + 1e-9
+    assert 0.0 < float(result["p_never"]) <= 1.0 - float(result["p_reach"])
+    assert "with probability" in result.attrs["sentence"]
+    assert "however large reaches it" in result.attrs["sentence"]
+
+
+def test_a_budget_is_searched_and_its_limit_is_the_walk_itself(one):
+    free = ds3.predict(one, ["cot"])["success"].squeeze()
+    target = float(np.quantile(free, 0.5))
+    result = ds3.cost_to_reach(one, "cot(budget_tokens=*)", success=target).squeeze()
+    assert float(result["p_never"]) == pytest.approx(float((free < target).mean()))
+    assert result["setting"].attrs["units"] == "tokens"
+    cost, setting = result["cost"].values, result["setting"].values
+    done = np.isfinite(setting)
+    assert np.all(cost[done] <= setting[done] * (1 + 1e-9))
+    # The largest budget is as good as none, up to what the grid may be off.
+    assert float(result["p_reach"]) == pytest.approx(1 - float(result["p_never"]), abs=0.1)
+
+
+def test_votes_have_no_known_limit(one):
+    result = ds3.cost_to_reach(one, "majority(n=*, wrong_shares=[0.5, 0.5])", success=0.6, values=[1, 5, 9])
+    assert np.isnan(result["p_never"]).all()
+    assert "however large" not in result.attrs["sentence"]
+
+
+def test_what_cost_to_reach_refuses(one):
+    with pytest.raises(ds3.InputError, match=r"mark the one setting to find with \*"):
+        ds3.cost_to_reach(one, "best_of_n(n=4)")
+    with pytest.raises(ds3.InputError, match="success = 1"):
+        ds3.cost_to_reach(one, "best_of_n(n=*)", success=1.0)
+    with pytest.raises(ds3.InputError, match="whole numbers"):
+        ds3.cost_to_reach(one, "best_of_n(n=*)", values=[0])
+    with pytest.raises(ds3.InputError, match="no usd"):
+        ds3.cost_to_reach(one, "best_of_n(n=*)", cost="usd", values=[1, 2])
