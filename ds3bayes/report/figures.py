@@ -87,6 +87,31 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 Array = np.ndarray
 
 
+def root_figure(
+    ax: Axes | None, size: tuple[float, float], lines: int = 1, columns: int = 1, *, share: bool = False
+) -> tuple[Figure, Any]:
+    """Return the figure of some axes and the axes, or a new figure with a grid of them.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes, optional
+        A user's; a new figure is made if absent.
+    size : (float, float)
+        Width and height of a new figure, in inches.
+    lines, columns : int
+        Of the grid; one panel is returned as such, several as a flat array.
+    share : bool
+        Whether the panels have common axes.
+    """
+    if ax is not None:
+        given = ax.get_figure(root=True)
+        assert given is not None
+        return given, ax
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(lines, columns, sharex=share, sharey=share, squeeze=False).ravel()
+    return figure, grid[0] if lines * columns == 1 else grid
+
+
 @_styled
 def success_against_cost(
     options: pd.DataFrame,
@@ -683,13 +708,13 @@ def _observed_legend(figure: Figure, missed: bool) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=1 if figure.get_figwidth() < _NARROW else 3)
 
 
-def _plain_log_ticks(axes: Axes) -> None:
-    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read."""
+def _plain_log_ticks(axes: Axes, upper: float = np.inf) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read, up to a value."""
     low, high = axes.get_xlim()
     decades = np.log10(high / low)
     subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=subs))
-    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _tick(value)))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _tick(value) if value <= upper else ""))
     axes.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
