@@ -274,8 +274,7 @@ def _grid(view: View, arms: Sequence[Arm], points: int) -> list[int]:
         low, high = np.quantile(tokens, [0.1, 0.95])
         lows.append(0.4 * low)
         highs.append(3.0 * high)
-    # A round bottom of one step is the smallest budget there is.
-    low = max(min(lows), 2.0 * view.design.tokens_per_step)
+    low = max(min(*lows, np.inf, *(0.8 * one for one in observed)), 2.0 * view.design.tokens_per_step)
     high = max(*highs, 2.0 * low, *(1.5 * one for one in observed))
     steps = np.geomspace(low, high, points)
     return sorted({*np.round(steps).astype(int).tolist(), *observed})

@@ -397,3 +397,36 @@ def prerequisites(learned: xr.Dataset) -> pd.DataFrame:
 def most_attempts(strategies: Sequence[Strategy]) -> int:
     """Return the largest number of attempts among strategies, 1 if none repeats."""
     return max([1, *(int(getattr(one, "n", 1)) for one in strategies)])
+
+
+def prerequisites_table(frame: pd.DataFrame) -> Shown:
+    """Write the prerequisites of a learned graph for a reader."""
+    shown = pd.DataFrame(
+        {
+            "skill": frame["skill"],
+            "builds on": frame["prerequisite"],
+            "weight": [f"{r.weight:.2f} ({r.lower:.2f} to {r.upper:.2f})" for r in frame.itertuples()],
+            "probability": [f"{value:.2f}" for value in frame["probability"]],
+            "probability in the prior": [f"{value:.2f}" for value in frame["prior probability"]],
+        }
+    )
+    return Shown(
+        caption="Prerequisites: weight, mean with 90 % interval, and probability that it matters",
+        frame=shown,
+        numeric=frozenset(shown.columns[2:]),
+        note="Where both probabilities are alike the data say nothing of the prerequisite.",
+    )
+
+
+def scaling_table(found: Scaling) -> Shown:
+    """Write what the evaluated LLMs did for a reader, by training compute."""
+    rows = [
+        (r.model, r.setting, number(r.params), number(r.flop), interval(r.success, r.lower, r.upper), r.rows)
+        for r in found.points.sort_values(["setting", "flop"]).itertuples()
+    ]
+    columns = ["LLM", "sampler", "parameters", "training FLOP", "observed success", "rows"]
+    return Shown(
+        caption="Observed success by training compute, with 90 % intervals of the attempts",
+        frame=pd.DataFrame(rows, columns=columns),
+        numeric=frozenset({"parameters", "training FLOP", "observed success"}),
+    )

@@ -379,6 +379,57 @@ def comparison_table(table: pd.DataFrame) -> Shown:
     )
 
 
+def held_out_score(table: pd.DataFrame) -> pd.DataFrame:
+    """Score the predictions of held-out rows, by kind of quantity.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `comparison`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``quantity, number, inside, expected`` (number that right intervals hold on average), ``error`` (mean absolute
+        error, relative to the observed for tokens and prices) and ``width`` (mean width of the intervals, likewise).
+        Empty if no row was held out.
+    """
+    held = table[table["rows"] == "held out"]
+    kinds = held["quantity"].str.replace(r"^any of \d+ ", "any of the ", regex=True)
+    rows = []
+    for kind, group in held.groupby(kinds, sort=False):
+        unit = 1.0 if is_share(group).all() else group["observed"].where(group["observed"] > 0)
+        error = ((group["mean"] - group["observed"]).abs() / unit).mean()
+        width = ((group["upper"] - group["lower"]) / unit).mean()
+        rows.append((str(kind), len(group), int(group["inside"].sum()), LEVEL * len(group), error, width))
+    return pd.DataFrame(rows, columns=["quantity", "number", "inside", "expected", "error", "width"])
+
+
+def held_out_table(score: pd.DataFrame) -> Shown:
+    """Write the score of held-out rows for a reader."""
+    relative = score["quantity"].str.startswith(("tokens", "USD"))
+    write = [(lambda value: f"{100 * value:.0f} %") if one else share for one in relative]
+    frame = pd.DataFrame(
+        {
+            "quantity": score["quantity"],
+            "predicted": [f"{n}" for n in score["number"]],
+            "inside 90 % interval": [f"{n}" for n in score["inside"]],
+            "expected inside": [f"{n:.1f}" for n in score["expected"]],
+            "mean absolute error": [form(value) for form, value in zip(write, score["error"], strict=True)],
+            "mean width of the interval": [form(value) for form, value in zip(write, score["width"], strict=True)],
+        }
+    )
+    return Shown(
+        caption="Held-out rows by kind of quantity; errors of tokens and prices are relative to the observed",
+        frame=frame,
+        numeric=frozenset(frame.columns[1:]),
+        note=(
+            "Quantities of the same LLM or tasks are missed or hit together, so that small numbers say little; widths "
+            "far above the errors mean careful intervals, not good ones."
+        ),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
     """How the prediction for one observed tree search moves with its step evaluator.
