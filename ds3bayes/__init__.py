@@ -10,11 +10,24 @@ from ds3bayes.inference.fit import FitWarning, fit
 from ds3bayes.inference.prior import prior_beliefs
 from ds3bayes.inference.store import load, save
 from ds3bayes.queries.compare import observed_vs_predicted
+from ds3bayes.queries.curves import attempts_curve, budget_curve
 from ds3bayes.queries.decide import best, cheapest, frontier
 from ds3bayes.queries.learned_graph import learned_graph
 from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.queries.predict import predict
-from ds3bayes.report import report
+from ds3bayes.report import (
+    plot_frontier,
+    plot_learned_graph,
+    plot_levels,
+    plot_observed,
+    plot_prior_posterior,
+    plot_skill_graph,
+    plot_skills,
+    plot_success_by_attempts,
+    plot_success_by_budget,
+    plot_success_by_compute,
+    report,
+)
 from ds3bayes.strategies import (
     Architecture,
     Beam,
@@ -57,7 +70,9 @@ __all__ = [
     "StepSearch",
     "TreeOfThought",
     "WeightedBestOfN",
+    "attempts_curve",
     "best",
+    "budget_curve",
     "build_model",
     "cheapest",
     "check",
@@ -66,6 +81,16 @@ __all__ = [
     "learned_graph",
     "load",
     "observed_vs_predicted",
+    "plot_frontier",
+    "plot_learned_graph",
+    "plot_levels",
+    "plot_observed",
+    "plot_prior_posterior",
+    "plot_skill_graph",
+    "plot_skills",
+    "plot_success_by_attempts",
+    "plot_success_by_budget",
+    "plot_success_by_compute",
     "predict",
     "predict_llms",
     "prior_beliefs",

@@ -34,6 +34,7 @@ from ds3bayes.report.figures import (
     _styled,
     _wrap,
     root_figure,
+    show_legend,
 )
 from ds3bayes.report.graph_figure import plot_learned_graph
 from ds3bayes.report.tables import interval, number, share
@@ -196,7 +197,7 @@ def levels_against_compute(levels: Levels, *, width: float = WIDE, ax: Axes | No
         handles.append(
             Line2D([], [], color=BLUE, marker="o", markerfacecolor="white", linestyle="", label="held out of the fit")
         )
-    _legend(figure, axes, handles, width, ax)
+    show_legend(figure, axes, handles, width, ax)
     return figure
 
 
@@ -249,7 +250,7 @@ def success_against_compute(scaling: Scaling, *, width: float = WIDE, ax: Axes |
     handles = [_handle(f"{number(size)} parameters", _look(f"{size:g}", every)) for size in sizes]
     if not set(scaling.points["params"]) <= set(sizes):
         handles.append(Line2D([], [], color=GREY, marker="D", linestyle="", label="observed, other sizes"))
-    _legend(figure, np.atleast_1d(axes)[0], handles + _seen(scaling.points), width, ax)
+    show_legend(figure, np.atleast_1d(axes)[0], handles + _seen(scaling.points), width, ax)
     return figure
 
 
@@ -406,14 +407,5 @@ def _panels(curves: Curves, draw: Any, handles: list[Line2D], width: float, ax: 
         panel.xaxis.set_tick_params(labelbottom=True)
     for panel in grid[len(where) :]:
         panel.set_visible(False)
-    _legend(figure, grid[0], handles, width, ax)
+    show_legend(figure, grid[0], handles, width, ax)
     return figure
-
-
-def _legend(figure: Figure, axes: Axes, handles: list[Line2D], width: float, ax: Axes | None) -> None:
-    if ax is not None:
-        legend = axes.legend(handles=handles)
-    else:
-        legend = figure.legend(handles=handles, loc="outside lower center", ncols=1 if width < _NARROW else 3)
-    for text in legend.get_texts():
-        text.set_parse_math(False)

@@ -139,10 +139,13 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
         "no_cost": _no_cost(found.pred, spec),
         "partly": "" if found.pred.attrs.get("partly_absent", "none") == "none" else found.pred.attrs["partly_absent"],
         "which_tasks": found.which,
-        "decisions": [_decision(one, spec) for one in found.decisions],
+        "decisions": [_decision(one, spec, several=len(found.decisions) > 1) for one in found.decisions],
         "curves": [*_attempts(found), *_budgets(found)],
         "skills": _skills(found),
-        "compared": tables.comparison_table(found.compared),
+        "compared": [
+            tables.comparison_table(rows.reset_index(drop=True), str(part))
+            for part, rows in found.compared.groupby("rows", sort=False)
+        ],
         "compared_pictures": _compared_pictures(found.compared),
         "score": _score(found.compared),
         "verdict": _verdict(found.compared),
@@ -265,7 +268,11 @@ def _attempts(found: Evidence) -> list[dict[str, Any]]:
     if shown is None:
         return []
     walks = dict.fromkeys(shown.lines["walk"])
-    of = f"Attempts are {next(iter(walks))}." if len(walks) == 1 else "Attempts are those that succeed most often."
+    of = (
+        f"One attempt is {next(iter(walks))}."
+        if len(walks) == 1
+        else "Of each LLM's samplers the one is shown that succeeds most often."
+    )
     reach = (
         " Its limit for endlessly many attempts is the share of tasks that the LLM can solve at all."
         if found.spec.population.reachability
@@ -387,7 +394,7 @@ def _score(compared: pd.DataFrame) -> Shown | None:
     return None if score.empty else tables.held_out_table(score)
 
 
-def _decision(decision: Decision, spec: ModelSpec) -> dict[str, Any]:
+def _decision(decision: Decision, spec: ModelSpec, *, several: bool) -> dict[str, Any]:
     query, options = spec.query, decision.options
     priced = bool(np.isfinite(options["cost"]).any())
     shown = tables.decision_table(decision, query, options["model"].nunique() > 1)
@@ -412,7 +419,9 @@ def _decision(decision: Decision, spec: ModelSpec) -> dict[str, Any]:
             options,
             target=query.success,
         )
-    return {"decision": decision, "table": shown, "picture": picture}
+    # Of a single benchmark the summary just said the first two.
+    said = (decision.choice, decision.enough, decision.reach) if several else (decision.reach,)
+    return {"decision": decision, "sentences": [one for one in said if one], "table": shown, "picture": picture}
 
 
 def _compared_pictures(compared: pd.DataFrame) -> list[Picture]:

@@ -353,15 +353,15 @@ def is_share(table: pd.DataFrame) -> pd.Series:
     return ~table["quantity"].str.startswith(("tokens", "USD"))
 
 
-def comparison_table(table: pd.DataFrame) -> Shown:
-    """Write a comparison for a reader."""
+def comparison_table(table: pd.DataFrame, part: str = "") -> Shown:
+    """Write a comparison, or the held-out or fitted part of it, for a reader."""
     shares = is_share(table)
     write = [share if of_success else number for of_success in shares]
     frame = pd.DataFrame(
         {
             "sampler": table["sampler"],
             "quantity": table["quantity"],
-            "rows": table["rows"],
+            **({} if part else {"rows": table["rows"]}),
             "tasks": [f"{n:,}" for n in table["tasks"]],
             "observed": [form(value) for form, value in zip(write, table["observed"], strict=True)],
             "predicted": [
@@ -372,7 +372,10 @@ def comparison_table(table: pd.DataFrame) -> Shown:
         }
     )
     return Shown(
-        caption="Observed values and what the fit predicts for the same tasks; means with 90 % intervals",
+        caption={"held out": "Held-out rows: observed", "fitted": "Rows used in the fit: observed"}.get(
+            part, "Observed"
+        )
+        + " values and what the fit predicts for the same tasks; means with 90 % intervals",
         frame=frame,
         numeric=frozenset({"tasks", "observed", "predicted"}),
         marked=frozenset(np.flatnonzero(~table["inside"]).tolist()),
