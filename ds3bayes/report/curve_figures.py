@@ -232,7 +232,7 @@ def success_against_compute(scaling: Scaling, *, width: float = WIDE, ax: Axes |
     columns = 1 if narrow or len(shown) == 1 else 2
     lines = -(-len(shown) // columns)
     height = 0.9 * width if narrow else (0.5 if columns == 1 else 0.42) * width
-    figure, axes = root_figure(ax, (width, height * lines + 0.2), lines, columns)
+    figure, axes = root_figure(ax, (width, height * lines + 0.2), lines, columns, share=True)
     every = [f"{size:g}" for size in sizes]
     for place, (setting, one) in enumerate(zip(shown, np.atleast_1d(axes), strict=False)):
         for size in sizes:
@@ -245,9 +245,10 @@ def success_against_compute(scaling: Scaling, *, width: float = WIDE, ax: Axes |
             _point(one, row.flop, row, colour, marker)
         one.set_xscale("log")
         one.set_title(_wrap(setting, 46), parse_math=False)
+        one.xaxis.set_tick_params(labelbottom=True)
         last = place >= len(shown) - columns
         _finish(one, "training compute 6ND, FLOP" if last else "", "success")
-    handles = [_handle(f"{number(size)} parameters", _look(f"{size:g}", every)) for size in sizes]
+    handles = [_handle(f"{size / 1e9:.3g} billion parameters", _look(f"{size:g}", every)) for size in sizes]
     if not set(scaling.points["params"]) <= set(sizes):
         handles.append(Line2D([], [], color=GREY, marker="D", linestyle="", label="observed, other sizes"))
     show_legend(figure, np.atleast_1d(axes)[0], handles + _seen(scaling.points), width, ax)
@@ -329,7 +330,7 @@ def _line(axes: Axes, line: pd.DataFrame, colour: str, marker: str, dashes: Any)
     """Draw a mean with its band."""
     del marker
     line = line.sort_values("x")
-    axes.fill_between(line["x"], line["lower"], line["upper"], color=colour, alpha=0.2, linewidth=0, zorder=1)
+    axes.fill_between(line["x"], line["lower"], line["upper"], color=colour, alpha=0.27, linewidth=0, zorder=1)
     axes.plot(line["x"], line["mean"], color=colour, linestyle=dashes, linewidth=1.6, zorder=2)
 
 

@@ -16,7 +16,7 @@ from ds3bayes.generative.capability.loss_bridge import LossBridge
 from ds3bayes.generative.capability.skill_hierarchy import SkillHierarchy
 from ds3bayes.generative.design import Design, row_strategy
 from ds3bayes.inference.fit import design_of, evals_of, spec_of
-from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve, thinned
+from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.report.tables import LEVEL, Shown, interval, number, share
 from ds3bayes.strategies import STRATEGIES, BestOfN, Majority, Strategy, WeightedBestOfN
@@ -256,7 +256,7 @@ class Scaling:
     ----------
     lines : pandas.DataFrame
         ``setting, params, flop, mean, lower, upper``: success of an LLM never evaluated of that size, by training
-        compute (6 N D, in FLOP).
+        compute (6 N D, in FLOP); a setting is a benchmark with a strategy, of each family.
     points : pandas.DataFrame
         ``setting, model, params, flop, success, lower, upper, rows``: observed shares with 90 % intervals.
     """
@@ -282,29 +282,31 @@ def scaling(fit: xr.DataTree, tasks: str, sizes: int = 4, seed: int = 0) -> Scal
     llms = _llms(fit, design).set_index("model")
     known = np.unique(design.params)
     kept = known[np.unique(np.linspace(0, len(known) - 1, min(sizes, len(known))).round().astype(int))]
-    trained = np.geomspace(design.train_tokens.min() / 2, design.train_tokens.max() * 8, 9)
-    family = max(set(design.family), key=design.family.count)
+    trained = np.geomspace(design.train_tokens.min() / 2, design.train_tokens.max() * 8, 8)
+    families = sorted(set(design.family))[:MOST_PANELS]
     asked = {
-        f"{size:g} {amount:g}": {"params": float(size), "train_tokens": float(amount), "family": family}
+        f"{family} {size:g} {amount:g}": {"params": float(size), "train_tokens": float(amount), "family": family}
+        for family in families
         for size in kept
         for amount in trained
     }
     settings = list(dict.fromkeys(str(arm.strategy) for arm in design.arms if not arm.is_tree))
-    pred = predict_llms(thinned(fit), asked, settings[:3], tasks=tasks, seed=seed)  # type: ignore[arg-type]
+    # An LLM's own effects are drawn anew for each point of a line: few draws would make it ragged.
+    pred = predict_llms(fit, asked, settings[:3], tasks=tasks, seed=seed)  # type: ignore[arg-type]
     lines = []
     for benchmark in pred["benchmark"].values:
         for setting in pred["strategy"].values:
             at = pred["success"].sel(benchmark=benchmark, strategy=setting).stack(sample=("chain", "draw"))
             if not np.isfinite(at.values).all():
                 continue
-            label = f"{benchmark} · {setting}"
             for name, facts in asked.items():
                 flop = 6 * facts["params"] * facts["train_tokens"]  # type: ignore[operator]
+                label = _setting(benchmark, setting, facts["family"])
                 lines.append((label, facts["params"], flop, *_summary(at.sel(model=name).values)))
     frame = pd.DataFrame(lines, columns=["setting", "params", "flop", "mean", "lower", "upper"])
     points: list[tuple[Any, ...]] = []
     for (model, benchmark, rows), strategy, group in _observed(fit):
-        label = f"{benchmark} · {strategy}"
+        label = _setting(benchmark, strategy, llms.loc[model, "family"])
         if label not in set(frame["setting"]):
             continue
         facts = llms.loc[model]
@@ -312,6 +314,10 @@ def scaling(fit: xr.DataTree, tasks: str, sizes: int = 4, seed: int = 0) -> Scal
         points.append((label, model, facts["params"], facts["flop"], *seen, rows))
     columns = ["setting", "model", "params", "flop", "success", "lower", "upper", "rows"]
     return Scaling(lines=frame, points=pd.DataFrame(points, columns=columns))
+
+
+def _setting(benchmark: object, strategy: object, family: object) -> str:
+    return f"{benchmark} · {strategy}" + (f" · family {family}" if family else "")
 
 
 def _llms(fit: xr.DataTree, design: Design) -> pd.DataFrame:
@@ -322,6 +328,7 @@ def _llms(fit: xr.DataTree, design: Design) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "model": list(design.llms),
+            "family": list(design.family),
             "params": np.asarray(design.params),
             "train_tokens": np.asarray(design.train_tokens),
             "flop": 6.0 * np.asarray(design.params) * np.asarray(design.train_tokens),
