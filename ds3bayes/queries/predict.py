@@ -375,7 +375,7 @@ class View:
             return Majority(n=strategy.attempts).answer_array(q)
         learned = {"concentration": concentration} if weighted else {}
         if label:
-            known = self.verifiers
+            known = self._members("verifier")
             if label not in known:
                 raise InputError(
                     f"{strategy}: this fit has not learned that verifier for {self.design.arms[index].model}; learned "
