@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from hostile import EVIL, SPEC, evaluations
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -16,87 +17,9 @@ from matplotlib.text import Text
 import ds3bayes as ds3
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference import store
-from ds3bayes.inference.checks import CheckResult
 from ds3bayes.report import figures, html, report, tables
 
-EVIL = "<script>alert(1)</script> $x_{1$ & \"b\" 'c'"
 VOID = {"meta", "img", "source", "br", "hr", "link"}
-
-
-def evaluations() -> pd.DataFrame:
-    """Twelve tasks by two LLMs, one with a hostile name and a tree search."""
-    rng = np.random.default_rng(3)
-    rows = []
-    for task in range(12):
-        easy = rng.normal()
-        for model, shift in ((EVIL, -0.5), ("plain", 0.5)):
-            q = 1 / (1 + np.exp(-shift - easy))
-            for strategy, attempts in (("cot", 8), ("tot", 3)):
-                if strategy == "tot" and model == "plain":
-                    continue
-                tree = strategy == "tot"
-                rows.append(
-                    {
-                        "model": model,
-                        "benchmark": "bench <b>",
-                        "task": f"t{task}",
-                        "strategy": strategy,
-                        "branching": 3 if tree else np.nan,
-                        "kept_states": 2 if tree else np.nan,
-                        "steps": 3,
-                        "attempts": attempts,
-                        "successes": rng.binomial(attempts, q),
-                        "tokens_mean": float(np.round(np.exp(rng.normal(5, 0.3)), 1)),
-                    }
-                )
-    return pd.DataFrame(rows)
-
-
-SPEC = {
-    "name": EVIL,
-    "description": "</title><img src=x onerror=alert(2)>",
-    "holdout": [{"where": "strategy == 'tot'", "fraction": 0.5, "seed": 1}],
-    "query": {
-        "strategies": ["cot", "best_of_n(n=4, verifier=oracle)", "cot(budget_tokens=120)"],
-        "max_cost": 500,
-        "success": 0.6,
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def fitted(prior_fit) -> xr.DataTree:
-    return prior_fit(ds3.read_evals(evaluations()), ds3.ModelSpec.from_dict(SPEC))
-
-
-@pytest.fixture(scope="module")
-def checks() -> list[CheckResult]:
-    """Checks as `check` makes them, one failed, so that each page need not compute them."""
-    learned = pd.DataFrame(
-        {
-            "parameter": ["location", "location", "skew"],
-            "of": ["a | cot", "b | cot", "bench"],
-            "prior 5%": [-6.0, -6.0, -1.1],
-            "prior 50%": [-1.0, -1.0, 0.0],
-            "prior 95%": [4.0, 4.0, 1.1],
-            "5%": [-1.0, 0.1, -1.0],
-            "50%": [-0.5, 0.5, 0.1],
-            "95%": [0.0, 0.9, 1.1],
-            "sd ratio": [0.1, 0.1, 0.95],
-            "log scale": [False, False, False],
-        }
-    )
-    slow = pd.DataFrame({"r_hat": [1.2], "ess_bulk": [12.0]}, index=["location[a]"])
-    return [
-        CheckResult(name="convergence", passed=False, sentence="chains disagree <here>.", table=slow),
-        CheckResult(name="what was learned", passed=True, sentence="1 of 3 was hardly learned.", table=learned),
-    ]
-
-
-@pytest.fixture(scope="module")
-def page(fitted, checks, tmp_path_factory) -> str:
-    path = report(fitted, path=tmp_path_factory.mktemp("report") / "new" / "report.html", checks=checks)
-    return path.read_text(encoding="utf-8")
 
 
 class Reader(HTMLParser):
