@@ -22,6 +22,8 @@ Array = np.ndarray
 ATTEMPTS = (1, 2, 4, 8, 16, 32, 64)
 #: Draws that are enough for the mean and the 90 % band of a curve, to a tenth of the band's width.
 DRAWS = 240
+# Weighted votes of more attempts are left out: the tables of one number of them take a minute to make.
+_MOST_WEIGHTED = 16
 _NO_BUDGETS = (
     "no sampler of this fit has both tokens and a path length, without which a budget means nothing; give "
     "completion_tokens or tokens_mean in the table, and population.path_length in the spec or steps in the table"
@@ -78,7 +80,8 @@ def attempts_curve(
     Returns
     -------
     xarray.Dataset
-        ``success`` (chain, draw, sampler, selector, attempts), NaN where the fit knows nothing of a selector, and
+        ``success`` (chain, draw, sampler, selector, attempts), NaN where the fit knows nothing of a selector and for
+        weighted votes of more than 16 attempts (or where no such vote was observed), and
         ``limit`` (chain, draw, sampler, selector), its value for endlessly many attempts: for an oracle verifier
         the share of tasks that can be solved at all, for a majority vote the share whose right answer is likelier
         than every wrong one; NaN where no closed form is known. Coordinates ``model``, ``benchmark`` and ``walk``
@@ -101,6 +104,8 @@ def attempts_curve(
         for name, strategy in kinds[str(arm)].items():
             column = selectors.index(name)
             for step, n in enumerate(attempts):
+                if isinstance(strategy, WeightedBestOfN) and n > _MOST_WEIGHTED:
+                    continue
                 values = view.evaluate(replace(strategy, n=n), arm)[0]["success"][0]  # type: ignore[call-arg]
                 success[:, place, column, step] = values.mean(axis=1)
             limit[:, place, column] = _limit(view, strategy, arm)
@@ -235,13 +240,15 @@ def _selectors(view: View, arm: Arm) -> dict[str, Strategy]:
     found: dict[str, Strategy] = {"best of n, oracle": BestOfN(n=1, **given)}
     if view.concentration(found["best of n, oracle"], index) is not None:
         found["majority vote"] = Majority(n=1, **given)
+    weighted = any(isinstance(curve.strategy, WeightedBestOfN) for curve in view.design.observed.get("curves", ()))
     # Learned verifiers are labelled "LLM | name".
     for label in view.verifiers:
         llm, _, name = label.rpartition(" | ")
         if llm == arm.model:
             verifier = LearnedVerifier(name)
             found[f"best of n, {name}"] = BestOfN(n=1, verifier=verifier, **given)
-            found[f"weighted vote, {name}"] = WeightedBestOfN(n=1, verifier=verifier, **given)
+            if weighted:
+                found[f"weighted vote, {name}"] = WeightedBestOfN(n=1, verifier=verifier, **given)
     return found
 
 

@@ -75,8 +75,11 @@ def by_attempts(fit: xr.DataTree, tasks: str, most: int = 64, seed: int = 0) -> 
             at = found.sel(sampler=sampler, selector=selector)
             base = (str(at["model"].item()), str(at["benchmark"].item()), str(at["walk"].item()), str(selector))
             draws = at["success"].stack(sample=("chain", "draw")).transpose("attempts", "sample").values
-            if np.isfinite(draws).all():
-                lines += [(*base, float(n), *_summary(one)) for n, one in zip(attempts, draws, strict=True)]
+            lines += [
+                (*base, float(n), *_summary(one))
+                for n, one in zip(attempts, draws, strict=True)
+                if np.isfinite(one).all()
+            ]
             limit = at["limit"].values.ravel()
             if np.isfinite(limit).all():
                 lines.append((*base, np.inf, *_summary(limit)))
