@@ -503,9 +503,7 @@ def _writable(folder: Path) -> None:
     """Refuse a folder that cannot be written to, before the time of a fit is spent."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(
-            f"{folder}: cannot be written, because {there} is no folder that you may write to; name another"
-        )
+        raise InputError(f"{folder}: {there} is not a folder that you may write to; name another")
 
 
 def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:

@@ -58,7 +58,8 @@ def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | 
     """
     kinds = list(dict.fromkeys(curves.lines["kind"]))
     finite = sorted(set(curves.lines.loc[np.isfinite(curves.lines["x"]), "x"]))
-    # Endless many attempts stand apart, one and a half doublings beyond the last number.
+    span = _span(curves.lines, curves.points)
+    # Endlessly many attempts stand apart, one and a half doublings beyond the last number.
     end = finite[-1] * 2**1.5
 
     def panel(axes: Axes, where: tuple[str, str], *, first: bool, last: bool) -> None:
@@ -78,7 +79,7 @@ def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | 
         axes.minorticks_off()
         axes.set_xlim(0.8, end * 1.35)
         axes.axvline(finite[-1] * 2**0.75, color="#d0d0d0", linewidth=0.8, zorder=0)
-        _finish(axes, "attempts n per task" if last else "", "success" if first else "")
+        _finish(axes, "attempts n per task" if last else "", "success" if first else "", span)
 
     handles = [_handle(kind, _look(kind, kinds)) for kind in kinds]
     if (curves.points["kind"] == "").any():
@@ -102,7 +103,7 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
     kinds = list(dict.fromkeys(curves.lines["kind"]))
     low, high = curves.lines["x"].min(), curves.lines["x"].max()
     end = high * (high / low) ** 0.14
-    endless = bool(np.isinf(curves.points["x"]).any())
+    endless, span = bool(np.isinf(curves.points["x"]).any()), _span(curves.lines, curves.points)
 
     def panel(axes: Axes, where: tuple[str, str], *, first: bool, last: bool) -> None:
         lines, points = _of(curves.lines, where), _of(curves.points, where)
@@ -121,7 +122,9 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
         if endless:
             axes.axvline(high * (high / low) ** 0.04, color="#d0d0d0", linewidth=0.8, zorder=0)
             axes.text(end, -0.03, "no\nbudget", transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8)
-        _finish(axes, "token budget of an attempt" if last else "", "success of one attempt" if first else "")
+        _finish(
+            axes, "token budget of an attempt, tokens" if last else "", "success of one attempt" if first else "", span
+        )
         if last and endless:
             axes.xaxis.labelpad = 12
 
@@ -233,7 +236,7 @@ def success_against_compute(scaling: Scaling, *, width: float = WIDE, ax: Axes |
     lines = -(-len(shown) // columns)
     height = 0.9 * width if narrow else (0.5 if columns == 1 else 0.42) * width
     figure, axes = root_figure(ax, (width, height * lines + 0.2), lines, columns, share=True)
-    every = [f"{size:g}" for size in sizes]
+    every, span = [f"{size:g}" for size in sizes], _span(scaling.lines, scaling.points)
     for place, (setting, one) in enumerate(zip(shown, np.atleast_1d(axes), strict=False)):
         for size in sizes:
             line = scaling.lines[(scaling.lines["setting"] == setting) & (scaling.lines["params"] == size)]
@@ -247,7 +250,7 @@ def success_against_compute(scaling: Scaling, *, width: float = WIDE, ax: Axes |
         one.set_title(_wrap(setting, 46), parse_math=False)
         one.xaxis.set_tick_params(labelbottom=True)
         last = place >= len(shown) - columns
-        _finish(one, "training compute 6ND, FLOP" if last else "", "success")
+        _finish(one, "training compute 6ND, FLOP" if last else "", "success", span)
     handles = [_handle(f"{size / 1e9:.3g} billion parameters", _look(f"{size:g}", every)) for size in sizes]
     if not set(scaling.points["params"]) <= set(sizes):
         handles.append(Line2D([], [], color=GREY, marker="D", linestyle="", label="observed, other sizes"))
@@ -366,13 +369,19 @@ def _point(axes: Axes, x: float, row: Any, colour: str, marker: str) -> None:
     )
 
 
-def _finish(axes: Axes, x_label: str, y_label: str) -> None:
+def _span(lines: pd.DataFrame, points: pd.DataFrame) -> tuple[float, float]:
+    """Range of success that a picture shows: from 0, but where all of it is far from 0."""
+    low = min(lines["lower"].min(), points["lower"].min() if len(points) else 1.0)
+    high = max(lines["upper"].max(), points["upper"].max() if len(points) else 0.0)
+    return (np.floor(10.0 * low - 0.5) / 10.0 if low > 0.4 else 0.0), min(1.02, 1.06 * high)
+
+
+def _finish(axes: Axes, x_label: str, y_label: str, span: tuple[float, float]) -> None:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.set_ylim(bottom=0.0)
-    axes.set_ylim(0.0, min(1.02, axes.get_ylim()[1]))
+    axes.set_ylim(*span)
 
 
 def _handle(label: str, look: tuple[str, str, Any]) -> Line2D:
