@@ -35,6 +35,7 @@ from ds3bayes.report.figures import (
     _wrap,
     root_figure,
     show_legend,
+    success_span,
 )
 from ds3bayes.report.graph_figure import plot_learned_graph
 from ds3bayes.report.tables import interval, number, share
@@ -370,10 +371,8 @@ def _point(axes: Axes, x: float, row: Any, colour: str, marker: str) -> None:
 
 
 def _span(lines: pd.DataFrame, points: pd.DataFrame) -> tuple[float, float]:
-    """Range of success that a picture shows: from 0, but where all of it is far from 0."""
-    low = min(lines["lower"].min(), points["lower"].min() if len(points) else 1.0)
-    high = max(lines["upper"].max(), points["upper"].max() if len(points) else 0.0)
-    return (np.floor(10.0 * low - 0.5) / 10.0 if low > 0.4 else 0.0), min(1.02, 1.06 * high)
+    """Range of success over lines and points."""
+    return success_span(pd.concat([lines["lower"], points["lower"]]), pd.concat([lines["upper"], points["upper"]]))
 
 
 def _finish(axes: Axes, x_label: str, y_label: str, span: tuple[float, float]) -> None:

@@ -166,9 +166,8 @@ def success_against_cost(
     if positive and options["cost"].max() > 8 * options["cost"].min():
         axes.set_xscale("log")
         _plain_log_ticks(axes)
-    axes.set_ylim(
-        min(0.0, options["success_lower"].min()) - 0.02, min(1.0, 1.12 * options["success_upper"].max()) + 0.02
-    )
+    low, high = success_span(options["success_lower"], options["success_upper"])
+    axes.set_ylim(low - 0.02, high)
     axes.margins(x=0.08)
     axes.set_xlabel(f"expected cost, {COST_NAMES[cost]}")
     axes.set_ylabel("expected success")
@@ -738,6 +737,12 @@ def show_legend(figure: Figure, axes: Axes, handles: Sequence[Line2D], width: fl
         legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=1 if width < _NARROW else 3)
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def success_span(lower: pd.Series, upper: pd.Series) -> tuple[float, float]:
+    """Range of success that a picture of intervals shows: from 0, but where all of them are far from it."""
+    low = float(lower.min())
+    return (np.floor(10.0 * low - 0.5) / 10.0 if low > 0.4 else 0.0), min(1.02, 1.08 * float(upper.max()))
 
 
 def _plain_log_ticks(axes: Axes, upper: float = np.inf) -> None:
