@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from ds3bayes.evals import to_table
 from ds3bayes.generative.capability.loss_bridge import LossBridge
@@ -23,6 +23,8 @@ from ds3bayes.strategies import STRATEGIES, BestOfN, Majority, Strategy, Weighte
 from ds3bayes.strategies.base import LearnedVerifier
 
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+# Equally likely values of a standard normal.
+_NORMAL = norm.ppf((np.arange(100) + 0.5) / 100)
 #: Panels of one picture; the tables have the rest.
 MOST_PANELS = 12
 _WHERE = ["model", "benchmark"]
@@ -228,7 +230,7 @@ class Levels:
     llms : pandas.DataFrame
         ``model, params, train_tokens, flop, rows, mean, lower, upper``: training compute in FLOP and the level reached.
     tasks : pandas.DataFrame
-        ``benchmark, mean, lower, upper``: where nine in ten tasks lie, at the posterior means of their law.
+        ``benchmark, mean, lower, upper``: where nine in ten tasks lie, with what is not known of their law.
     """
 
     llms: pd.DataFrame
@@ -245,9 +247,10 @@ def levels(fit: xr.DataTree) -> Levels | None:
     llms[["mean", "lower", "upper"]] = [_summary(one) for one in reached]
     rows = []
     for benchmark in posterior["benchmark"].values:
-        centre = float(posterior["task_level"].sel(benchmark=benchmark).mean())
-        spread = 1.645 * float(posterior["task_level_sd"].sel(benchmark=benchmark).mean())
-        rows.append((str(benchmark), centre, centre - spread, centre + spread))
+        centre = posterior["task_level"].sel(benchmark=benchmark).values.ravel()
+        spread = posterior["task_level_sd"].sel(benchmark=benchmark).values.ravel()
+        # Of a task drawn from each draw's law, so that the band holds what is not known of the law itself.
+        rows.append((str(benchmark), *_summary(centre[:, None] + spread[:, None] * _NORMAL)))
     return Levels(llms=llms, tasks=pd.DataFrame(rows, columns=["benchmark", "mean", "lower", "upper"]))
 
 

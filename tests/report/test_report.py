@@ -104,6 +104,34 @@ def test_pictures_say_their_numbers_and_are_safe(read):
     assert any("missed" in image["alt"] or "inside" in image["alt"] for image in images)
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour of the page, as WCAG 2 defines it."""
+    digits = colour.lstrip("#")
+    digits = digits if len(digits) == 6 else "".join(2 * one for one in digits)
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_text_stands_out_in_light_dark_and_print(page):
+    roots = re.findall(r":root \{([^}]*)\}", page)
+    assert len(roots) == 3
+    for root in roots:
+        colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", root))
+        pairs = [(ink, back) for ink in ("ink", "soft", "link", "bad", "good") for back in ("paper", "card")]
+        for ink, back in [*pairs, ("bad", "bad-back"), ("ink", "bad-back")]:
+            light, dark = sorted((luminance(colours[ink]), luminance(colours[back])), reverse=True)
+            # WCAG 2 AA for text of this size.
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, back, colours)
+
+
+def test_everything_that_scrolls_or_folds_can_be_reached_by_keyboard(read):
+    assert all(attrs.get("tabindex") == "0" for attrs in read.named("div") if attrs.get("class") == "scroll")
+    assert all(attrs.get("tabindex") == "0" for attrs in read.named("pre"))
+    assert len(read.named("details")) == len(read.named("summary"))
+    assert read.named("a")[0] == {"class": "skip", "href": "#summary"}
+
+
 def test_tables_have_captions_and_scoped_headers(read):
     assert len(read.named("caption")) == len(read.named("table")) >= 5
     assert {attrs["scope"] for attrs in read.named("th")} == {"col", "row"}
