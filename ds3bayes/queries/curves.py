@@ -274,7 +274,8 @@ def _budgetable(view: View, arm: Arm) -> bool:
 
 def _grid(view: View, arms: Sequence[Arm], points: int) -> list[int]:
     """Budgets, rising by equal factors, from where few attempts finish to where nearly all do."""
-    observed = sorted({arm.budget_tokens for arm in arms if arm.budget_tokens})
+    aggregated = [curve.strategy.budget_tokens for curve in view.design.observed.get("curves", ())]
+    observed = sorted({one for one in (*(arm.budget_tokens for arm in arms), *aggregated) if one})
     lows, highs = [], []
     for arm in arms:
         tokens = view.evaluate(arm.strategy, arm)[0]["tokens"][0].mean(axis=0)

@@ -123,9 +123,7 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
         if endless:
             axes.axvline(high * (high / low) ** 0.04, color="#d0d0d0", linewidth=0.8, zorder=0)
             axes.text(end, -0.03, "no\nbudget", transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8)
-        _finish(
-            axes, "token budget of an attempt, tokens" if last else "", "success of one attempt" if first else "", span
-        )
+        _finish(axes, "budget of an attempt, tokens" if last else "", "success of one attempt" if first else "", span)
         if last and endless:
             axes.xaxis.labelpad = 12
 
