@@ -12,6 +12,7 @@ from ds3bayes.inference.store import load, save
 from ds3bayes.queries.allocate import allocate
 from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.queries.cost_to_reach import cost_to_reach
+from ds3bayes.queries.curves import attempts_curve, budget_curve
 from ds3bayes.queries.decide import best, cheapest, frontier
 from ds3bayes.queries.difference import compare
 from ds3bayes.queries.grid import predict_grid
@@ -20,7 +21,19 @@ from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.queries.next_evals import next_evals
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.variance import variance
-from ds3bayes.report import report
+from ds3bayes.report import (
+    plot_frontier,
+    plot_learned_graph,
+    plot_levels,
+    plot_observed,
+    plot_prior_posterior,
+    plot_skill_graph,
+    plot_skills,
+    plot_success_by_attempts,
+    plot_success_by_budget,
+    plot_success_by_compute,
+    report,
+)
 from ds3bayes.strategies import (
     Architecture,
     Beam,
@@ -64,7 +77,9 @@ __all__ = [
     "TreeOfThought",
     "WeightedBestOfN",
     "allocate",
+    "attempts_curve",
     "best",
+    "budget_curve",
     "build_model",
     "cheapest",
     "check",
@@ -76,6 +91,16 @@ __all__ = [
     "load",
     "next_evals",
     "observed_vs_predicted",
+    "plot_frontier",
+    "plot_learned_graph",
+    "plot_levels",
+    "plot_observed",
+    "plot_prior_posterior",
+    "plot_skill_graph",
+    "plot_skills",
+    "plot_success_by_attempts",
+    "plot_success_by_budget",
+    "plot_success_by_compute",
     "predict",
     "predict_grid",
     "predict_llms",

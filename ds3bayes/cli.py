@@ -1,14 +1,19 @@
 """The command line: one verb per step, and `run` for all of them.
 
 Exit codes: 0 done; 1 a check failed (`check`, and `run --strict`); 2 bad input, with nothing compiled or
-written; 130 interrupted.
+written; 3 a file could not be written; 130 interrupted; 141 the reader of a pipe went away.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,19 +33,73 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    epilog="[bold]Examples[/]\n\n"
+    "[cyan]ds3bayes run models/game24.toml[/]\n\n"
+    "[cyan]ds3bayes predict runs/game24/run.nc -s 'majority(n=8)' --tasks new[/]\n\n"
+    "[cyan]ds3bayes decide runs/game24/run.nc --cost usd --max-cost 0.5 --json[/]\n\n"
+    "[bold]Exit codes[/]: 0 done; 1 a check failed; 2 bad input, nothing compiled or written; 3 a file could not be "
+    "written; 130 interrupted. Messages go to standard error, answers to standard output. "
+    "[cyan]ds3bayes --install-completion[/] sets up completion in your shell; NO_COLOR turns colours off.",
 )
-_say = Console(stderr=True, highlight=False)
+
+
+class _Console(Console):
+    """A console that leaves a broken pipe to `main`, whose exit code for it is not that of a failed check."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+_say = _Console(stderr=True, highlight=False)
 # A pipe has no width of its own; tables keep theirs there.
-_out = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+_out = _Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+
+
+def _examples(*lines: str) -> str:
+    """Return what stands below a command's help."""
+    return "\n\n".join(["[bold]Examples[/]", *(f"[cyan]{_plain(line)}[/]" for line in lines)])
+
+
+def _plain(text: str) -> str:
+    """Keep text from data out of rich's markup."""
+    return text.replace("[", r"\[")
+
+
+def _starting(*words: str) -> Callable[[str], list[str]]:
+    """Return a shell completion from a few words."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def _strategies_starting(incomplete: str) -> list[str]:
+    from ds3bayes.strategies import STRATEGIES
+
+    return [name for name in STRATEGIES if name.startswith(incomplete)]
+
+
+def _scenarios_starting(incomplete: str) -> list[str]:
+    from ds3bayes.evals.scenarios import SCENARIOS
+
+    return [name for name in SCENARIOS if name.startswith(incomplete)]
+
 
 SpecFile = Annotated[Path, typer.Argument(help="model specification, a TOML file", show_default=False)]
 FitFile = Annotated[Path, typer.Argument(help="a fit that `fit` or `run` wrote (.nc)", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print machine-readable JSON to standard output")]
 Strategies = Annotated[
     list[str] | None,
-    typer.Option("--strategy", "-s", help="text form such as 'best_of_n(n=16, verifier=oracle)'; repeat for more"),
+    typer.Option(
+        "--strategy",
+        "-s",
+        help="text form such as 'best_of_n(n=16, verifier=oracle)'; repeat for more",
+        autocompletion=_strategies_starting,
+    ),
 ]
-Tasks = Annotated[str | None, typer.Option("--tasks", help="'observed' or 'new'; default from the spec")]
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        "--tasks", help="'observed' or 'new'; default from the spec", autocompletion=_starting("observed", "new")
+    ),
+]
 
 
 def main() -> None:
@@ -51,12 +110,30 @@ def main() -> None:
     except InputError as error:
         _say.print(f"[bold red]error[/]: {_plain(str(error))}", soft_wrap=True)
         sys.exit(2)
+    except BrokenPipeError:
+        # What is left in the buffer has no reader either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _say.print(
+            f"[bold red]error[/]: {_plain(where)}{_plain(error.strerror or str(error))}; give a place that can be "
+            "written, with room on its disk. What was there before is as it was",
+            soft_wrap=True,
+        )
+        sys.exit(3)
     except KeyboardInterrupt:
         _say.print("interrupted; nothing half-written was left")
         sys.exit(130)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes validate models/game24.toml",
+        "ds3bayes validate models/game24.toml --prior",
+        "ds3bayes validate models/game24.toml --json | jq .samplers",
+    )
+)
 def validate(
     spec: SpecFile,
     prior: Annotated[
@@ -64,10 +141,7 @@ def validate(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a spec and its data, without fitting or writing anything.
-
-    Example: [cyan]ds3bayes validate models/game24.toml --prior[/]
-    """
+    """Check a spec and its data, without fitting or writing anything."""
     from ds3bayes.generative.build import held_out_rows
     from ds3bayes.generative.design import make_design
 
@@ -102,7 +176,12 @@ def validate(
         _show("what the priors believe: median and 90 % interval, and what was observed", believed)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes fit models/game24.toml -o game24.nc",
+        "ds3bayes fit models/game24.toml -o quick.nc --draws 200 --tune 300 --chains 2 --seed 1",
+    )
+)
 def fit(
     spec: SpecFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="where to write the fit (.nc)")] = Path("run.nc"),
@@ -112,14 +191,12 @@ def fit(
     seed: Annotated[int | None, typer.Option(help="random seed, instead of the spec's")] = None,
     as_json: Json = False,
 ) -> None:
-    """Sample the posterior and save it.
-
-    Example: [cyan]ds3bayes fit models/game24.toml -o game24.nc[/]
-    """
+    """Sample the posterior and save it."""
     from ds3bayes.inference.store import save
 
     if output.suffix != ".nc":
         raise InputError(f"{output}: a fit is saved as netCDF; let the name end in .nc")
+    _writable(output.parent)
     loaded, evals = _read(spec)
     path = save(_fit(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed), output)
     if as_json:
@@ -128,16 +205,20 @@ def fit(
         _say.print(f"wrote [bold]{_plain(str(path))}[/]")
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes check runs/game24/run.nc",
+        "ds3bayes check run.nc --json && echo good",
+    )
+)
 def check(fit_file: FitFile, as_json: Json = False) -> None:
-    """Check a fit: convergence, posterior prediction, leave-one-out, what was learned. Exit code 1 if one fails.
-
-    Example: [cyan]ds3bayes check run.nc[/]
-    """
+    """Check a fit: convergence, posterior prediction, leave-one-out, what was learned. Exit code 1 if one fails."""
     from ds3bayes.inference.checks import check as run_checks
     from ds3bayes.inference.store import load
 
-    results = run_checks(load(fit_file))
+    loaded = load(fit_file)
+    with _doing("checking"):
+        results = run_checks(loaded)
     if as_json:
         _print_json([{"name": r.name, "passed": r.passed, "sentence": r.sentence} for r in results])
     else:
@@ -146,7 +227,13 @@ def check(fit_file: FitFile, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes predict run.nc",
+        "ds3bayes predict run.nc -s cot -s 'majority(n=8)' --tasks new",
+        "ds3bayes predict run.nc -s 'tot(branching=5, kept_states=5)' -o predictions.nc --json",
+    )
+)
 def predict(
     fit_file: FitFile,
     strategy: Strategies = None,
@@ -154,11 +241,10 @@ def predict(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="also write all draws to this .nc file")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict success and cost of strategies.
-
-    Example: [cyan]ds3bayes predict run.nc -s cot -s 'majority(n=8)' --tasks new[/]
-    """
-    pred = _predict(_load(fit_file), strategy, tasks)
+    """Predict success and cost of strategies."""
+    loaded = _load(fit_file)
+    with _doing("predicting"):
+        pred = _predict(loaded, strategy, tasks)
     if output is not None:
         _write_dataset(pred, output)
     rows = _summary(pred)
@@ -168,13 +254,22 @@ def predict(
         _show("predictions, mean and 90 % interval", rows)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes decide run.nc --cost usd --max-cost 0.5 --success 0.6 --reach 'best_of_n(n=*)'",
+        "ds3bayes decide run.nc -s cot -s 'best_of_n(n=8, verifier=oracle)' --cost tokens --json",
+    )
+)
 def decide(
     fit_file: FitFile,
     strategy: Strategies = None,
     tasks: Tasks = None,
     cost: Annotated[
-        str | None, typer.Option(help="tokens, usd, flops, joules or seconds; default from the spec")
+        str | None,
+        typer.Option(
+            help="tokens, usd, flops, joules or seconds; default from the spec",
+            autocompletion=_starting("tokens", "usd", "flops", "joules", "seconds"),
+        ),
     ] = None,
     max_cost: Annotated[float | None, typer.Option(help="largest expected cost per task")] = None,
     success: Annotated[float | None, typer.Option(help="target success of the cheapest option")] = None,
@@ -185,10 +280,7 @@ def decide(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which option is best within a cost, which is the cheapest that suffices, and which are on the frontier.
-
-    Example: [cyan]ds3bayes decide run.nc --cost usd --max-cost 0.5 --success 0.6 --reach 'best_of_n(n=*)'[/]
-    """
+    """Say which option is best within a cost, which is the cheapest that suffices, and which are on the frontier."""
     from ds3bayes.generative.spec import ModelSpec
     from ds3bayes.inference.fit import spec_of
 
@@ -197,7 +289,9 @@ def decide(
     content = spec_of(loaded).model_dump(mode="json")
     content["query"] |= {name: value for name, value in asked.items() if value is not None}
     query = ModelSpec.from_dict(content, "decide").query
-    choices, rows = _decisions(_predict(loaded, strategy, tasks), query)
+    with _doing("predicting"):
+        pred = _predict(loaded, strategy, tasks)
+    choices, rows = _decisions(pred, query)
     if reach:
         from ds3bayes.queries.cost_to_reach import cost_to_reach
 
@@ -212,7 +306,12 @@ def decide(
         _show("options", rows)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes compare run.nc cot direct --tasks new",
+        "ds3bayes compare run.nc 'model-a | cot' 'model-b | majority(n=8)' --json",
+    )
+)
 def compare(
     fit_file: FitFile,
     a: Annotated[str, typer.Argument(help="'LLM | strategy', an LLM, or a strategy where there is one LLM")],
@@ -222,10 +321,7 @@ def compare(
     margin: Annotated[float, typer.Option(help="difference in success that does not matter")] = 0.02,
     as_json: Json = False,
 ) -> None:
-    """Say whether two options differ in success.
-
-    Example: [cyan]ds3bayes compare run.nc cot direct --tasks new[/]
-    """
+    """Say whether two options differ in success."""
     from ds3bayes.queries.difference import compare as query
 
     result = query(_load(fit_file), a, b, tasks=tasks, benchmark=benchmark, margin=margin)  # type: ignore[arg-type]
@@ -236,7 +332,13 @@ def compare(
         _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
 
 
-@app.command(name="next")
+@app.command(
+    name="next",
+    epilog=_examples(
+        "ds3bayes next run.nc -s cot -s 'tot(branching=5, kept_states=5)' --cost usd",
+        "ds3bayes next run.nc -s cot -s 'majority(n=8)' -n 5 -n 20 --on new",
+    ),
+)
 def next_(
     fit_file: FitFile,
     option: Annotated[
@@ -255,10 +357,7 @@ def next_(
     benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which evaluation to run next before a decision, and how many attempts.
-
-    Example: [cyan]ds3bayes next run.nc -s cot -s 'tot(branching=5, kept_states=5)' --cost usd[/]
-    """
+    """Say which evaluation to run next before a decision, and how many attempts."""
     from ds3bayes.queries.next_evals import next_evals
     from ds3bayes.report.decision_tables import next_evals_table
 
@@ -274,7 +373,11 @@ def next_(
         _show("evaluations, most fall of regret per cost first", rows)  # type: ignore[arg-type]
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes allocate run.nc -s cot --compute 1e22 --future-tasks 1e8 --tokens-per-attempt 500",
+    )
+)
 def allocate(
     fit_file: FitFile,
     strategy: Strategies = None,
@@ -287,11 +390,7 @@ def allocate(
     benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
     as_json: Json = False,
 ) -> None:
-    """Split compute between training an LLM and running it (fits with capability loss_bridge).
-
-    Example: [cyan]ds3bayes allocate run.nc -s cot -s 'best_of_n(n=8)' --compute 1e22 --future-tasks 1e8
-    --tokens-per-attempt 500[/]
-    """
+    """Split compute between training an LLM and running it (fits with capability loss_bridge)."""
     from ds3bayes.inference.fit import spec_of
     from ds3bayes.queries.allocate import allocate as query
     from ds3bayes.report.decision_tables import allocation_table
@@ -314,25 +413,35 @@ def allocate(
         _show("the plan of each strategy, least expected regret first", rows)  # type: ignore[arg-type]
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes report run.nc",
+        "ds3bayes report runs/game24/run.nc -o runs/game24/report.html -s cot -s 'best_of_n(n=100)'",
+    )
+)
 def report(
     fit_file: FitFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="the HTML file")] = Path("report.html"),
     strategy: Strategies = None,
     tasks: Tasks = None,
 ) -> None:
-    """Write a self-contained HTML report of a fit.
-
-    Example: [cyan]ds3bayes report run.nc -o report.html[/]
-    """
+    """Write a report of a fit: a self-contained HTML page, the same as Markdown, and every table as CSV."""
     from ds3bayes.report import report as write
 
     loaded = _load(fit_file)
-    path = write(loaded, _predict(loaded, strategy, tasks), output)
+    with _doing("predicting"):
+        pred = _predict(loaded, strategy, tasks)
+    with _doing("checking, drawing and writing the report"):
+        path = write(loaded, pred, output)
     _say.print(f"wrote [bold]{_plain(str(path))}[/]")
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes simulate -o simulated.csv --tasks 50 --attempts 8",
+        "ds3bayes simulate -o training.csv --scenario training_runs --seed 3",
+    )
+)
 def simulate(
     output: Annotated[Path, typer.Option("--output", "-o", help="table to write (.csv)")] = Path("simulated.csv"),
     tasks: Annotated[int, typer.Option(help="number of tasks")] = 100,
@@ -342,15 +451,16 @@ def simulate(
     reachability: Annotated[float, typer.Option(help="probability that a task is reachable")] = 1.0,
     scenario: Annotated[
         str | None,
-        typer.Option(help="a whole capability with known truth instead, such as training_runs; it takes only --seed"),
+        typer.Option(
+            help="a whole capability with known truth instead, such as training_runs; it takes only --seed",
+            autocompletion=_scenarios_starting,
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
 ) -> None:
     """Simulate evaluations by walking skill paths step by step, with known truth beside them.
 
     Writes the table and, next to it, NAME.truth.nc.
-
-    Example: [cyan]ds3bayes simulate -o simulated.csv --tasks 50 --attempts 8[/]
     """
     from ds3bayes.evals import simulate as walk_paths
     from ds3bayes.evals import to_table
@@ -382,46 +492,63 @@ def simulate(
     _say.print(f"wrote [bold]{_plain(str(output))}[/] and {_plain(str(truth))}")
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "ds3bayes run models/game24.toml",
+        "ds3bayes run models/game24.toml -o results/game24 --strict",
+        "ds3bayes run models/game24.toml --refit --json > answer.json",
+    )
+)
 def run(
     spec: SpecFile,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="folder of the results; default runs/NAME", show_default=False),
     ] = None,
-    strict: Annotated[bool, typer.Option(help="exit with code 1 if a check fails")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with code 1 if a check fails")] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="sample again even if the folder holds a fit of this very model and data")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Do everything: validate, fit, check, predict, decide, report, all into one folder.
 
-    Example: [cyan]ds3bayes run models/game24.toml[/]
+    A fit of the same model, data, seed and versions that the folder already holds is used again, so that a change of
+    the spec's questions or prices is answered without sampling.
     """
     from ds3bayes.inference.checks import check as run_checks
     from ds3bayes.inference.store import save, write_atomically
     from ds3bayes.queries.compare import observed_vs_predicted
     from ds3bayes.report import report as write
 
-    _say.print("reading the spec and its data ...")
-    loaded, evals = _read(spec)
+    with _doing("reading the spec and its data"):
+        loaded, evals = _read(spec)
     folder = output if output is not None else Path("runs") / loaded.name
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder to write the results into")
     _say.print(f"[bold]{_plain(loaded.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
     _answerable(loaded, evals)
-    fitted = _fit(evals, loaded)
-    save(fitted, folder / "run.nc")
-    _say.print("checking ...")
-    results = run_checks(fitted)
-    _say.print("predicting ...")
-    pred = _predict(fitted, None, None)
+    _writable(folder)
+    fitted = None if refit else _same_fit(folder / "run.nc", loaded, evals)
+    if fitted is None:
+        fitted = _fit(evals, loaded)
+        save(fitted, folder / "run.nc")
+    else:
+        _say.print(
+            "the folder holds a fit of this model and these data: using it (--refit samples again)", soft_wrap=True
+        )
+    with _doing("checking"):
+        results = run_checks(fitted)
+    with _doing("predicting"):
+        pred = _predict(fitted, None, None)
     _write_dataset(pred, folder / "predictions.nc")
     compared = observed_vs_predicted(fitted)
     choices, rows = _decisions(pred, loaded.query)
     for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", rows)):
         write_atomically(folder / name, _csv(table))
     write_atomically(folder / "observed_vs_predicted.csv", compared.to_csv(index=False).encode())
-    _say.print("writing the report ...")
-    path = write(fitted, pred, folder / "report.html", checks=results)
+    with _doing("drawing and writing the report"):
+        path = write(fitted, pred, folder / "report.html", checks=results)
     if as_json:
         _print_json(
             {
@@ -471,7 +598,60 @@ def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:
 
     if not _say.is_terminal:
         _say.print("compiling and sampling (about a minute) ...")
-    return sample(evals, spec, progress=_say.is_terminal, **sampling)
+    fitted = sample(evals, spec, progress=_say.is_terminal, **sampling)
+    if not _say.is_terminal:
+        sizes, seconds = fitted["posterior"].sizes, fitted.attrs["sample_seconds"]
+        _say.print(
+            f"compiled in {fitted.attrs['compile_seconds']:.1f} s; sampled {sizes['chain']} chains of "
+            f"{sizes['draw']:,} draws in {seconds:.1f} s ({sizes['chain'] * sizes['draw'] / seconds:,.0f} draws/s)"
+        )
+    return fitted
+
+
+@contextmanager
+def _doing(what: str) -> Iterator[None]:
+    """Say what is being done, with a spinner on a terminal, and how long it took."""
+    started = time.perf_counter()
+    with _say.status(what) if _say.is_terminal else nullcontext():
+        yield
+    _say.print(f"{what}: {time.perf_counter() - started:.1f} s")
+
+
+def _writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written to, before the time of a fit is spent."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{folder}: {there} is not a folder that you may write to; name another")
+
+
+def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
+    """Return the fit at a path with the spec's questions and prices, or None if a new fit would differ from it."""
+    from ds3bayes.evals import data_sha256
+    from ds3bayes.inference.fit import spec_of
+
+    if not path.exists():
+        return None
+    try:
+        found = _load(path)
+        before = spec_of(found)
+    except InputError as error:
+        _say.print(f"[yellow]not used[/]: {_plain(str(error))}", soft_wrap=True)
+        return None
+    made_with = json.loads(found.attrs["versions"])
+    sizes = found["posterior"].sizes
+    same = (
+        found.attrs["model_id"] == spec.model_id
+        and found.attrs["data_sha256"] == data_sha256(evals)
+        and int(found.attrs["seed"]) == spec.sampling.seed
+        and before.sampling == spec.sampling
+        and before.priors == spec.priors
+        and (sizes["chain"], sizes["draw"]) == (spec.sampling.chains, spec.sampling.draws)
+        and made_with == {name: version(name) for name in made_with}
+    )
+    if not same:
+        return None
+    found.attrs["spec"] = spec.model_dump_json()
+    return found
 
 
 def _load(path: Path) -> xr.DataTree:
@@ -602,11 +782,6 @@ def _show_checks(results: list[Any]) -> None:
 def _show_choices(choices: dict[str, str]) -> None:
     for question, answer in choices.items():
         _out.print(f"[bold]{question}[/]: {_plain(answer)}", soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    """Keep text from data out of rich's markup."""
-    return text.replace("[", r"\[")
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -1,6 +1,7 @@
 """The command line: bad input ends in exit code 2 and one message, and machines can read the answers."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 
 import ds3bayes as ds3
 from ds3bayes import cli
@@ -280,9 +282,119 @@ def test_help_names_every_verb(run):
         assert verb in out
 
 
+@pytest.mark.parametrize("verb", ["validate", "fit", "check", "predict", "decide", "report", "simulate", "run"])
+def test_help_shows_examples_that_parse(run, verb, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = run(verb, "--help")
+    assert code == 0
+    lines = out.partition("Examples")[2].splitlines()
+    found = [line.strip() for line in lines if line.strip().startswith("ds3bayes ")]
+    assert found
+    for line in found:
+        words = shlex.split(line.partition("|")[0].partition(">")[0].partition("&&")[0])
+        command = typer.main.get_command(cli.app).commands[words[1]]
+        # Parsing alone: nothing runs.
+        assert command.make_context(words[1], words[2:]).params
+
+
+def test_strategies_and_questions_are_completed():
+    assert "best_of_n" in cli._strategies_starting("best")
+    assert cli._strategies_starting("zz") == []
+    assert cli._scenarios_starting("train") == ["training_runs", "training_grid"]
+    assert cli._starting("observed", "new")("n") == ["new"]
+
+
+@pytest.fixture
+def folder(simulated_fit, simulated_spec, tmp_path):
+    """A spec, its table and a folder with a fit of them, as `run` leaves it."""
+    evals, _ = ds3.inference.fit.evals_of(simulated_fit)
+    ds3.evals.to_table(evals).to_csv(tmp_path / "table.csv", index=False)
+    sizes = simulated_fit["posterior"].sizes
+    changed = simulated_spec.model_dump(mode="json", exclude_none=True) | {
+        "data": {"path": "table.csv"},
+        "sampling": {"chains": sizes["chain"], "draws": sizes["draw"], "tune": 250, "seed": 1},
+    }
+    spec = ds3.ModelSpec.from_dict(changed)
+    (tmp_path / "spec.toml").write_text(spec.to_toml(), encoding="utf-8")
+    fit = simulated_fit.copy()
+    fit.attrs = {**simulated_fit.attrs, "spec": spec.model_dump_json()}
+    ds3.save(fit, tmp_path / "out" / "run.nc")
+    return tmp_path
+
+
+def test_run_uses_a_fit_of_the_same_model_and_data(run, folder, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("sampled again")
+
+    monkeypatch.setattr("ds3bayes.inference.fit.fit", never)
+    spec = folder / "spec.toml"
+    # Other questions and prices need no sampling.
+    spec.write_text(spec.read_text().replace("output_usd = 8.0", "output_usd = 16.0"), encoding="utf-8")
+    code, out, err = run("run", spec, "-o", "out", "--json")
+    assert code == 0, err
+    assert "using it" in err
+    assert json.loads(out)["options"]
+    assert {path.name for path in (folder / "out").iterdir()} >= {"report.html", "report.md", "tables", "run.nc"}
+    assert "output_usd = 16.0" in (folder / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_another_model_or_other_data_are_fitted_anew(folder):
+    path = folder / "out" / "run.nc"
+    spec, evals = cli._read(folder / "spec.toml")
+    assert cli._same_fit(path, spec, evals) is not None
+    other = spec.model_dump(mode="json", exclude_none=True)
+    for change in (
+        {"population": {"reachability": False}},
+        {"sampling": {**other["sampling"], "seed": 9}},
+        {"sampling": {**other["sampling"], "draws": 99}},
+        {"priors": {"spread": {"family": "LogNormal", "mu": 0.0, "sigma": 0.1}}},
+    ):
+        assert cli._same_fit(path, ds3.ModelSpec.from_dict(other | change), evals) is None
+    fewer = ds3.read_evals(ds3.evals.to_table(evals).iloc[1:])
+    assert cli._same_fit(path, spec, fewer) is None
+    assert cli._same_fit(folder / "absent.nc", spec, evals) is None
+    path.write_bytes(b"broken")
+    assert cli._same_fit(path, spec, evals) is None
+
+
+def test_a_place_that_cannot_be_written_is_refused_first(run, tmp_path):
+    spec = write(tmp_path, GOOD)
+    (tmp_path / "file").write_text("x")
+    before = set(tmp_path.rglob("*"))
+    refused(run("fit", spec, "-o", "file/run.nc"), tmp_path, before, ["file", "not a folder"])
+    refused(run("run", spec, "-o", "file/out"), tmp_path, before, ["file", "not a folder"])
+
+
+def test_an_error_of_the_disk_is_said_in_words(run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", str(tmp_path / "x.csv"))
+
+    monkeypatch.setattr("ds3bayes.inference.store.os.replace", full)
+    code, out, err = run("simulate", "-o", "x.csv", "--tasks", 2)
+    assert code == 3
+    assert out == ""
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_as_a_program(tmp_path):
     command = [sys.executable, "-c", "from ds3bayes.cli import main; main()", "validate", "absent.toml"]
     bad = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
     assert bad.returncode == 2
     assert "Traceback" not in bad.stderr
     assert "no such spec" in bad.stderr
+
+
+def test_output_of_a_pipe_has_no_colours_and_a_closed_one_is_no_failed_check(fit_file):
+    start = [sys.executable, "-c", "from ds3bayes.cli import main; main()", "predict", str(fit_file)]
+    done = subprocess.run(start, capture_output=True, text=True, timeout=120, check=True)
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "predicting" in done.stderr
+    assert "predicting" not in done.stdout
+    with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 141
+    assert "Traceback" not in said

@@ -19,10 +19,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 from scipy.stats import binom
 
 from ds3bayes.errors import InputError
@@ -210,6 +213,15 @@ def prior_draws(design: Design, spec: ModelSpec, seed: int, draws: int = 500) ->
     )
 
 
+class _Rate(ProgressColumn):
+    """Draws per second of a stage that counts them."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        counted = (task.total or 1) > 1
+        return Text(f"{speed:,.0f}/s" if speed and counted else "")
+
+
 @contextmanager
 def _stages(show: bool) -> Iterator[Any]:
     """Show one line per stage of the work; yield a function that starts a stage and returns its updater."""
@@ -218,6 +230,7 @@ def _stages(show: bool) -> Iterator[Any]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True), disable=not show) as progress:

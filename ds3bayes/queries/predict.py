@@ -290,6 +290,11 @@ class View:
         """Labels of a dimension of the posterior, none if it has no such dimension."""
         return [str(name) for name in self.posterior[dim].values] if dim in self.posterior.dims else []
 
+    @property
+    def verifiers(self) -> list[str]:
+        """Labels (LLM | name) of the verifiers that were learned."""
+        return self._members("verifier")
+
     def parameter(self, name: str, subset: str, index: int) -> Array:
         """Return draws (samples, 1) of a parameter of one member of a subset of arms, or of a labelled dim."""
         place = self.subsets.place(subset, index) if hasattr(self.subsets, subset) else index

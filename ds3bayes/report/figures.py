@@ -19,7 +19,6 @@ import pandas as pd
 import xarray as xr
 from matplotlib import ticker
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -87,6 +86,31 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 Array = np.ndarray
 
 
+def root_figure(
+    ax: Axes | None, size: tuple[float, float], lines: int = 1, columns: int = 1, *, share: bool = False
+) -> tuple[Figure, Any]:
+    """Return the figure of some axes and the axes, or a new figure with a grid of them.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes, optional
+        A user's; a new figure is made if absent.
+    size : (float, float)
+        Width and height of a new figure, in inches.
+    lines, columns : int
+        Of the grid; one panel is returned as such, several as a flat array.
+    share : bool
+        Whether the panels have common axes.
+    """
+    if ax is not None:
+        given = ax.get_figure(root=True)
+        assert given is not None
+        return given, ax
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(lines, columns, sharex=share, sharey=share, squeeze=False).ravel()
+    return figure, grid[0] if lines * columns == 1 else grid
+
+
 @_styled
 def success_against_cost(
     options: pd.DataFrame,
@@ -95,6 +119,7 @@ def success_against_cost(
     max_cost: float | None = None,
     target: float | None = None,
     width: float = WIDE,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw predicted success against cost of every option, with the frontier of the means.
 
@@ -108,13 +133,14 @@ def success_against_cost(
         Cap on cost and success aimed at, drawn as guides.
     width : float
         In inches.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if absent.
     """
     narrow = width < _NARROW
     options = options[np.isfinite(options["cost"])]
     kept = worth_showing(options)
     labelled = worth_showing(options, _LABELS[narrow])
-    figure = Figure(figsize=(width, 1.25 * width if narrow else 0.66 * width), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = root_figure(ax, (width, 1.25 * width if narrow else 0.66 * width))
     group = options["model"] if options["model"].nunique() > 1 else options["strategy"].str.partition("(")[0]
     kinds = list(dict.fromkeys(group))
     for row, kind in zip(options.itertuples(), group, strict=True):
@@ -140,9 +166,8 @@ def success_against_cost(
     if positive and options["cost"].max() > 8 * options["cost"].min():
         axes.set_xscale("log")
         _plain_log_ticks(axes)
-    axes.set_ylim(
-        min(0.0, options["success_lower"].min()) - 0.02, min(1.0, 1.12 * options["success_upper"].max()) + 0.02
-    )
+    low, high = success_span(options["success_lower"], options["success_upper"])
+    axes.set_ylim(low - 0.02, high)
     axes.margins(x=0.08)
     axes.set_xlabel(f"expected cost, {COST_NAMES[cost]}")
     axes.set_ylabel("expected success")
@@ -168,9 +193,7 @@ def success_against_cost(
         handles.append(Line2D([], [], color=GREY, linestyle="--", label=f"cap, {amount(max_cost, cost, exact=True)}"))
     if target is not None:
         handles.append(Line2D([], [], color=GREY, linestyle=":", label=f"target, success {target:g}"))
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=1 if narrow else 3)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    show_legend(figure, axes, handles, width, ax)
     in_words = not narrow and len(labelled) <= 8
     texts = [
         f"{row.number}  {_wrap(_short(row.strategy), 30)}" if in_words else str(row.number)
@@ -193,14 +216,15 @@ def say_success_against_cost(options: pd.DataFrame, *, cost: str) -> str:
 
 
 @_styled
-def success_alone(options: pd.DataFrame, *, target: float | None = None, width: float = WIDE) -> Figure:
+def success_alone(
+    options: pd.DataFrame, *, target: float | None = None, width: float = WIDE, ax: Axes | None = None
+) -> Figure:
     """Draw predicted success of every option, for predictions without a cost."""
     rows = [
         _Row(label=f"{row.number}  {row.option}", mean=row.success, lower=row.success_lower, upper=row.success_upper)
         for row in worth_showing(options).itertuples()
     ]
-    figure = Figure(figsize=(width, _height(rows, width)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = root_figure(ax, (width, _height(rows, width)))
     _draw_rows(axes, rows, width)
     if target is not None:
         axes.axvline(target, color=GREY, linestyle=":", linewidth=1.2)
@@ -219,7 +243,7 @@ def say_success_alone(options: pd.DataFrame) -> str:
 
 
 @_styled
-def compared_success(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
+def compared_success(table: pd.DataFrame, *, width: float = WIDE, ax: Axes | None = None) -> Figure:
     """Draw observed shares of right answers beside their predictive intervals, held-out rows first.
 
     Parameters
@@ -228,18 +252,24 @@ def compared_success(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
         From `tables.comparison`.
     width : float
         In inches.
+    ax : matplotlib.axes.Axes, optional
+        Draw the first kind of quantity here instead.
     """
     chosen = table[is_share(table)]
     kinds = chosen["quantity"].where(chosen["quantity"] == "success per attempt", "any of the attempts right")
-    figure, panels = _compared(chosen, kinds, width, lambda row: (row.mean, row.lower, row.upper, row.observed))
+    figure, panels = _compared(chosen, kinds, width, lambda row: (row.mean, row.lower, row.upper, row.observed), ax)
+    # The word "missed" stands to the left of a mark near 0.
+    low = (chosen["observed"] < chosen["lower"]) & (chosen["observed"] < 0.2)
     for axes in panels:
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel("share of tasks" if axes is not panels[0] else "share of attempts")
+        axes.set_xlim(-0.22 if low.any() else -0.02, 1.02)
+        axes.set_xticks(np.linspace(0.0, 1.0, 6))
+        first = axes is panels[0] and (chosen["quantity"] == "success per attempt").any()
+        axes.set_xlabel("share of attempts" if first else "share of tasks")
     return figure
 
 
 @_styled
-def compared_cost(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
+def compared_cost(table: pd.DataFrame, *, width: float = WIDE, ax: Axes | None = None) -> Figure:
     """Draw predicted over observed tokens and prices, held-out rows first; 1 means as observed."""
     chosen = table[~is_share(table) & (table["observed"] > 0) & (table["lower"] > 0)]
     kinds = chosen["quantity"].str.partition(" ")[0]
@@ -248,6 +278,7 @@ def compared_cost(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
         kinds,
         width,
         lambda row: (row.mean / row.observed, row.lower / row.observed, row.upper / row.observed, 1.0),
+        ax,
     )
     ratios = np.concatenate([chosen["lower"] / chosen["observed"], chosen["upper"] / chosen["observed"]])
     span = max(ratios.max(), 1 / ratios.min(), 1.1) ** 1.1
@@ -340,7 +371,9 @@ _NOT_IN_PAIRS = frozenset(
 
 
 @_styled
-def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = (), width: float = WIDE) -> Figure:
+def prior_and_posterior(
+    learned: pd.DataFrame, *, log_scaled: Iterable[str] = (), width: float = WIDE, ax: Axes | None = None
+) -> Figure:
     """Draw the 90 % interval of every parameter before (grey) and after the data, one panel per parameter.
 
     Parameters
@@ -351,9 +384,11 @@ def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = ()
         Parameters whose axis is logarithmic.
     width : float
         In inches.
+    ax : matplotlib.axes.Axes, optional
+        Draw the first parameter here instead.
     """
-    panels = list(learned.groupby("parameter", sort=False))
-    columns = 1 if width < _NARROW else 3
+    panels = list(learned.groupby("parameter", sort=False))[: 1 if ax is not None else None]
+    columns = 1 if width < _NARROW else min(3, len(panels))
     named = len(learned) <= 40
     row_height = 0.3 if named else 0.075
     lines = -(-len(panels) // columns)
@@ -361,8 +396,12 @@ def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = ()
         0.72 + row_height * max(len(group) for _, group in panels[line * columns : (line + 1) * columns])
         for line in range(lines)
     ]
-    figure = Figure(figsize=(width, sum(heights) + 0.55), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, gridspec_kw={"height_ratios": heights}).ravel()
+    if ax is not None:
+        figure, axes = root_figure(ax, (width, width))
+        grid = np.atleast_1d(axes)
+    else:
+        figure = Figure(figsize=(width, sum(heights) + 0.55), layout="constrained")
+        grid = figure.subplots(lines, columns, squeeze=False, gridspec_kw={"height_ratios": heights}).ravel()
     log_scaled = set(log_scaled)
     for axes, (name, group) in zip(grid, panels, strict=False):
         before = group.iloc[0]
@@ -405,7 +444,7 @@ def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = ()
         Line2D([], [], color=BLUE, marker="o", linewidth=2.2, markersize=5, label="posterior"),
         Line2D([], [], color=VERMILION, marker="x", linewidth=2.2, markersize=5, label="posterior, hardly learned"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 if width < _NARROW else 3)
+    show_legend(figure, grid[0], handles, width, ax)
     return figure
 
 
@@ -521,12 +560,16 @@ class _Row:
 
 
 def _compared(
-    table: pd.DataFrame, kinds: pd.Series, width: float, values: Callable[[Any], tuple[float, float, float, float]]
+    table: pd.DataFrame,
+    kinds: pd.Series,
+    width: float,
+    values: Callable[[Any], tuple[float, float, float, float]],
+    ax: Axes | None,
 ) -> tuple[Figure, list[Axes]]:
     """Draw one panel per kind of quantity, with a row per sampler and set of rows in each."""
     titles = {"held out": "Held out: the fit did not see these", "fitted": "Used in the fit"}
     panels = {}
-    for kind in dict.fromkeys(kinds):
+    for kind in list(dict.fromkeys(kinds))[: 1 if ax is not None else None]:
         rows = []
         for part, group in table.groupby("rows", sort=False):
             rows.append(_Row(label=titles.get(str(part), str(part)), header=True))
@@ -540,15 +583,18 @@ def _compared(
         panels[kind] = rows
     heights = [_height(rows, width) for rows in panels.values()]
     narrow = width < _NARROW
-    figure = Figure(figsize=(width, sum(heights) if narrow else max(heights) + 0.2), layout="constrained")
-    if narrow:
-        grid = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights}).ravel()
+    if ax is not None:
+        figure, axes = root_figure(ax, (width, width))
+        grid = np.atleast_1d(axes)
     else:
-        grid = figure.subplots(1, len(panels), squeeze=False).ravel()
+        figure = Figure(figsize=(width, sum(heights) if narrow else max(heights) + 0.2), layout="constrained")
+        shape = (len(panels), 1) if narrow else (1, len(panels))
+        ratios = {"height_ratios": heights} if narrow else {}
+        grid = figure.subplots(*shape, squeeze=False, gridspec_kw=ratios).ravel()
     for axes, (kind, rows) in zip(grid, panels.items(), strict=True):
         _draw_rows(axes, rows, width, labelled=narrow or axes is grid[0])
         axes.set_title(str(kind), parse_math=False)
-    _observed_legend(figure, not table["inside"].all())
+    show_legend(figure, grid[0], _observed_handles(missed=not table["inside"].all()), width, ax)
     return figure, list(grid)
 
 
@@ -652,7 +698,7 @@ def _draw_interval(axes: Axes, row: _Row, y: float) -> None:
     )
 
 
-def _observed_legend(figure: Figure, missed: bool) -> None:
+def _observed_handles(*, missed: bool) -> list[Line2D]:
     handles = [
         Line2D([], [], color=BLUE, marker="o", markersize=4.5, linewidth=3, label="predicted, 90 % interval"),
         Line2D(
@@ -680,17 +726,37 @@ def _observed_legend(figure: Figure, missed: bool) -> None:
                 label="observed, missed",
             )
         )
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 if figure.get_figwidth() < _NARROW else 3)
+    return handles
 
 
-def _plain_log_ticks(axes: Axes) -> None:
-    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read."""
+def show_legend(figure: Figure, axes: Axes, handles: Sequence[Line2D], width: float, ax: Axes | None) -> None:
+    """Explain the marks below a figure of our own, or inside a user's axes; names are never formulas."""
+    if ax is not None:
+        legend = axes.legend(handles=list(handles))
+    else:
+        legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=1 if width < _NARROW else 3)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def success_span(lower: pd.Series, upper: pd.Series) -> tuple[float, float]:
+    """Range of success that a picture of intervals shows: from 0, but where all of them are far from it."""
+    low = float(lower.min())
+    return (np.floor(10.0 * low - 0.5) / 10.0 if low > 0.4 else 0.0), min(1.02, 1.08 * float(upper.max()))
+
+
+def _plain_log_ticks(axes: Axes, upper: float = np.inf) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read, up to a value."""
     low, high = axes.get_xlim()
     decades = np.log10(high / low)
     subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _tick(value)))
     axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    if np.isfinite(upper):
+        places = [value for value in axes.xaxis.get_majorticklocs() if low <= value <= upper]
+        axes.xaxis.set_major_locator(ticker.FixedLocator(places))
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
 
 
 def _tick(value: float) -> str:
@@ -730,11 +796,9 @@ def _place_labels(
     guides: Sequence[Line2D],
 ) -> None:
     """Write a label beside each point where it covers neither points, intervals nor other labels."""
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
     scale = figure.dpi / 72
     frame = np.array(axes.get_window_extent().extents)
     taken, weights = _obstacles(axes, all_rows, guides)
@@ -744,7 +808,7 @@ def _place_labels(
     for row, text in zip(rows.itertuples(), texts, strict=True):
         point = axes.transData.transform((row.cost, row.success))
         probe = axes.text(0, 0, text, fontsize=size, parse_math=False, linespacing=1.05)
-        extent = probe.get_window_extent(renderer)
+        extent = probe.get_window_extent()
         probe.remove()
         half = np.array([extent.width / 2 + 3, extent.height / 2 + 1.5])
         centres = point + np.column_stack([np.cos(angle), np.sin(angle)]) * (radius[:, None] * scale + half)

@@ -23,22 +23,24 @@ from ds3bayes.errors import InputError
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.checks import CheckResult, check
 from ds3bayes.inference.fit import spec_of
-from ds3bayes.inference.prior import beliefs_of_fit
 from ds3bayes.inference.store import write_atomically
 from ds3bayes.queries.predict import predict
-from ds3bayes.report import figures, tables
-from ds3bayes.report.tables import Decision, Shown, Sweep, number, share
+from ds3bayes.report import curve_figures, curves, figures, markdown, tables
+from ds3bayes.report.citations import references
+from ds3bayes.report.curves import Curves
+from ds3bayes.report.evidence import Evidence, frames, gather, unlearned
+from ds3bayes.report.tables import Decision, Shown, Sweep, chance, number, share
 
-REFERENCES: tuple[tuple[str, str], ...] = (
-    (
-        "Ellis-Mohr, Nayak, Varshney (2025): inference as directed stochastic skill search, the theory of this model",
-        "https://arxiv.org/abs/2507.00004",
-    ),
-    ("Nayak, Varshney (2024): skills and scaling, the training side of it", "https://arxiv.org/abs/2410.01243"),
-    ("Yao et al. (2023): tree of thoughts", "https://arxiv.org/abs/2305.10601"),
-    ("Brown et al. (2024): repeated sampling and coverage", "https://arxiv.org/abs/2407.21787"),
-    ("Miller (2024): error bars for evaluations", "https://arxiv.org/abs/2411.00640"),
-)
+#: What each check asks, in words for a reader who has not met it.
+_QUESTIONS = {
+    "convergence": "Did the sampler explore the whole posterior, or do its chains tell different stories?",
+    "posterior prediction": "Could the fitted model have produced data like those observed?",
+    "leave one task out": "Does any single task decide the result?",
+    "leave one aggregate out": "Does any single row decide the result?",
+    "what was learned": "Which parameters did the data inform, and which are as the prior left them?",
+    "dependence on the prior": "Would predictions move if the prior were a little weaker or stronger?",
+}
+_TEMPLATES = {"html": "report.html.j2", "md": "report.md.j2"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,9 @@ def report(
     *,
     title: str | None = None,
     checks: Sequence[CheckResult] | None = None,
+    tables_in: str | Path | None = "tables",
 ) -> Path:
-    """Write a fit, its predictions and decisions as one self-contained HTML page.
+    """Write a fit, its predictions and decisions as one self-contained HTML page, as Markdown and as CSV.
 
     Parameters
     ----------
@@ -73,10 +76,14 @@ def report(
         Of the page; the spec's name if absent.
     checks : sequence of CheckResult, optional
         From `check` on this fit; run if absent.
+    tables_in : path, optional
+        Folder for every table as CSV with unrounded numbers, relative to the page's; beside the page also goes the
+        same report as Markdown, NAME.md. None: neither is written, only the page.
 
     Returns
     -------
     Path
+        Of the page.
 
     Raises
     ------
@@ -97,72 +104,114 @@ def report(
     if "task" in pred.dims:
         raise InputError("a report is about means over tasks: call predict with per_task=False")
     done = list(checks) if checks is not None else check(fit)
-    page = _environment().get_template("report.html.j2").render(_content(fit, pred, spec, done, title))
-    return write_atomically(path, page.encode("utf-8"))
+    found = gather(fit, pred, spec, done)
+    written = {} if tables_in is None else frames(found)
+    content = _content(found, title) | {"files": [f"{tables_in}/{name}.csv" for name in written]}
+    write_atomically(path, _render("html", content))
+    if tables_in is not None:
+        write_atomically(path.with_suffix(".md"), _render("md", content))
+        for name, frame in written.items():
+            write_atomically(path.parent / tables_in / f"{name}.csv", frame.to_csv(index=False).encode("utf-8"))
+    return path
 
 
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+def _render(kind: str, content: dict[str, Any]) -> bytes:
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ds3bayes.report"),
-        autoescape=True,
+        autoescape=kind == "html",
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"md": markdown.text, "md_table": markdown.table}
+    return environment.get_template(_TEMPLATES[kind]).render(content).encode("utf-8")
 
 
-def _content(
-    fit: xr.DataTree, pred: xr.Dataset, spec: ModelSpec, checks: list[CheckResult], title: str | None
-) -> dict[str, Any]:
-    decisions = tables.decide(pred, spec.query)
-    compared = tables.comparison(fit)
-    data = tables.samplers(fit)
-    learned = _learned(checks)
-    sweeps, sweep_fault = _sweeps(fit)
+def _content(found: Evidence, title: str | None) -> dict[str, Any]:
+    spec, checks = found.spec, found.checks
+    learned = found.learned
     return {
         "title": title or f"{spec.name}: what to deploy",
         "description": spec.description,
-        "summary": _summary(fit, spec, data, decisions, compared),
+        "summary": _summary(found),
+        "basis": _basis(found),
         "failed": [result.name for result in checks if not result.passed],
-        "no_cost": _no_cost(pred, spec),
-        "partly": "" if pred.attrs.get("partly_absent", "none") == "none" else pred.attrs["partly_absent"],
-        "which_tasks": pred.attrs.get("tasks", "observed"),
-        "decisions": [_decision(one, pred, spec) for one in decisions],
-        "compared": tables.comparison_table(compared),
-        "compared_pictures": _compared_pictures(compared),
-        "verdict": _verdict(compared),
-        "sweeps": [_sweep(one, learned) for one in sweeps],
-        "sweep_fault": sweep_fault,
-        "checks": [{"result": result, "table": tables.check_table(result.name, result.table)} for result in checks],
-        "learned": None if learned is None else _learned_section(learned, fit),
-        "data": tables.samplers_table(data),
-        "provenance": _provenance(fit),
+        "no_cost": _no_cost(found.pred, spec),
+        "partly": "" if found.pred.attrs.get("partly_absent", "none") == "none" else found.pred.attrs["partly_absent"],
+        "which_tasks": found.which,
+        "decisions": [_decision(one, spec, several=len(found.decisions) > 1) for one in found.decisions],
+        "curves": [*_attempts(found), *_budgets(found)],
+        "skills": _skills(found),
+        "compared": [
+            tables.comparison_table(rows.reset_index(drop=True), str(part))
+            for part, rows in found.compared.groupby("rows", sort=False)
+        ],
+        "compared_pictures": _compared_pictures(found.compared),
+        "score": _score(found.compared),
+        "verdict": _verdict(found.compared),
+        "sweeps": [_sweep(one, learned) for one in found.sweeps],
+        "sweep_fault": found.faults.get("sweeps", ""),
+        "checks": [
+            {
+                "result": result,
+                "question": _QUESTIONS.get(result.name, ""),
+                "table": tables.check_table(result.name, result.table),
+            }
+            for result in checks
+        ],
+        "learned": None if learned is None else _learned_section(learned, found),
+        "data": tables.samplers_table(found.data),
+        "provenance": _provenance(found.fit),
         "spec": spec.to_toml(),
-        "references": REFERENCES,
+        "references": references(spec, found.data, [result.name for result in checks]),
         "target": spec.query.success,
     }
 
 
-def _summary(
-    fit: xr.DataTree, spec: ModelSpec, data: pd.DataFrame, decisions: list[Decision], compared: pd.DataFrame
-) -> list[str]:
-    """Say in three paragraphs what was fitted, what to deploy, and whether predictions held."""
+def _summary(found: Evidence) -> list[str]:
+    """Say in three sentences, per benchmark, what to deploy, what reaches the target, and how far to trust that."""
+    several = len(found.decisions) > 1
+
+    def joined(said: Sequence[tuple[str, str]]) -> str:
+        parts = [f"On {name}: {_lower(text)}" if several else text for name, text in said if text]
+        return " ".join(parts[:5]) + (f" ({len(parts) - 5} more benchmarks are below.)" if len(parts) > 5 else "")
+
+    target = found.spec.query.success
+    deploy = joined([(one.benchmark, one.choice) for one in found.decisions])
+    enough = joined([(one.benchmark, one.enough or _reaches(one, target)) for one in found.decisions])
+    return [part for part in (deploy, enough, _trust(found)) if part]
+
+
+def _reaches(decision: Decision, target: float) -> str:
+    """Say how likely the target is, where no cost tells what is enough."""
+    top = decision.options.loc[decision.options["p_reach"].idxmax()]
+    return f"Success {target:g} is most likely reached by {top['option']}, with probability {chance(top['p_reach'])}."
+
+
+def _trust(found: Evidence) -> str:
+    said = [_lower(_verdict(found.compared)).rstrip(".")]
+    good = sum(result.passed for result in found.checks)
+    said.append(f"{good} of {len(found.checks)} checks passed")
+    if found.learned is not None:
+        weak = int((found.learned["sd ratio"] > tables.HARDLY_LEARNED).sum())
+        said.append(f"{weak} of {len(found.learned)} parameters rest on their prior")
+    return f"How far to trust this: {'; '.join(said)}."
+
+
+def _basis(found: Evidence) -> str:
+    """Say what the fit was made from."""
+    data, spec = found.data, found.spec
     models, benchmarks = list(dict.fromkeys(data["model"])), list(dict.fromkeys(data["benchmark"]))
-    rows = fit["constant_data"].to_dataset()
+    rows = found.fit["constant_data"].to_dataset()
     held = int(rows["held_out"].sum())
-    posterior = fit["posterior"].sizes
-    fitted = (
+    posterior = found.fit["posterior"].sizes
+    return (
         f"The model {spec.name!r} was fitted to {rows.sizes['row'] - held:,} rows of "
         f"{_some(models, 'LLM')} on {_some(benchmarks, 'benchmark')} ({int(data['attempts'].sum()):,} attempts by "
         f"{len(data)} {'sampler' if len(data) == 1 else 'samplers'} in all), with "
         f"{posterior['chain'] * posterior['draw']:,} posterior draws; {held:,} of {rows.sizes['row']:,} rows "
         "were held out to test its predictions."
     )
-    several = len(decisions) > 1
-    decided = " ".join(f"On {one.benchmark}: {_lower(one.choice)}" if several else one.choice for one in decisions[:5])
-    if len(decisions) > 5:
-        decided += f" ({len(decisions) - 5} more benchmarks are below.)"
-    return [fitted, decided, _verdict(compared)]
 
 
 def _lower(sentence: str) -> str:
@@ -213,7 +262,139 @@ def _no_cost(pred: xr.Dataset, spec: ModelSpec) -> str:
     return f"These predictions hold no {cost} ({'; '.join(mine) or reasons}), so options are compared by success alone."
 
 
-def _decision(decision: Decision, pred: xr.Dataset, spec: ModelSpec) -> dict[str, Any]:
+def _attempts(found: Evidence) -> list[dict[str, Any]]:
+    """Return the picture and table of success against the number of attempts."""
+    shown = found.by_attempts
+    if shown is None:
+        return []
+    walks = dict.fromkeys(shown.lines["walk"])
+    of = (
+        f"One attempt is {next(iter(walks))}."
+        if len(walks) == 1
+        else "Of each LLM's samplers the one is shown that succeeds most often."
+    )
+    reach = (
+        " Its limit for endlessly many attempts is the share of tasks that the LLM can solve at all."
+        if found.spec.population.reachability
+        else " Its limit is 1 because the spec takes every task as solvable (population.reachability = false)."
+    )
+    vote = (
+        " A vote is limited by tasks whose right answer is rarer than some wrong one."
+        if "majority vote" in set(shown.lines["kind"])
+        else " Votes are not shown: nothing observed tells how wrong answers agree."
+    )
+    return [
+        {
+            "name": "Success against attempts",
+            "said": f"An oracle picks a right answer wherever there is one.{reach}{vote}",
+            "picture": _picture(
+                curve_figures.success_against_attempts,
+                f"Success against attempts per task, {_of_tasks(found)}. {of} Bands and bars are 90 % intervals; "
+                f"at the right the limits for endlessly many attempts.{_left_out(shown)}",
+                curve_figures.say_curves(shown, "Predicted success against attempts per task", "attempts"),
+                shown,
+            ),
+            "table": curves.curves_table(
+                shown, "Success by number of attempts; means with 90 % intervals", "attempts", "endless"
+            ),
+        }
+    ]
+
+
+def _budgets(found: Evidence) -> list[dict[str, Any]]:
+    """Return the picture and table of success against the token budget of an attempt."""
+    shown = found.by_budget
+    if shown is None:
+        return []
+    return [
+        {
+            "name": "Success against token budget",
+            "said": "An attempt that its budget cuts before the path of skills is finished fails, "
+            "unless the data show that it answers all the same.",
+            "picture": _picture(
+                curve_figures.success_against_budget,
+                f"Success of one attempt against its token budget, {_of_tasks(found)}. Bands and bars are 90 % "
+                f"intervals.{_left_out(shown)}",
+                curve_figures.say_curves(shown, "Predicted success of one attempt against its token budget", "tokens"),
+                shown,
+            ),
+            "table": curves.curves_table(
+                shown, "Success by token budget; means with 90 % intervals", "budget, tokens", "no budget"
+            ),
+        }
+    ]
+
+
+def _of_tasks(found: Evidence) -> str:
+    return "for new tasks" if found.which == "new" else "for the observed tasks"
+
+
+def _left_out(shown: Curves) -> str:
+    more = len(shown.panels) - curves.MOST_PANELS
+    return f" {more} more LLMs and benchmarks are in the table." if more > 0 else ""
+
+
+def _skills(found: Evidence) -> list[dict[str, Any]]:
+    """Return the pictures and tables of what the fit holds of skills, levels or scaling."""
+    result = []
+    if found.graph is not None:
+        result.append(
+            {
+                "name": "The skill graph",
+                "said": "A task crosses the skills it needs; a skill builds on those with an arrow to it.",
+                "picture": _picture(
+                    curve_figures.skills,
+                    "Skills with the mean over LLMs of their mastery, and prerequisites by their probability.",
+                    curve_figures.say_skills(found.graph),
+                    found.graph,
+                ),
+                "tables": [
+                    curves.masteries_table(curves.masteries(found.graph)),
+                    curves.prerequisites_table(curves.prerequisites(found.graph)),
+                ],
+            }
+        )
+    if found.levels is not None:
+        result.append(
+            {
+                "name": "Levels of skills",
+                "said": "Training compute becomes concepts, and concepts become skills up to a level; tasks at or "
+                "below an LLM's level are within its reach.",
+                "picture": _picture(
+                    curve_figures.levels_against_compute,
+                    "The level of skills that each LLM reaches against its training compute, with 90 % intervals, and "
+                    "the levels of tasks.",
+                    curve_figures.say_levels(found.levels),
+                    found.levels,
+                ),
+                "tables": [curves.levels_table(found.levels)],
+            }
+        )
+    if found.scaling is not None:
+        result.append(
+            {
+                "name": "Success against training compute",
+                "said": "Lines are for LLMs never evaluated, at the sizes of evaluated ones; their bands also hold "
+                "what sets one LLM apart from another of the same loss.",
+                "picture": _picture(
+                    curve_figures.success_against_compute,
+                    f"Success of one attempt against training compute, by size, {_of_tasks(found)}. Bands and bars are "
+                    "90 % intervals.",
+                    curve_figures.say_scaling(found.scaling),
+                    found.scaling,
+                ),
+                "tables": [curves.scaling_table(found.scaling)],
+            }
+        )
+    return result
+
+
+def _score(compared: pd.DataFrame) -> Shown | None:
+    score = tables.held_out_score(compared)
+    return None if score.empty else tables.held_out_table(score)
+
+
+def _decision(decision: Decision, spec: ModelSpec, *, several: bool) -> dict[str, Any]:
     query, options = spec.query, decision.options
     priced = bool(np.isfinite(options["cost"]).any())
     shown = tables.decision_table(decision, query, options["model"].nunique() > 1)
@@ -238,8 +419,9 @@ def _decision(decision: Decision, pred: xr.Dataset, spec: ModelSpec) -> dict[str
             options,
             target=query.success,
         )
-    del pred
-    return {"decision": decision, "table": shown, "picture": picture}
+    # Of a single benchmark the summary just said the first two.
+    said = (decision.choice, decision.enough, decision.reach) if several else (decision.reach,)
+    return {"decision": decision, "sentences": [one for one in said if one], "table": shown, "picture": picture}
 
 
 def _compared_pictures(compared: pd.DataFrame) -> list[Picture]:
@@ -264,13 +446,6 @@ def _compared_pictures(compared: pd.DataFrame) -> list[Picture]:
             )
         )
     return result
-
-
-def _sweeps(fit: xr.DataTree) -> tuple[list[Sweep], str]:
-    try:
-        return tables.sweeps(fit), ""
-    except InputError as error:
-        return [], str(error)
 
 
 def _sweep(sweep: Sweep, learned_parameters: pd.DataFrame | None) -> dict[str, Any]:
@@ -331,16 +506,13 @@ def _sweep(sweep: Sweep, learned_parameters: pd.DataFrame | None) -> dict[str, A
     }
 
 
-def _learned(checks: list[CheckResult]) -> pd.DataFrame | None:
-    return next((result.table for result in checks if "sd ratio" in result.table), None)
-
-
-def _learned_section(learned: pd.DataFrame, fit: xr.DataTree) -> dict[str, Any]:
+def _learned_section(learned: pd.DataFrame, found: Evidence) -> dict[str, Any]:
     log_scaled = sorted(set(learned.loc[learned["log scale"], "parameter"]))
     weak = int((learned["sd ratio"] > tables.HARDLY_LEARNED).sum())
-    pairs = figures.strongest_ridges(fit["posterior"].to_dataset())
+    pairs = figures.strongest_ridges(found.fit["posterior"].to_dataset())
+    unsure = unlearned(learned)
     return {
-        "beliefs": tables.beliefs_table(beliefs_of_fit(fit)),
+        "beliefs": tables.beliefs_table(found.beliefs),
         "ridges": None
         if not pairs
         else _picture(
@@ -348,6 +520,11 @@ def _learned_section(learned: pd.DataFrame, fit: xr.DataTree) -> dict[str, Any]:
             "Pairs of parameters that trade off: the data tell a combination of the two better than either.",
             figures.say_ridges(pairs),
             pairs,
+        ),
+        "unsure": (
+            f"The data said little of {', '.join(unsure)}: quote the prior with anything that depends on them."
+            if unsure
+            else "The data informed every parameter."
         ),
         "sentence": (
             f"Grey is the prior's 90 % interval, blue the posterior's. A posterior nearly as wide as its prior (sd "
@@ -371,11 +548,13 @@ def _provenance(fit: xr.DataTree) -> list[tuple[str, str]]:
     attrs = fit.attrs
     constant = fit["constant_data"].attrs
     versions = json.loads(attrs.get("versions", "{}"))
+    posterior = fit["posterior"].sizes
     rows = [
         ("Model id", str(attrs.get("model_id", "unknown"))),
         ("Data, SHA-256", str(attrs.get("data_sha256", "unknown"))),
         ("Data source", str(constant.get("source", "")) or "passed in memory"),
         ("Seed", str(attrs.get("seed", "unknown"))),
+        ("Draws", f"{posterior['chain']} chains of {posterior['draw']:,}"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()) or "unknown"),
     ]
     names = {"compile_seconds": "Compiling", "sample_seconds": "Sampling", "effects_seconds": "Task effects"}

@@ -353,15 +353,15 @@ def is_share(table: pd.DataFrame) -> pd.Series:
     return ~table["quantity"].str.startswith(("tokens", "USD"))
 
 
-def comparison_table(table: pd.DataFrame) -> Shown:
-    """Write a comparison for a reader."""
+def comparison_table(table: pd.DataFrame, part: str = "") -> Shown:
+    """Write a comparison, or the held-out or fitted part of it, for a reader."""
     shares = is_share(table)
     write = [share if of_success else number for of_success in shares]
     frame = pd.DataFrame(
         {
             "sampler": table["sampler"],
             "quantity": table["quantity"],
-            "rows": table["rows"],
+            **({} if part else {"rows": table["rows"]}),
             "tasks": [f"{n:,}" for n in table["tasks"]],
             "observed": [form(value) for form, value in zip(write, table["observed"], strict=True)],
             "predicted": [
@@ -372,10 +372,64 @@ def comparison_table(table: pd.DataFrame) -> Shown:
         }
     )
     return Shown(
-        caption="Observed values and what the fit predicts for the same tasks; means with 90 % intervals",
+        caption={"held out": "Held-out rows: observed", "fitted": "Rows used in the fit: observed"}.get(
+            part, "Observed"
+        )
+        + " values and what the fit predicts for the same tasks; means with 90 % intervals",
         frame=frame,
         numeric=frozenset({"tasks", "observed", "predicted"}),
         marked=frozenset(np.flatnonzero(~table["inside"]).tolist()),
+    )
+
+
+def held_out_score(table: pd.DataFrame) -> pd.DataFrame:
+    """Score the predictions of held-out rows, by kind of quantity.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `comparison`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``quantity, number, inside, expected`` (number that right intervals hold on average), ``error`` (mean absolute
+        error, relative to the observed for tokens and prices) and ``width`` (mean width of the intervals, likewise).
+        Empty if no row was held out.
+    """
+    held = table[table["rows"] == "held out"]
+    kinds = held["quantity"].str.replace(r"^any of \d+ ", "any of the ", regex=True)
+    rows = []
+    for kind, group in held.groupby(kinds, sort=False):
+        unit = 1.0 if is_share(group).all() else group["observed"].where(group["observed"] > 0)
+        error = ((group["mean"] - group["observed"]).abs() / unit).mean()
+        width = ((group["upper"] - group["lower"]) / unit).mean()
+        rows.append((str(kind), len(group), int(group["inside"].sum()), LEVEL * len(group), error, width))
+    return pd.DataFrame(rows, columns=["quantity", "number", "inside", "expected", "error", "width"])
+
+
+def held_out_table(score: pd.DataFrame) -> Shown:
+    """Write the score of held-out rows for a reader."""
+    relative = score["quantity"].str.startswith(("tokens", "USD"))
+    write = [(lambda value: f"{100 * value:.0f} %") if one else share for one in relative]
+    frame = pd.DataFrame(
+        {
+            "quantity": score["quantity"],
+            "predicted": [f"{n}" for n in score["number"]],
+            "inside 90 % interval": [f"{n}" for n in score["inside"]],
+            "expected inside": [f"{n:.1f}" for n in score["expected"]],
+            "mean absolute error": [form(value) for form, value in zip(write, score["error"], strict=True)],
+            "mean width of the interval": [form(value) for form, value in zip(write, score["width"], strict=True)],
+        }
+    )
+    return Shown(
+        caption="Held-out rows by kind of quantity; errors of tokens and prices are relative to the observed",
+        frame=frame,
+        numeric=frozenset(frame.columns[1:]),
+        note=(
+            "Quantities of the same LLM or tasks are missed or hit together, so that small numbers say little; widths "
+            "far above the errors mean careful intervals, not good ones."
+        ),
     )
 
 

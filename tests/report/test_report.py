@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from hostile import EVIL, SPEC, evaluations
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -16,87 +17,9 @@ from matplotlib.text import Text
 import ds3bayes as ds3
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference import store
-from ds3bayes.inference.checks import CheckResult
 from ds3bayes.report import figures, html, report, tables
 
-EVIL = "<script>alert(1)</script> $x_{1$ & \"b\" 'c'"
 VOID = {"meta", "img", "source", "br", "hr", "link"}
-
-
-def evaluations() -> pd.DataFrame:
-    """Twelve tasks by two LLMs, one with a hostile name and a tree search."""
-    rng = np.random.default_rng(3)
-    rows = []
-    for task in range(12):
-        easy = rng.normal()
-        for model, shift in ((EVIL, -0.5), ("plain", 0.5)):
-            q = 1 / (1 + np.exp(-shift - easy))
-            for strategy, attempts in (("cot", 8), ("tot", 3)):
-                if strategy == "tot" and model == "plain":
-                    continue
-                tree = strategy == "tot"
-                rows.append(
-                    {
-                        "model": model,
-                        "benchmark": "bench <b>",
-                        "task": f"t{task}",
-                        "strategy": strategy,
-                        "branching": 3 if tree else np.nan,
-                        "kept_states": 2 if tree else np.nan,
-                        "steps": 3,
-                        "attempts": attempts,
-                        "successes": rng.binomial(attempts, q),
-                        "tokens_mean": float(np.round(np.exp(rng.normal(5, 0.3)), 1)),
-                    }
-                )
-    return pd.DataFrame(rows)
-
-
-SPEC = {
-    "name": EVIL,
-    "description": "</title><img src=x onerror=alert(2)>",
-    "holdout": [{"where": "strategy == 'tot'", "fraction": 0.5, "seed": 1}],
-    "query": {
-        "strategies": ["cot", "best_of_n(n=4, verifier=oracle)", "cot(budget_tokens=120)"],
-        "max_cost": 500,
-        "success": 0.6,
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def fitted(prior_fit) -> xr.DataTree:
-    return prior_fit(ds3.read_evals(evaluations()), ds3.ModelSpec.from_dict(SPEC))
-
-
-@pytest.fixture(scope="module")
-def checks() -> list[CheckResult]:
-    """Checks as `check` makes them, one failed, so that each page need not compute them."""
-    learned = pd.DataFrame(
-        {
-            "parameter": ["location", "location", "skew"],
-            "of": ["a | cot", "b | cot", "bench"],
-            "prior 5%": [-6.0, -6.0, -1.1],
-            "prior 50%": [-1.0, -1.0, 0.0],
-            "prior 95%": [4.0, 4.0, 1.1],
-            "5%": [-1.0, 0.1, -1.0],
-            "50%": [-0.5, 0.5, 0.1],
-            "95%": [0.0, 0.9, 1.1],
-            "sd ratio": [0.1, 0.1, 0.95],
-            "log scale": [False, False, False],
-        }
-    )
-    slow = pd.DataFrame({"r_hat": [1.2], "ess_bulk": [12.0]}, index=["location[a]"])
-    return [
-        CheckResult(name="convergence", passed=False, sentence="chains disagree <here>.", table=slow),
-        CheckResult(name="what was learned", passed=True, sentence="1 of 3 was hardly learned.", table=learned),
-    ]
-
-
-@pytest.fixture(scope="module")
-def page(fitted, checks, tmp_path_factory) -> str:
-    path = report(fitted, path=tmp_path_factory.mktemp("report") / "new" / "report.html", checks=checks)
-    return path.read_text(encoding="utf-8")
 
 
 class Reader(HTMLParser):
@@ -164,7 +87,7 @@ def test_page_loads_nothing_from_elsewhere(page, read):
             assert attrs.get(name, "data:").startswith("data:image/svg+xml;base64,") or name not in attrs, tag
         if "href" in attrs:
             assert tag == "a"
-            assert attrs["href"].startswith(("#", "https://arxiv.org/abs/"))
+            assert attrs["href"].startswith(("#", "https://arxiv.org/abs/", "https://doi.org/"))
     assert {"script", "link", "iframe", "object"}.isdisjoint(tag for tag, _ in read.tags)
     assert "@import" not in page
     assert "url(" not in page
@@ -181,6 +104,34 @@ def test_pictures_say_their_numbers_and_are_safe(read):
     assert any("missed" in image["alt"] or "inside" in image["alt"] for image in images)
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour of the page, as WCAG 2 defines it."""
+    digits = colour.lstrip("#")
+    digits = digits if len(digits) == 6 else "".join(2 * one for one in digits)
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_text_stands_out_in_light_dark_and_print(page):
+    roots = re.findall(r":root \{([^}]*)\}", page)
+    assert len(roots) == 3
+    for root in roots:
+        colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", root))
+        pairs = [(ink, back) for ink in ("ink", "soft", "link", "bad", "good") for back in ("paper", "card")]
+        for ink, back in [*pairs, ("bad", "bad-back"), ("ink", "bad-back")]:
+            light, dark = sorted((luminance(colours[ink]), luminance(colours[back])), reverse=True)
+            # WCAG 2 AA for text of this size.
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, back, colours)
+
+
+def test_everything_that_scrolls_or_folds_can_be_reached_by_keyboard(read):
+    assert all(attrs.get("tabindex") == "0" for attrs in read.named("div") if attrs.get("class") == "scroll")
+    assert all(attrs.get("tabindex") == "0" for attrs in read.named("pre"))
+    assert len(read.named("details")) == len(read.named("summary"))
+    assert read.named("a")[0] == {"class": "skip", "href": "#summary"}
+
+
 def test_tables_have_captions_and_scoped_headers(read):
     assert len(read.named("caption")) == len(read.named("table")) >= 5
     assert {attrs["scope"] for attrs in read.named("th")} == {"col", "row"}
@@ -188,7 +139,8 @@ def test_tables_have_captions_and_scoped_headers(read):
 
 def test_every_section_is_there(read):
     ids = {attrs["id"] for attrs in read.named("section")}
-    assert ids == {"summary", "decision", "compared", "tree", "checks", "learned", "data", "how", "provenance"}
+    always = {"summary", "decision", "curves", "compared", "checks", "learned", "data", "how", "provenance"}
+    assert ids == always | {"tree"}
 
 
 def test_failed_checks_and_weak_parameters_are_said_in_words(text):

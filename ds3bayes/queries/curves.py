@@ -1,0 +1,291 @@
+"""Curves: success against the number of attempts, with its limits, and against the token budget of an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from ds3bayes.errors import InputError
+from ds3bayes.generative.design import Arm
+from ds3bayes.queries.predict import UNITS, View
+from ds3bayes.strategies import BestOfN, CoT, Direct, Majority, Strategy, WeightedBestOfN
+from ds3bayes.strategies.base import LearnedVerifier
+from ds3bayes.theory.votes import plurality_limit_partition
+
+Array = np.ndarray
+
+#: Numbers of attempts at which curves are drawn.
+ATTEMPTS = (1, 2, 4, 8, 16, 32, 64)
+#: Draws that are enough for the mean and the 90 % band of a curve, to a tenth of the band's width.
+DRAWS = 240
+# Weighted votes of more attempts are left out: the tables of one number of them take a minute to make.
+_MOST_WEIGHTED = 16
+_NO_BUDGETS = (
+    "no sampler of this fit has both tokens and a path length, without which a budget means nothing; give "
+    "completion_tokens or tokens_mean in the table, and population.path_length in the spec or steps in the table"
+)
+
+
+def thinned(fit: xr.DataTree, draws: int = DRAWS) -> xr.DataTree:
+    """Return a fit with fewer draws of task effects, evenly thinned, which makes its predictions as much faster.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    draws : int, default 240
+        About how many, over all chains.
+
+    Returns
+    -------
+    xarray.DataTree
+        Shares everything but the task effects with ``fit``.
+    """
+    effects = fit["task_effects"].to_dataset()
+    step = max(1, effects.sizes["chain"] * effects.sizes["draw"] // draws)
+    result = fit.copy()
+    result["task_effects"] = xr.DataTree(effects.isel(draw=slice(None, None, step)))
+    return result
+
+
+def attempts_curve(
+    fit: xr.DataTree,
+    *,
+    attempts: Sequence[int] = ATTEMPTS,
+    tasks: Literal["observed", "new"] = "observed",
+    samplers: Sequence[str] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Predict how success grows with the number of attempts, by the way one of them is selected.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        From `fit` or `load`.
+    attempts : sequence of int
+        Numbers of attempts n, each at least 1.
+    tasks : {"observed", "new"}, default "observed"
+        These very tasks, or fresh ones of the same population.
+    samplers : sequence of str, optional
+        Labels ``LLM | benchmark | strategy`` of what makes one attempt. For each LLM and benchmark the one that
+        succeeds most often if absent.
+    draws : int, default 240
+        About how many posterior draws.
+    seed : int, default 0
+
+    Returns
+    -------
+    xarray.Dataset
+        ``success`` (chain, draw, sampler, selector, attempts), NaN where the fit knows nothing of a selector and for
+        weighted votes of more than 16 attempts (or where no such vote was observed), and
+        ``limit`` (chain, draw, sampler, selector), its value for endlessly many attempts: for an oracle verifier
+        the share of tasks that can be solved at all, for a majority vote the share whose right answer is likelier
+        than every wrong one; NaN where no closed form is known. Coordinates ``model``, ``benchmark`` and ``walk``
+        (the strategy of one attempt) of each sampler.
+
+    Raises
+    ------
+    InputError
+        If there are no such tasks or samplers, or a number of attempts is below 1.
+    """
+    if not attempts or min(attempts) < 1:
+        raise InputError(f"attempts = {list(attempts)}; give at least one number, each 1 or more")
+    view = View.of(thinned(fit, draws), tasks, True, 256, seed)
+    arms = _chosen(view, samplers)
+    kinds = {str(arm): _selectors(view, arm) for arm in arms}
+    selectors = list(dict.fromkeys(name for found in kinds.values() for name in found))
+    shape = (view.samples, len(arms), len(selectors))
+    success, limit = np.full((*shape, len(attempts)), np.nan), np.full(shape, np.nan)
+    for place, arm in enumerate(arms):
+        for name, strategy in kinds[str(arm)].items():
+            column = selectors.index(name)
+            for step, n in enumerate(attempts):
+                if isinstance(strategy, WeightedBestOfN) and n > _MOST_WEIGHTED:
+                    continue
+                values = view.evaluate(replace(strategy, n=n), arm)[0]["success"][0]  # type: ignore[call-arg]
+                success[:, place, column, step] = values.mean(axis=1)
+            limit[:, place, column] = _limit(view, strategy, arm)
+    dims = ("chain", "draw", "sampler", "selector")
+    unit, meaning = UNITS["success"]
+    return xr.Dataset(
+        {
+            "success": ((*dims, "attempts"), _by_chain(view, success), {"units": unit, "long_name": meaning}),
+            "limit": (dims, _by_chain(view, limit), {"units": unit, "long_name": "success of endlessly many attempts"}),
+        },
+        coords=_coords(view, arms)
+        | {"selector": selectors, "attempts": ("attempts", list(attempts), {"units": "attempts per task"})},
+        attrs={"tasks": view.which},
+    )
+
+
+def budget_curve(
+    fit: xr.DataTree,
+    *,
+    budgets: Sequence[int] | None = None,
+    points: int = 14,
+    tasks: Literal["observed", "new"] = "observed",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Predict how success of one attempt grows with its token budget.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        From `fit` or `load`.
+    budgets : sequence of int, optional
+        In tokens. By default from where few attempts finish to where nearly all do, and the observed ones.
+    points : int, default 14
+        How many budgets there are by default, beside the observed ones.
+    tasks : {"observed", "new"}, default "observed"
+        These very tasks, or fresh ones of the same population.
+    draws : int, default 240
+        About how many posterior draws.
+    seed : int, default 0
+
+    Returns
+    -------
+    xarray.Dataset
+        ``success`` and ``tokens`` (chain, draw, sampler, budget), one sampler per LLM, benchmark, walk and reasoning
+        effort; coordinates ``model``, ``benchmark``, ``walk`` and ``effort`` of each sampler. A budget is predicted
+        from the nearest evidence: the smallest observed budget that suffices, or attempts without one.
+
+    Raises
+    ------
+    InputError
+        If there are no such tasks, or the fit lacks what budgets need (tokens and path lengths).
+    """
+    view = View.of(thinned(fit, draws), tasks, True, 256, seed)
+    found: dict[tuple[str, str, str, str], list[Arm]] = {}
+    for arm in view.design.arms:
+        if not arm.is_tree and view.has_tasks(arm) and _budgetable(view, arm):
+            found.setdefault((arm.model, arm.benchmark, arm.walk, arm.effort), []).append(arm)
+    if not found:
+        raise InputError(_NO_BUDGETS)
+    chosen = _grid(view, [arm for arms in found.values() for arm in arms], points) if budgets is None else budgets
+    omega = view.design.tokens_per_step
+    if min(chosen) < omega:
+        raise InputError(f"budgets = {list(chosen)}; each must allow at least one step, {omega:g} tokens")
+    shape = (view.samples, len(found), len(chosen))
+    values = {name: np.full(shape, np.nan) for name in ("success", "tokens")}
+    for place, arms in enumerate(found.values()):
+        for column, budget in enumerate(chosen):
+            strategy = (CoT, Direct)[arms[0].walk == "direct"](budget_tokens=int(budget), effort=arms[0].effort or None)
+            # Settings are those of all efforts where the sampler states none.
+            arm = next(one for one, _ in view.settings(strategy, arms[0].pair) if one.effort == arms[0].effort)
+            quantities, _ = view.evaluate(strategy, arm)
+            for name, store in values.items():
+                store[:, place, column] = quantities[name][0].mean(axis=1)
+    first = [arms[0] for arms in found.values()]
+    dims = ("chain", "draw", "sampler", "budget")
+    return xr.Dataset(
+        {
+            name: (dims, _by_chain(view, store), dict(zip(("units", "long_name"), UNITS[name], strict=True)))
+            for name, store in values.items()
+        },
+        coords=_coords(view, first)
+        | {
+            "effort": ("sampler", [arm.effort for arm in first]),
+            "budget": ("budget", [int(one) for one in chosen], {"units": "tokens per attempt"}),
+        },
+        attrs={"tasks": view.which},
+    )
+
+
+def _by_chain(view: View, values: Array) -> Array:
+    return values.reshape(view.effects.sizes["chain"], view.effects.sizes["draw"], *values.shape[1:])
+
+
+def _coords(view: View, arms: Sequence[Arm]) -> dict[str, Any]:
+    return {
+        "chain": view.effects["chain"].values,
+        "draw": view.effects["draw"].values,
+        "sampler": [str(arm) for arm in arms],
+        "model": ("sampler", [arm.model for arm in arms]),
+        "benchmark": ("sampler", [arm.benchmark for arm in arms]),
+        "walk": ("sampler", [str(arm.strategy) for arm in arms]),
+    }
+
+
+def _chosen(view: View, samplers: Sequence[str] | None) -> list[Arm]:
+    """Return the arms asked for, or for each LLM and benchmark the one that succeeds most often."""
+    walks = {str(arm): arm for arm in view.design.arms if not arm.is_tree and view.has_tasks(arm)}
+    if not walks:
+        raise InputError(
+            "no sampler of this fit has tasks to predict for: its rows are aggregates; ask for tasks='new', fresh ones "
+            "of the same population"
+        )
+    if samplers is not None:
+        unknown = [name for name in samplers if name not in walks]
+        if unknown or not samplers:
+            raise InputError(f"samplers {unknown}; this fit has: {', '.join(walks)}")
+        return [walks[name] for name in samplers]
+    best: dict[tuple[str, str], tuple[float, Arm]] = {}
+    for arm in walks.values():
+        mean = float(view.evaluate(arm.strategy, arm)[0]["success"][0].mean())
+        key = (arm.model, arm.benchmark)
+        if key not in best or mean > best[key][0]:
+            best[key] = (mean, arm)
+    return [arm for _, arm in best.values()]
+
+
+def _selectors(view: View, arm: Arm) -> dict[str, Strategy]:
+    """Return the selectors over attempts of an arm that the fit can predict, by name."""
+    index = view.design.arms.index(arm)
+    given: dict[str, Any] = {"sampler": arm.walk, **arm.setting}
+    found: dict[str, Strategy] = {"best of n, oracle": BestOfN(n=1, **given)}
+    if view.concentration(found["best of n, oracle"], index) is not None:
+        found["majority vote"] = Majority(n=1, **given)
+    weighted = any(isinstance(curve.strategy, WeightedBestOfN) for curve in view.design.observed.get("curves", ()))
+    # Learned verifiers are labelled "LLM | name".
+    for label in view.verifiers:
+        llm, _, name = label.rpartition(" | ")
+        if llm == arm.model:
+            verifier = LearnedVerifier(name)
+            found[f"best of n, {name}"] = BestOfN(n=1, verifier=verifier, **given)
+            if weighted:
+                found[f"weighted vote, {name}"] = WeightedBestOfN(n=1, verifier=verifier, **given)
+    return found
+
+
+def _limit(view: View, strategy: Strategy, arm: Arm) -> Array | float:
+    """Success (samples,) of endlessly many attempts."""
+    q = view.evaluate(arm.strategy, arm)[0]["success"][0]
+    if isinstance(strategy, BestOfN) and not isinstance(strategy.verifier, LearnedVerifier):
+        return (q > 0).mean(axis=1)
+    if isinstance(strategy, Majority):
+        concentration = view.concentration(strategy, view.design.arms.index(arm))
+        return plurality_limit_partition(q, concentration).mean(axis=1)
+    return np.nan
+
+
+def _budgetable(view: View, arm: Arm) -> bool:
+    index = view.design.arms.index(arm)
+    if not view.design.has_tokens[index]:
+        return False
+    budget = 4 * int(max(view.design.tokens_per_step, arm.budget_tokens or 0)) + 1
+    values, _ = view.evaluate(replace(arm.strategy, budget_tokens=budget), arm)
+    return bool(np.isfinite(values["success"][0]).all())
+
+
+def _grid(view: View, arms: Sequence[Arm], points: int) -> list[int]:
+    """Budgets, rising by equal factors, from where few attempts finish to where nearly all do."""
+    aggregated = [curve.strategy.budget_tokens for curve in view.design.observed.get("curves", ())]
+    observed = sorted({one for one in (*(arm.budget_tokens for arm in arms), *aggregated) if one})
+    lows, highs = [], []
+    for arm in arms:
+        tokens = view.evaluate(arm.strategy, arm)[0]["tokens"][0].mean(axis=0)
+        low, high = np.quantile(tokens, [0.1, 0.95])
+        lows.append(0.4 * low)
+        highs.append(3.0 * high)
+    low = max(min(*lows, np.inf, *(0.8 * one for one in observed)), 2.0 * view.design.tokens_per_step)
+    high = max(*highs, 2.0 * low, *(1.5 * one for one in observed))
+    steps = np.geomspace(low, high, points)
+    return sorted({*np.round(steps).astype(int).tolist(), *observed})
+
+
+__all__ = ["ATTEMPTS", "attempts_curve", "budget_curve", "thinned"]

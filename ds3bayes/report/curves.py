@@ -1,0 +1,445 @@
+"""The numbers behind a report's curves: what the fit predicts along them, and the observed points beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.stats import binomtest, norm
+
+from ds3bayes.evals import to_table
+from ds3bayes.generative.capability.loss_bridge import LossBridge
+from ds3bayes.generative.capability.skill_hierarchy import SkillHierarchy
+from ds3bayes.generative.design import Design, row_strategy
+from ds3bayes.inference.fit import design_of, evals_of, spec_of
+from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
+from ds3bayes.queries.new_llms import predict_llms
+from ds3bayes.report.tables import LEVEL, Shown, interval, number, share
+from ds3bayes.strategies import STRATEGIES, BestOfN, Majority, Strategy, WeightedBestOfN
+from ds3bayes.strategies.base import LearnedVerifier
+
+_TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+# Equally likely values of a standard normal.
+_NORMAL = norm.ppf((np.arange(100) + 0.5) / 100)
+#: Panels of one picture; the tables have the rest.
+MOST_PANELS = 12
+_WHERE = ["model", "benchmark"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Predicted curves and observed points, in panels by LLM and benchmark.
+
+    Parameters
+    ----------
+    lines : pandas.DataFrame
+        ``model, benchmark, walk, kind, x, mean, lower, upper``: what one attempt is, the name of the line, and success
+        along it; ``x`` is infinite at its limit.
+    points : pandas.DataFrame
+        ``model, benchmark, kind, x, success, lower, upper, attempts, rows``: observed shares with 90 % intervals, and
+        whether the fit saw them (``fitted`` or ``held out``); ``x`` is infinite where attempts had no budget.
+    """
+
+    lines: pd.DataFrame
+    points: pd.DataFrame
+
+    @property
+    def panels(self) -> list[tuple[str, str]]:
+        """LLMs and benchmarks, in the order of the lines."""
+        return list(dict.fromkeys(self.lines[_WHERE].itertuples(index=False, name=None)))
+
+
+def by_attempts(fit: xr.DataTree, tasks: str, most: int = 64, seed: int = 0) -> Curves:
+    """Return success against the number of attempts, by selector, with its limits.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    tasks : {"observed", "new"}
+    most : int, default 64
+        Curves go to at least this number of attempts.
+    seed : int, default 0
+
+    Raises
+    ------
+    InputError
+        If there are no such tasks.
+    """
+    attempts = sorted({*ATTEMPTS, *(2**k for k in range(int(np.ceil(np.log2(max(most, 1)))) + 1))})
+    found = attempts_curve(fit, attempts=attempts, tasks=tasks, seed=seed)  # type: ignore[arg-type]
+    lines = []
+    for sampler in found["sampler"].values:
+        for selector in found["selector"].values:
+            at = found.sel(sampler=sampler, selector=selector)
+            base = (str(at["model"].item()), str(at["benchmark"].item()), str(at["walk"].item()), str(selector))
+            draws = at["success"].stack(sample=("chain", "draw")).transpose("attempts", "sample").values
+            lines += [
+                (*base, float(n), *_summary(one))
+                for n, one in zip(attempts, draws, strict=True)
+                if np.isfinite(one).all()
+            ]
+            limit = at["limit"].values.ravel()
+            if np.isfinite(limit).all():
+                lines.append((*base, np.inf, *_summary(limit)))
+    frame = pd.DataFrame(lines, columns=[*_WHERE, "walk", "kind", "x", "mean", "lower", "upper"])
+    walks = {(one.model, one.benchmark): one.walk for one in frame.itertuples()}
+    points = []
+    for key, strategy, rows in _observed(fit):
+        if walks.get(key[:2]) != _walk_text(strategy):
+            continue
+        n, c = rows["attempts"].to_numpy(), rows["successes"].to_numpy()
+        kind = selector_name(strategy)
+        if kind is not None:
+            points.append((*key[:2], kind, float(strategy.n), *_wilson(c.sum(), n.sum()), key[2]))  # type: ignore[attr-defined]
+        elif str(strategy) == _walk_text(strategy):
+            points.append((*key[:2], "", 1.0, *_wilson(c.sum(), n.sum()), key[2]))
+            if n.min() == n.max() > 1 and (rows["task"] != "").all():
+                solved = _wilson(int((c > 0).sum()), len(c))
+                points.append((*key[:2], "best of n, oracle", float(n[0]), *solved, key[2]))
+    columns = [*_WHERE, "kind", "x", "success", "lower", "upper", "attempts", "rows"]
+    return Curves(lines=frame, points=pd.DataFrame(points, columns=columns))
+
+
+def by_budget(fit: xr.DataTree, tasks: str, seed: int = 0) -> Curves:
+    """Return success of one attempt against its token budget, by walk and reasoning effort.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    tasks : {"observed", "new"}
+    seed : int, default 0
+
+    Raises
+    ------
+    InputError
+        If there are no such tasks, or the fit lacks what budgets need.
+    """
+    found = budget_curve(fit, tasks=tasks, seed=seed)  # type: ignore[arg-type]
+    several = len({str(label).partition("(")[0] for label in found["walk"].values}) > 1
+    lines, names = [], {}
+    for sampler in found["sampler"].values:
+        at = found.sel(sampler=sampler)
+        walk = str(at["walk"].item()).partition("(")[0]
+        effort = str(at["effort"].item())
+        kind = " · ".join(
+            part for part in (walk if several or not effort else "", f"effort {effort}"[: 99 * bool(effort)]) if part
+        )
+        base = (str(at["model"].item()), str(at["benchmark"].item()))
+        names[(*base, walk, effort)] = kind
+        draws = at["success"].stack(sample=("chain", "draw")).transpose("budget", "sample").values
+        lines += [
+            (*base, walk, kind, float(x), *_summary(one)) for x, one in zip(at["budget"].values, draws, strict=True)
+        ]
+    points = []
+    for key, strategy, rows in _observed(fit):
+        name = names.get((*key[:2], strategy.walk, strategy.effort or ""))
+        if name is None or selector_name(strategy) is not None or strategy.name != strategy.walk:
+            continue
+        x = float(strategy.budget_tokens or np.inf)
+        points.append((*key[:2], name, x, *_wilson(rows["successes"].sum(), rows["attempts"].sum()), key[2]))
+    return Curves(
+        lines=pd.DataFrame(lines, columns=[*_WHERE, "walk", "kind", "x", "mean", "lower", "upper"]),
+        points=pd.DataFrame(points, columns=[*_WHERE, "kind", "x", "success", "lower", "upper", "attempts", "rows"]),
+    )
+
+
+def selector_name(strategy: Strategy) -> str | None:
+    """Return the name that curves give to the selector of a strategy, None for those they do not draw."""
+    if isinstance(strategy, Majority):
+        return "majority vote"
+    for kind, name in ((BestOfN, "best of n"), (WeightedBestOfN, "weighted vote")):
+        if isinstance(strategy, kind):
+            verifier = strategy.verifier
+            return f"{name}, {verifier.name if isinstance(verifier, LearnedVerifier) else verifier}"
+    return None
+
+
+def _walk_text(strategy: Strategy) -> str:
+    """Text of one attempt of a strategy."""
+    if strategy.walk not in ("cot", "direct"):
+        return ""
+    return str(STRATEGIES[strategy.walk](effort=strategy.effort, budget_tokens=strategy.budget_tokens))
+
+
+def _observed(fit: xr.DataTree) -> list[tuple[tuple[str, str, str], Strategy, pd.DataFrame]]:
+    """Return the observed rows in groups of one LLM, benchmark, part of the data and strategy."""
+    evals, held = evals_of(fit)
+    table = to_table(evals).assign(held_out=held)
+    keys = ["effort", "budget_tokens", "branching", "kept_states", "n_samples", "verifier", "strategy"]
+    result = []
+    for _, rows in table.groupby([*_WHERE, *keys, "held_out"], dropna=False, sort=False):
+        first = rows.iloc[0].to_dict()
+        where = (str(first["model"]), str(first["benchmark"]), "held out" if first["held_out"] else "fitted")
+        result.append((where, row_strategy(first), rows))
+    return result
+
+
+def _wilson(successes: int, attempts: int) -> tuple[float, float, float, int]:
+    """Share with its Wilson interval, and the number of attempts."""
+    if not attempts:
+        return np.nan, np.nan, np.nan, 0
+    found = binomtest(int(successes), int(attempts)).proportion_ci(LEVEL, method="wilson")
+    return successes / attempts, float(found.low), float(found.high), int(attempts)
+
+
+def _summary(draws: np.ndarray) -> tuple[float, float, float]:
+    low, high = np.quantile(draws, _TAILS)
+    return float(draws.mean()), float(low), float(high)
+
+
+def curves_table(curves: Curves, what: str, x_name: str, limit: str) -> Shown:
+    """Write curves for a reader.
+
+    Parameters
+    ----------
+    curves : Curves
+    what : str
+        Caption.
+    x_name : str
+        Heading of ``x``.
+    limit : str
+        Said of an infinite ``x``.
+    """
+    rows = []
+    seen = curves.points.set_index([*_WHERE, "kind", "x"]) if len(curves.points) else None
+    several = len(curves.panels) > 1
+    for row in curves.lines.itertuples():
+        said = ""
+        for kind in (row.kind, ""):
+            key = (row.model, row.benchmark, kind, row.x)
+            if seen is not None and key in seen.index:
+                found = seen.loc[[key]]
+                said = "; ".join(f"{share(one.success)} ({one.rows})" for one in found.itertuples())
+        where = f"{row.model} · {row.benchmark}" if several else row.walk
+        x = limit if np.isinf(row.x) else f"{row.x:,.0f}"
+        rows.append((where, row.kind, x, interval(row.mean, row.lower, row.upper), said))
+    frame = pd.DataFrame(rows, columns=["sampler", "line", x_name, "predicted success", "observed"])
+    return Shown(caption=what, frame=frame, numeric=frozenset({x_name, "predicted success", "observed"}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Levels:
+    """Levels of skills that LLMs reach, and levels of tasks, of a fit of the skill hierarchy.
+
+    Parameters
+    ----------
+    llms : pandas.DataFrame
+        ``model, params, train_tokens, flop, rows, mean, lower, upper``: training compute in FLOP and the level reached.
+    tasks : pandas.DataFrame
+        ``benchmark, mean, lower, upper``: where nine in ten tasks lie, with what is not known of their law.
+    """
+
+    llms: pd.DataFrame
+    tasks: pd.DataFrame
+
+
+def levels(fit: xr.DataTree) -> Levels | None:
+    """Return the levels that a skill hierarchy learned, None for other capabilities."""
+    if not isinstance(spec_of(fit).capability, SkillHierarchy):
+        return None
+    design, posterior = design_of(fit), fit["posterior"].to_dataset()
+    llms = _llms(fit, design)
+    reached = posterior["frontier"].stack(sample=("chain", "draw")).transpose("llm", "sample").values
+    llms[["mean", "lower", "upper"]] = [_summary(one) for one in reached]
+    rows = []
+    for benchmark in posterior["benchmark"].values:
+        centre = posterior["task_level"].sel(benchmark=benchmark).values.ravel()
+        spread = posterior["task_level_sd"].sel(benchmark=benchmark).values.ravel()
+        # Of a task drawn from each draw's law, so that the band holds what is not known of the law itself.
+        rows.append((str(benchmark), *_summary(centre[:, None] + spread[:, None] * _NORMAL)))
+    return Levels(llms=llms, tasks=pd.DataFrame(rows, columns=["benchmark", "mean", "lower", "upper"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """Success against training compute, of a fit with the loss bridge.
+
+    Parameters
+    ----------
+    lines : pandas.DataFrame
+        ``setting, params, flop, mean, lower, upper``: success of an LLM never evaluated of that size, by training
+        compute (6 N D, in FLOP); a setting is a benchmark with a strategy, of each family.
+    points : pandas.DataFrame
+        ``setting, model, params, flop, success, lower, upper, rows``: observed shares with 90 % intervals.
+    """
+
+    lines: pd.DataFrame
+    points: pd.DataFrame
+
+
+def scaling(fit: xr.DataTree, tasks: str, sizes: int = 4, seed: int = 0) -> Scaling | None:
+    """Return how success scales with training compute, None for capabilities other than the loss bridge.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    tasks : {"observed", "new"}
+    sizes : int, default 4
+        Sizes of LLMs that get a line, of those evaluated.
+    seed : int, default 0
+    """
+    if not isinstance(spec_of(fit).capability, LossBridge):
+        return None
+    design = design_of(fit)
+    llms = _llms(fit, design).set_index("model")
+    known = np.unique(design.params)
+    kept = known[np.unique(np.linspace(0, len(known) - 1, min(sizes, len(known))).round().astype(int))]
+    trained = np.geomspace(design.train_tokens.min() / 2, design.train_tokens.max() * 8, 8)
+    families = sorted(set(design.family))[:MOST_PANELS]
+    asked = {
+        f"{family} {size:g} {amount:g}": {"params": float(size), "train_tokens": float(amount), "family": family}
+        for family in families
+        for size in kept
+        for amount in trained
+    }
+    settings = list(dict.fromkeys(str(arm.strategy) for arm in design.arms if not arm.is_tree))
+    # An LLM's own effects are drawn anew for each point of a line: few draws would make it ragged.
+    pred = predict_llms(fit, asked, settings[:3], tasks=tasks, seed=seed)  # type: ignore[arg-type]
+    lines = []
+    for benchmark in pred["benchmark"].values:
+        for setting in pred["strategy"].values:
+            at = pred["success"].sel(benchmark=benchmark, strategy=setting).stack(sample=("chain", "draw"))
+            if not np.isfinite(at.values).all():
+                continue
+            for name, facts in asked.items():
+                flop = 6 * facts["params"] * facts["train_tokens"]  # type: ignore[operator]
+                label = _setting(benchmark, setting, facts["family"])
+                lines.append((label, facts["params"], flop, *_summary(at.sel(model=name).values)))
+    frame = pd.DataFrame(lines, columns=["setting", "params", "flop", "mean", "lower", "upper"])
+    points: list[tuple[Any, ...]] = []
+    for (model, benchmark, rows), strategy, group in _observed(fit):
+        label = _setting(benchmark, strategy, llms.loc[model, "family"])
+        if label not in set(frame["setting"]):
+            continue
+        facts = llms.loc[model]
+        seen = _wilson(group["successes"].sum(), group["attempts"].sum())[:3]
+        points.append((label, model, facts["params"], facts["flop"], *seen, rows))
+    columns = ["setting", "model", "params", "flop", "success", "lower", "upper", "rows"]
+    return Scaling(lines=frame, points=pd.DataFrame(points, columns=columns))
+
+
+def _setting(benchmark: object, strategy: object, family: object) -> str:
+    return f"{benchmark} · {strategy}" + (f" · family {family}" if family else "")
+
+
+def _llms(fit: xr.DataTree, design: Design) -> pd.DataFrame:
+    """Size, training tokens and compute of every LLM, and whether all of its rows were held out."""
+    evals, held = evals_of(fit)
+    table = to_table(evals).assign(held_out=held)
+    unseen = table.groupby("model")["held_out"].all()
+    return pd.DataFrame(
+        {
+            "model": list(design.llms),
+            "family": list(design.family),
+            "params": np.asarray(design.params),
+            "train_tokens": np.asarray(design.train_tokens),
+            "flop": 6.0 * np.asarray(design.params) * np.asarray(design.train_tokens),
+            "rows": ["held out" if unseen[name] else "fitted" for name in design.llms],
+        }
+    )
+
+
+def levels_table(found: Levels) -> Shown:
+    """Write the levels of LLMs for a reader."""
+    rows = [
+        (row.model, number(row.params), number(row.train_tokens), number(row.flop), row.rows, _level(row))
+        for row in found.llms.itertuples()
+    ]
+    frame = pd.DataFrame(
+        rows, columns=["LLM", "parameters", "training tokens", "training FLOP", "rows", "level reached"]
+    )
+    tasks = "; ".join(f"{row.benchmark} {_level(row)}" for row in found.tasks.itertuples())
+    return Shown(
+        caption="Levels of skills that each LLM reaches; means with 90 % intervals",
+        frame=frame,
+        numeric=frozenset(set(frame.columns) - {"LLM", "rows"}),
+        note=f"Levels of tasks, mean and where nine in ten lie: {tasks}.",
+    )
+
+
+def _level(row: Any) -> str:
+    return f"{number(row.mean)} ({number(row.lower)} to {number(row.upper)})"
+
+
+def masteries(learned: xr.Dataset) -> pd.DataFrame:
+    """Return ``skill, llm, mean, lower, upper`` of a learned skill graph, the mean over LLMs first of each skill."""
+    rows = []
+    draws = learned["mastery"].stack(sample=("chain", "draw"))
+    for skill in learned["skill"].values:
+        at = draws.sel(skill=skill).transpose("llm", "sample").values
+        rows.append((str(skill), "mean over LLMs", *_summary(at.mean(axis=0))))
+        rows += [(str(skill), str(llm), *_summary(one)) for llm, one in zip(learned["llm"].values, at, strict=True)]
+    return pd.DataFrame(rows, columns=["skill", "llm", "mean", "lower", "upper"])
+
+
+def masteries_table(frame: pd.DataFrame) -> Shown:
+    """Write masteries for a reader: a row per skill, a column per LLM."""
+    said = frame.assign(said=[f"{r.mean:.2f} ({r.lower:.2f} to {r.upper:.2f})" for r in frame.itertuples()])
+    order = list(dict.fromkeys(said["llm"]))
+    wide = said.pivot(index="skill", columns="llm", values="said").loc[list(dict.fromkeys(said["skill"])), order]
+    shown = wide.reset_index().rename_axis(columns=None)
+    return Shown(
+        caption="Mastery: probability that a step at the skill is right, mean with 90 % interval",
+        frame=shown,
+        numeric=frozenset(order),
+    )
+
+
+def prerequisites(learned: xr.Dataset) -> pd.DataFrame:
+    """Return ``prerequisite, skill, weight, lower, upper, probability, prior probability`` of a learned graph."""
+    rows = []
+    for place in range(learned.sizes["edge"]):
+        at = learned.isel(edge=place)
+        rows.append(
+            (
+                str(at["parent"].item()),
+                str(at["child"].item()),
+                *_summary(at["weight"].values.ravel()),
+                float(at["edge_probability"]),
+                float(at["prior_edge_probability"]),
+            )
+        )
+    columns = ["prerequisite", "skill", "weight", "lower", "upper", "probability", "prior probability"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def most_attempts(strategies: Sequence[Strategy]) -> int:
+    """Return the largest number of attempts among strategies, 1 if none repeats."""
+    return max([1, *(int(getattr(one, "n", 1)) for one in strategies)])
+
+
+def prerequisites_table(frame: pd.DataFrame) -> Shown:
+    """Write the prerequisites of a learned graph for a reader."""
+    shown = pd.DataFrame(
+        {
+            "skill": frame["skill"],
+            "builds on": frame["prerequisite"],
+            "weight": [f"{r.weight:.2f} ({r.lower:.2f} to {r.upper:.2f})" for r in frame.itertuples()],
+            "probability": [f"{value:.2f}" for value in frame["probability"]],
+            "probability in the prior": [f"{value:.2f}" for value in frame["prior probability"]],
+        }
+    )
+    return Shown(
+        caption="Prerequisites: weight, mean with 90 % interval, and probability that it matters",
+        frame=shown,
+        numeric=frozenset(shown.columns[2:]),
+        note="Where both probabilities are alike the data say nothing of the prerequisite.",
+    )
+
+
+def scaling_table(found: Scaling) -> Shown:
+    """Write what the evaluated LLMs did for a reader, by training compute."""
+    rows = [
+        (r.model, r.setting, number(r.params), number(r.flop), interval(r.success, r.lower, r.upper), r.rows)
+        for r in found.points.sort_values(["setting", "flop"]).itertuples()
+    ]
+    columns = ["LLM", "sampler", "parameters", "training FLOP", "observed success", "rows"]
+    return Shown(
+        caption="Observed success by training compute, with 90 % intervals of the attempts",
+        frame=pd.DataFrame(rows, columns=columns),
+        numeric=frozenset({"parameters", "training FLOP", "observed success"}),
+    )
