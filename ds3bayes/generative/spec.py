@@ -242,7 +242,8 @@ class ModelSpec(_Part):
         """SHA-256 (first 16 digits) of what defines the model: not of names, paths, sampling or questions."""
         content = self.model_dump(mode="json", include={"capability", "population", "tokens", "holdout"})
         content["priors"] = {
-            name: self.prior(name).model_dump(mode="json") for name in [*DEFAULTS, *self.capability.parameters]
+            name: self.prior(name).model_dump(mode="json")
+            for name in dict.fromkeys([*DEFAULTS, *self.capability.parameters, *self.priors])
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
