@@ -9,6 +9,7 @@ from ds3bayes.inference.checks import CheckResult, check
 from ds3bayes.inference.fit import FitWarning, fit
 from ds3bayes.inference.prior import prior_beliefs
 from ds3bayes.inference.store import load, save
+from ds3bayes.queries.calibration import calibration_table, held_out_calibration, sbc, sbc_check
 from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.queries.decide import best, cheapest, frontier
 from ds3bayes.queries.learned_graph import learned_graph
@@ -59,10 +60,12 @@ __all__ = [
     "WeightedBestOfN",
     "best",
     "build_model",
+    "calibration_table",
     "cheapest",
     "check",
     "fit",
     "frontier",
+    "held_out_calibration",
     "learned_graph",
     "load",
     "observed_vs_predicted",
@@ -72,6 +75,8 @@ __all__ = [
     "read_evals",
     "report",
     "save",
+    "sbc",
+    "sbc_check",
     "simulate",
     "strategy_laws",
     "traverse",
