@@ -103,11 +103,13 @@ class CompiledModel:
         )
 
 
-def compile_model(design: Design, spec: ModelSpec) -> CompiledModel:
-    """Compile the model of a design so that `CompiledModel.of` can give it other data."""
+def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> CompiledModel:
+    """Compile the model of a design; with ``swap``, so that `CompiledModel.of` can give it other data."""
     model = assemble(spec, design)
-    structure, arrays = _structure(model)
-    _lift(model, arrays)
+    structure: tuple[Any, ...] = ()
+    if swap:
+        structure, arrays = _structure(model)
+        _lift(model, arrays)
     return CompiledModel(
         spec=spec, structure=structure, coords=_coords(model), compiled=nutpie.compile_pymc_model(model)
     )
