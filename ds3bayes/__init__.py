@@ -10,6 +10,7 @@ from ds3bayes.inference.fit import FitWarning, fit
 from ds3bayes.inference.prior import prior_beliefs
 from ds3bayes.inference.store import load, save
 from ds3bayes.queries.allocate import allocate
+from ds3bayes.queries.calibration import calibration_table, held_out_calibration, sbc, sbc_check
 from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.queries.cost_to_reach import cost_to_reach
 from ds3bayes.queries.curves import attempts_curve, budget_curve
@@ -81,12 +82,14 @@ __all__ = [
     "best",
     "budget_curve",
     "build_model",
+    "calibration_table",
     "cheapest",
     "check",
     "compare",
     "cost_to_reach",
     "fit",
     "frontier",
+    "held_out_calibration",
     "learned_graph",
     "load",
     "next_evals",
@@ -108,6 +111,8 @@ __all__ = [
     "read_evals",
     "report",
     "save",
+    "sbc",
+    "sbc_check",
     "simulate",
     "strategy_laws",
     "traverse",

@@ -1,6 +1,6 @@
 """The command line: one verb per step, and `run` for all of them.
 
-Exit codes: 0 done; 1 a check failed (`check`, and `run --strict`); 2 bad input, with nothing compiled or
+Exit codes: 0 done; 1 a check failed (`check`, `sbc`, and `run --strict`); 2 bad input, with nothing compiled or
 written; 3 a file could not be written; 130 interrupted; 141 the reader of a pipe went away.
 """
 
@@ -490,6 +490,116 @@ def simulate(
     truth = output.with_suffix(".truth.nc")
     _write_dataset(made.truth, truth)
     _say.print(f"wrote [bold]{_plain(str(output))}[/] and {_plain(str(truth))}")
+
+
+@app.command(
+    epilog=_examples(
+        "ds3bayes calibrate counts.csv --samples 10 --samples 100 --at 100 --seeds 3",
+        "ds3bayes calibrate counts.csv --joint -o scores.nc --json",
+    )
+)
+def calibrate(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="a .csv or .parquet table with model, benchmark, task, attempts, successes; without a strategy column "
+            "its rows are cot",
+            show_default=False,
+        ),
+    ],
+    spec: Annotated[Path | None, typer.Option(help="model specification (TOML); its data are not used")] = None,
+    samples: Annotated[
+        list[int] | None, typer.Option(help="attempts per task to forecast from; repeat for more")
+    ] = None,
+    at: Annotated[list[int] | None, typer.Option(help="k of the pass@k to forecast; repeat for more")] = None,
+    seeds: Annotated[int, typer.Option(help="subsamples per LLM")] = 3,
+    joint: Annotated[bool, typer.Option("--joint", help="also fit all LLMs in one model")] = False,
+    least_attempts: Annotated[int, typer.Option(help="leave out LLMs with fewer attempts at some task")] = 1000,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="also write all scores to this .nc file")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure on a table of many attempts how well pass@k is forecast from few, beside simpler rivals."""
+    from ds3bayes.generative.spec import ModelSpec
+    from ds3bayes.queries.calibration import calibration_table, held_out_calibration
+    from ds3bayes.queries.calibration.held_out import read_counts
+
+    result = held_out_calibration(
+        read_counts(table),
+        None if spec is None else ModelSpec.from_toml(spec),
+        samples=samples or (10, 100),
+        at=at or (100,),
+        seeds=seeds,
+        fits=("alone", "joint") if joint else ("alone",),
+        least_attempts=least_attempts,
+        progress=_say.is_terminal,
+    )
+    if output is not None:
+        _write_dataset(result, output)
+    rows = calibration_table(result).to_dict("records")
+    if as_json:
+        _print_json({"left_out": result.attrs["left_out"], "scores": rows})
+        return
+    _say.print(f"left out: {_plain(result.attrs['left_out'])}", soft_wrap=True)
+    _show("forecasts of pass@k (at) from samples per task; means over LLMs and subsamples", rows, most=100)
+
+
+@app.command(
+    epilog=_examples(
+        "ds3bayes sbc models/game24.toml --tasks 20 --picture ranks.png",
+        "ds3bayes sbc models/training_runs.toml --fits 100 --json",
+    )
+)
+def sbc(
+    spec: SpecFile,
+    fits: Annotated[int, typer.Option(help="data sets drawn and fitted")] = 200,
+    tasks: Annotated[int | None, typer.Option(help="the first tasks of each benchmark only")] = None,
+    drawn_by: Annotated[str, typer.Option(help="'model', or 'simulator': step by step, for one LLM")] = "model",
+    seed: Annotated[int, typer.Option(help="random seed")] = 0,
+    picture: Annotated[Path | None, typer.Option("--picture", help="draw the ranks to this .png, .svg or .pdf")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a spec by simulation: truths drawn from its priors should be ranked evenly in fits to data from them.
+
+    Data have the layout of the spec's table (LLMs, tasks, attempts). Exit code 1 if the check fails.
+    """
+    from ds3bayes.queries.calibration import sbc as by_simulation
+    from ds3bayes.queries.calibration import sbc_check
+
+    if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"{picture}: a picture ends in .png, .svg or .pdf")
+    loaded, evals = _read(spec)
+    ranks = by_simulation(
+        evals,
+        loaded,
+        fits=fits,
+        tasks=tasks,
+        drawn_by=drawn_by,  # type: ignore[arg-type]
+        seed=seed,
+        progress=_say.is_terminal,
+    )
+    outcome = sbc_check(ranks)
+    if picture is not None:
+        from ds3bayes.report.calibration_figure import plot_ranks
+
+        plot_ranks(ranks).savefig(picture, dpi=150)
+    told = {name: ranks.attrs[name] for name in ("divergences", "compilations", "compile_seconds", "fit_seconds")}
+    if as_json:
+        _print_json(
+            {
+                "passed": outcome.passed,
+                "sentence": outcome.sentence,
+                **told,
+                "parameters": outcome.table.to_dict("records"),
+            }
+        )
+    else:
+        _show_checks([outcome])
+        _show("ranks by parameter", outcome.table.to_dict("records"), most=100)
+        _say.print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items()))
+    if not outcome.passed:
+        raise typer.Exit(1)
 
 
 @app.command(

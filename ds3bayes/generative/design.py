@@ -164,7 +164,8 @@ class Block:
     def distinct(self) -> tuple[Array, Array, Array]:
         """First task of each distinct signature (U,), signature of each task (T,), tasks per signature (U,).
 
-        Tasks that look alike in every arm have the same likelihood, so it is taken once.
+        Tasks that look alike in every arm have the same likelihood, so it is taken once. Where all look alike, a
+        second signature counts no task: compiled code can then take tables of any number of signatures.
         """
         own = np.where(self.cut, np.arange(len(self.tasks)), -1)
         signature = np.concatenate(
@@ -173,6 +174,8 @@ class Block:
         _, first, inverse, counts = np.unique(
             signature, axis=0, return_index=True, return_inverse=True, return_counts=True
         )
+        if counts.size == 1 < len(self.tasks):
+            first, counts = np.array([0, 1]), np.array([len(self.tasks), 0])
         return first, inverse.reshape(-1), counts
 
 

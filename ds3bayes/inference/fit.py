@@ -11,7 +11,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import nutpie
 import pymc as pm
 import xarray as xr
 from rich.console import Console
@@ -30,10 +29,11 @@ from scipy.stats import binom
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
-from ds3bayes.generative.build import assemble, coordinates, held_out_rows, parameters, readable
+from ds3bayes.generative.build import coordinates, held_out_rows, parameters, readable
 from ds3bayes.generative.design import Design, make_design
 from ds3bayes.generative.effects import points_at_draws, task_effects
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.compiled import compile_model
 from ds3bayes.theory.evaluate import MODE
 
 #: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
@@ -104,27 +104,13 @@ def fit(
     times = {}
     with _stages(progress) as stage:
         started = time.perf_counter()
-        model = assemble(spec, design)
         stage("compiling the model")
-        compiled = nutpie.compile_pymc_model(model)
+        # One data set: its numbers stay constants of the code.
+        compiled = compile_model(design, spec, swap=False)
         times["compile_seconds"] = time.perf_counter() - started
         started = time.perf_counter()
-        total = (sampling.draws + sampling.tune) * sampling.chains
-        update = stage("sampling", total)
-        tree = nutpie.sample(
-            compiled,
-            draws=sampling.draws,
-            tune=sampling.tune,
-            chains=sampling.chains,
-            cores=cores,
-            seed=sampling.seed,
-            target_accept=sampling.target_accept,
-            # Arms on the same tasks move together; a low-rank mass matrix follows that.
-            adaptation="low_rank",
-            save_warmup=False,
-            progress_bar=False,
-            progress_callback=lambda chains: update(sum(chain.finished_draws for chain in chains)),
-        )
+        update = stage("sampling", (sampling.draws + sampling.tune) * sampling.chains)
+        tree = compiled.sample(sampling, cores=cores, progress=update)
         times["sample_seconds"] = time.perf_counter() - started
         started = time.perf_counter()
         stage("drawing task effects")

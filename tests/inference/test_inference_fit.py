@@ -7,16 +7,14 @@ import arviz as az
 import numpy as np
 import nutpie
 import pandas as pd
-import pymc as pm
 import pytest
 import xarray as xr
 from scipy import stats
 
 import ds3bayes as ds3
-from ds3bayes.generative.build import assemble, coordinates, parameters, task_log_likelihood
+from ds3bayes.generative.build import assemble
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import make_design
-from ds3bayes.generative.terms import block_terms
 from ds3bayes.inference.checks import convergence
 from ds3bayes.inference.fit import design_of, evals_of, prior_draws, spec_of
 
@@ -245,92 +243,3 @@ def test_coverage_of_population_parameters(short_fit):
     # P(Bin(20, 0.9) < 15) = 1.1 %: fewer than 75 % covered is a false alarm that rarely.
     assert stats.binom.cdf(14, 20, 0.9) < 0.012
     assert min(covered.values()) >= 15, covered
-
-
-# --- simulation-based calibration ---------------------------------------------------------------------------
-
-TASKS, ATTEMPTS, FITS_OF_SBC = 30, 8, 200
-NARROW = {
-    "location": {"family": "Normal", "mu": 0.0, "sigma": 1.5},
-    "spread": {"family": "LogNormal", "mu": 0.5, "sigma": 0.4},
-}
-WRONG = NARROW | {"spread": {"family": "LogNormal", "mu": 1.3, "sigma": 0.8}}
-
-
-class Calibration:
-    """The single-arm model, compiled once: how many tasks have each count of successes is its data.
-
-    All is the package's own but the multiplicity of the cells, which `assemble` takes as a constant.
-    """
-
-    def __init__(self, priors: dict) -> None:
-        self.spec = ds3.ModelSpec.from_dict({"priors": priors})
-        rows = [
-            {"model": "m", "benchmark": "b", "task": f"t{c}", "strategy": "cot", "attempts": ATTEMPTS, "successes": c}
-            for c in range(ATTEMPTS + 1)
-        ]
-        design = make_design(ds3.read_evals(pd.DataFrame(rows)), self.spec)
-        (block,) = design.blocks
-        assert len(block.distinct[0]) == ATTEMPTS + 1
-        with pm.Model(coords=coordinates(self.spec, design)) as model:
-            given = parameters(self.spec, design)
-            self.names = list(given)
-            counts = pm.Data("counts", np.ones(ATTEMPTS + 1))
-            log_cell = task_log_likelihood(
-                block, block_terms(block, 0, design, self.spec, given), design, self.spec, given
-            )
-            pm.Potential("tasks", (counts * log_cell).sum())
-        self.order = block.successes[block.distinct[0], 0]
-        self.compiled = nutpie.compile_pymc_model(model)
-
-    def ranks(self, truth: dict[str, float], successes: np.ndarray, seed: int) -> dict[str, int]:
-        counts = np.bincount(successes, minlength=ATTEMPTS + 1)[self.order].astype(float)
-        tree = nutpie.sample(
-            self.compiled.with_data(counts=counts),
-            draws=600,
-            tune=300,
-            chains=1,
-            cores=1,
-            seed=seed,
-            save_warmup=False,
-            progress_bar=False,
-        )
-        # Every 12th draw is all but independent: 50 of them, so that a rank is one of 0..50.
-        return {name: int((tree["posterior"][name].values.ravel()[::12] < truth[name]).sum()) for name in self.names}
-
-
-def drawn_data(spec: ds3.ModelSpec, names: list[str], rng: np.random.Generator) -> tuple[dict[str, float], np.ndarray]:
-    """Draw parameters from their priors and counts from them, without any code of the model."""
-    truth = {name: float(spec.prior(name).draw((1,), rng)[0]) for name in names}
-    left, right = np.exp(truth["skew"] / 2), np.exp(-truth["skew"] / 2)
-    on_left = rng.random(TASKS) < left / (left + right)
-    half = np.abs(rng.standard_normal(TASKS))
-    from_mode = np.where(on_left, -left * half, right * half)
-    mean, variance = np.sqrt(2 / np.pi) * (right - left), (1 - 2 / np.pi) * (right - left) ** 2 + left * right
-    logit = truth["location"] + truth["spread"] * (from_mode - mean) / np.sqrt(variance)
-    success = (rng.random(TASKS) < truth["reachability"]) / (1 + np.exp(-logit))
-    return truth, rng.binomial(ATTEMPTS, success)
-
-
-def uniformity(ranks: list[int]) -> float:
-    """P value of the chi-square test that ranks in 0..50 are uniform, in 10 bins of about equal size."""
-    edges = np.round(np.linspace(0, 51, 11)).astype(int)
-    observed = np.histogram(ranks, edges - 0.5)[0]
-    return float(stats.chisquare(observed, np.diff(edges) / 51 * len(ranks)).pvalue)
-
-
-@pytest.mark.slow
-def test_calibration_by_simulation():
-    right, wrong = Calibration(NARROW), Calibration(WRONG)
-    rng = np.random.default_rng(12)
-    ranks: dict[str, list[int]] = {name: [] for name in right.names}
-    failing: list[int] = []
-    for seed in range(FITS_OF_SBC):
-        truth, successes = drawn_data(right.spec, right.names, rng)
-        for name, rank in right.ranks(truth, successes, seed).items():
-            ranks[name].append(rank)
-        failing.append(wrong.ranks(truth, successes, seed)["spread"])
-    p = {name: uniformity(values) for name, values in ranks.items()}
-    assert min(p.values()) > 0.001, p
-    # The test can tell: a prior of the spread that is shifted and twice as wide does not pass.
-    assert uniformity(failing) < 0.001

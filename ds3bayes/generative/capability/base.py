@@ -122,7 +122,7 @@ class SharedEasiness(Capability):
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "spread": Parameter(
-            prior("LogNormal", mu=log(2.5), sigma=0.5),
+            prior("LogNormal", mu=log(3.0), sigma=0.35),
             ("walk",),
             "sd over tasks of that logit (of its shared part, where arms share tasks)",
         ),

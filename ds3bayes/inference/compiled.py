@@ -1,0 +1,234 @@
+"""Compile a model once and sample it for many data sets: the numbers in its likelihood are swapped, not the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import nutpie
+import pymc as pm
+import pytensor
+import xarray as xr
+from pytensor.compile.builders import SymbolicOp
+from pytensor.graph.basic import Constant
+from pytensor.graph.traversal import toposort
+
+from ds3bayes.generative.build import assemble
+from ds3bayes.generative.design import Design
+from ds3bayes.generative.spec import ModelSpec, Sampling
+
+Tensor = Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledModel:
+    """A compiled model whose data can be swapped.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    structure : tuple
+        Everything about the model but the numbers that come from data; models of equal structure share the code.
+    coords : mapping of str to sequence of str
+        Labels of the design at hand.
+    compiled : nutpie model
+        Its shared variables ``data_0, data_1, ...`` hold those numbers.
+    """
+
+    spec: ModelSpec
+    structure: tuple[Any, ...]
+    coords: Mapping[str, Sequence[str]]
+    compiled: Any
+
+    @property
+    def code(self) -> Any:
+        """The compiled log density: one object for all data sets that share it."""
+        return self.compiled.compiled_logp_func
+
+    def of(self, design: Design) -> CompiledModel:
+        """Return this model for another design of the same spec, compiled anew if the two do not share their code.
+
+        Designs of equally many LLMs, samplers and tasks usually do, whatever the counts and tokens are; with another
+        parameter, or a single task, they do not.
+        """
+        model = assemble(self.spec, design)
+        structure, arrays = _structure(model)
+        if structure != self.structure:
+            return compile_model(design, self.spec)
+        data = {f"data_{place}": values for place, values in enumerate(arrays)}
+        return replace(self, coords=_coords(model), compiled=self.compiled.with_data(**data))
+
+    def sample(
+        self,
+        sampling: Sampling,
+        *,
+        cores: int = 2,
+        progress: Callable[[int], Any] | None = None,
+    ) -> xr.DataTree:
+        """Draw from the posterior: groups ``posterior`` and ``sample_stats``.
+
+        Parameters
+        ----------
+        sampling : Sampling
+        cores : int, default 2
+            Chains sampled at the same time.
+        progress : callable, optional
+            Called now and then with the number of draws done, warm-up included.
+        """
+        report = (
+            {}
+            if progress is None
+            else {"progress_callback": lambda chains: progress(sum(chain.finished_draws for chain in chains))}
+        )
+        drawn = nutpie.sample(
+            self.compiled,
+            draws=sampling.draws,
+            tune=sampling.tune,
+            chains=sampling.chains,
+            cores=cores,
+            seed=sampling.seed,
+            target_accept=sampling.target_accept,
+            # Arms on the same tasks move together; a low-rank mass matrix follows that.
+            adaptation="low_rank",
+            save_warmup=False,
+            progress_bar=False,
+            **report,
+        )
+        posterior = drawn["posterior"].to_dataset()
+        labels = {dim: list(members) for dim, members in self.coords.items() if dim in posterior.dims}
+        return xr.DataTree.from_dict(
+            {"posterior": posterior.assign_coords(labels), "sample_stats": drawn["sample_stats"].to_dataset()}
+        )
+
+
+def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> CompiledModel:
+    """Compile the model of a design; with ``swap``, so that `CompiledModel.of` can give it other data."""
+    model = assemble(spec, design)
+    structure: tuple[Any, ...] = ()
+    if swap:
+        structure, arrays = _structure(model)
+        _lift(model, arrays)
+    return CompiledModel(
+        spec=spec, structure=structure, coords=_coords(model), compiled=nutpie.compile_pymc_model(model)
+    )
+
+
+def _coords(model: pm.Model) -> dict[str, list[str]]:
+    return {name: list(members or ()) for name, members in model.coords.items()}
+
+
+def _structure(model: pm.Model) -> tuple[tuple[Any, ...], list[np.ndarray]]:
+    """Describe a model without the arrays in its potentials and deterministics; return those arrays, in that order."""
+    named = {id(variable): name for name, variable in model.named_vars.items()}
+    arrays: list[np.ndarray] = []
+    parts: list[Any] = [tuple((name, len(members or ())) for name, members in model.coords.items())]
+    swapped = {id(variable) for variable in [*model.potentials, *model.deterministics]}
+    for name, variable in model.named_vars.items():
+        lifted = arrays if id(variable) in swapped else None
+        others = {key: value for key, value in named.items() if key != id(variable)}
+        parts.append((name, tuple(model.named_vars_to_dims.get(name, ())), _describe(variable, others, lifted)))
+    return tuple(parts), arrays
+
+
+def _describe(output: Tensor, named: dict[int, str], lifted: list[np.ndarray] | None) -> tuple[Any, ...]:
+    """List an expression's operations and what each is applied to; arrays go to ``lifted``, if there is one."""
+    # By identity: constants of equal value compare as equal, which is an accident of the data.
+    number: dict[int, int] = {}
+    leaves: list[Any] = []
+
+    def place(variable: Tensor) -> int:
+        if id(variable) not in number:
+            number[id(variable)] = len(number)
+            leaves.append((len(number), _leaf(variable, named, lifted)))
+        return number[id(variable)]
+
+    steps = []
+    for node in _steps(output, named):
+        inputs = tuple(place(variable) for variable in node.inputs)
+        for variable in node.outputs:
+            number[id(variable)] = len(number)
+        steps.append((_name(node.op), inputs))
+    return (tuple(steps), tuple(leaves), place(output))
+
+
+def _leaf(variable: Tensor, named: dict[int, str], lifted: list[np.ndarray] | None) -> Any:
+    if id(variable) in named:
+        return named[id(variable)]
+    if not isinstance(variable, Constant):
+        return variable.type
+    values = np.asarray(variable.data) if not isinstance(variable.data, slice | type(None)) else None
+    if values is None:
+        return str(variable.data)
+    if lifted is not None and _is_array(variable):
+        lifted.append(values)
+        return ("array", values.dtype.str, tuple(size == 1 for size in values.shape))
+    return ("value", values.dtype.str, values.shape, values.tobytes())
+
+
+def _steps(output: Tensor, named: Collection[int]) -> list[Any]:
+    """Return the operations behind an expression, in order, as far as the model's other named variables."""
+    blockers = []
+    pending, seen = [output], set()
+    while pending:
+        variable = pending.pop()
+        if id(variable) in seen:
+            continue
+        seen.add(id(variable))
+        if id(variable) in named:
+            blockers.append(variable)
+        elif variable.owner is not None:
+            pending.extend(variable.owner.inputs)
+    return list(toposort([output], blockers=blockers))
+
+
+def _name(op: Any) -> Any:
+    """Return what makes an operation what it is; symbolic ones are built anew for every length of their inputs."""
+    if isinstance(op, SymbolicOp):
+        return (type(op), tuple(getattr(op, name) for name in getattr(op, "__props__", ())))
+    return op
+
+
+def _apply(node: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
+    if isinstance(node.op, SymbolicOp):
+        return list(node.op(*inputs, return_list=True))
+    return list(node.clone_with_new_inputs(inputs, strict=False).outputs)
+
+
+def _is_array(variable: Tensor) -> bool:
+    return isinstance(variable, Constant) and getattr(variable.type, "ndim", 0) > 0 and variable.data.size > 1
+
+
+def _lift(model: pm.Model, arrays: Sequence[np.ndarray]) -> None:
+    """Put shared variables of any length in the place of the arrays in a model's potentials and deterministics."""
+    named = {id(variable): name for name, variable in model.named_vars.items()}
+    shared: list[Any] = []
+    # What now stands for a variable, by the variable's identity; arrays anew for every named variable.
+    changed: dict[int, Any] = {}
+    constants: dict[int, Any] = {}
+
+    def now(variable: Tensor) -> Tensor:
+        if _is_array(variable) and id(variable) not in constants:
+            # Lengths may change with the data, except where an axis of length 1 stands for any.
+            shape = tuple(1 if size == 1 else None for size in variable.data.shape)
+            new = pytensor.shared(np.array(variable.data), name=f"data_{len(shared)}", shape=shape)
+            shared.append(new)
+            constants[id(variable)] = new
+        return constants.get(id(variable), changed.get(id(variable), variable))
+
+    swapped = {id(variable) for variable in [*model.potentials, *model.deterministics]}
+    for name, variable in list(model.named_vars.items()):
+        if id(variable) not in swapped:
+            continue
+        constants.clear()
+        for node in _steps(variable, {key for key in named if key != id(variable)}):
+            inputs = [now(one) for one in node.inputs]
+            if any(new is not old for new, old in zip(inputs, node.inputs, strict=True)):
+                changed.update(zip(map(id, node.outputs), _apply(node, inputs), strict=True))
+        model.named_vars[name] = changed.get(id(variable), variable)
+        model.named_vars[name].name = name
+    for kind in ("potentials", "deterministics"):
+        before = getattr(model, kind)
+        setattr(model, kind, type(before)([model.named_vars[variable.name] for variable in before]))
+    assert len(shared) == len(arrays)

@@ -1,0 +1,378 @@
+"""`sbc`: draw truths from the prior and data from them, and see whether fits find them as often as they say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from rich.console import Console
+from rich.progress import track
+from scipy import stats
+from scipy.special import expit
+
+from ds3bayes.errors import InputError
+from ds3bayes.evals import read_evals, simulate, to_table
+from ds3bayes.evals.schema import KEY
+from ds3bayes.generative.design import Design, make_design, row_strategy
+from ds3bayes.generative.effects import PopulationAtDraws, each_draw, task_effects
+from ds3bayes.generative.observation.tokens import timed_columns
+from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.checks import CheckResult
+from ds3bayes.inference.compiled import CompiledModel, compile_model
+from ds3bayes.inference.fit import prior_draws
+
+# What a replicated table holds: names of cells, facts of tasks and LLMs, counts, and mean tokens.
+_FACTS = ("steps", "skills", "level", "family", "params", "train_tokens")
+_RANKS = 49
+_THIN = 10
+
+
+def sbc(
+    evals: xr.Dataset,
+    spec: ModelSpec | None = None,
+    *,
+    fits: int = 200,
+    tasks: int | None = None,
+    fit_spec: ModelSpec | None = None,
+    drawn_by: Literal["model", "simulator"] = "model",
+    tune: int = 300,
+    seed: int = 0,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Check by simulation that posteriors of a model mean what they say.
+
+    Parameters are drawn from the priors and a data set from each; the model is fitted to every data set, compiled
+    once, and each parameter's truth is ranked among 49 nearly independent posterior draws. If model, likelihood and
+    sampler agree, ranks are uniform.
+
+    Parameters
+    ----------
+    evals : xarray.Dataset
+        From `read_evals`: which LLMs, samplers and tasks there are and how often each is tried, as rows of named
+        tasks. Counts are replaced; tokens too, where there are any. Other measurements do not enter.
+    spec : ModelSpec, optional
+        Of the model that truths are drawn from; defaults to ``ModelSpec()``.
+    fits : int, default 200
+    tasks : int, optional
+        Use the first tasks of each benchmark only.
+    fit_spec : ModelSpec, optional
+        Of the model that is fitted, if another: to see what a wrong one looks like.
+    drawn_by : {"model", "simulator"}, default "model"
+        Draw task effects and counts from the model's laws, or walk the paths of `simulate` step by step, which shares
+        no code with the model; the latter for one LLM with the default population.
+    tune : int, default 300
+        Warm-up draws of each fit's chain.
+    seed : int, default 0
+    progress : bool, default True
+
+    Returns
+    -------
+    xarray.Dataset
+        A variable per parameter, of dims (fit, ...), its rank among the draws, 0 to 49; parameters that both models
+        have. Attributes: ``divergences`` in all fits, ``compile_seconds``, ``fit_seconds`` (all fits together),
+        ``compilations``. `uniformity` and `sbc_check` judge it.
+
+    Raises
+    ------
+    InputError
+        If there are rows without a task, or the simulator cannot draw from this model.
+
+    References
+    ----------
+    Talts et al. (2018), arXiv 1804.06788.
+    """
+    spec = spec or ModelSpec()
+    table = _layout(evals, tasks)
+    if fits < 1 or tune < 1:
+        raise InputError(f"fits and tune must be at least 1, got {fits} and {tune}")
+    draw, truth = _drawn(table, spec, fits, drawn_by, seed)
+    sampling = spec.sampling.model_copy(update={"draws": (_RANKS + 1) * _THIN, "tune": tune, "chains": 1})
+    compiled: CompiledModel | None = None
+    ranks: dict[str, list[np.ndarray]] = {}
+    divergences, compilations, compile_seconds, fit_seconds = 0, 0, 0.0, 0.0
+    steps = range(fits)
+    for index in track(steps, "fits", console=Console(stderr=True), disable=not progress):
+        started = time.perf_counter()
+        design = make_design(read_evals(draw(index)), fit_spec or spec)
+        before = compiled
+        compiled = compile_model(design, fit_spec or spec) if compiled is None else compiled.of(design)
+        new = before is None or compiled.code is not before.code
+        compilations += new
+        if new:
+            compile_seconds += time.perf_counter() - started
+            started = time.perf_counter()
+        tree = compiled.sample(sampling.model_copy(update={"seed": index}), cores=1)
+        fit_seconds += time.perf_counter() - started
+        divergences += int(tree["sample_stats"]["diverging"].sum())
+        posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(_THIN, None, _THIN))
+        for name in map(str, posterior.data_vars):
+            if name in truth:
+                below = posterior[name].values < truth[name].isel(chain=0, draw=index).values
+                ranks.setdefault(name, []).append(below.sum(axis=0))
+    coords = {dim: truth[dim] for dim in truth.dims if dim not in ("chain", "draw")}
+    return xr.Dataset(
+        {name: (("fit", *truth[name].dims[2:]), np.stack(values)) for name, values in ranks.items()},
+        coords={"fit": steps, **coords},
+        attrs={
+            "divergences": divergences,
+            "compilations": compilations,
+            "compile_seconds": round(compile_seconds, 2),
+            "fit_seconds": round(fit_seconds, 2),
+            "ranks": _RANKS + 1,
+            "drawn_by": drawn_by,
+        },
+    )
+
+
+def uniformity(ranks: xr.Dataset) -> pd.DataFrame:
+    """Test for every parameter that its ranks are uniform.
+
+    Parameters
+    ----------
+    ranks : xarray.Dataset
+        From `sbc`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``parameter``, ``of`` (its labels), ``p``, mean rank as a share (``mean``, 0.5 if unbiased) and ``spread``, the
+        sd of ranks over that of a uniform law (above 1: posteriors too narrow; below 1: too wide). ``p`` is twice the
+        smaller of the P values of a chi-square test over 10 bins and of a Kolmogorov-Smirnov test.
+    """
+    number = int(ranks.attrs["ranks"])
+    rng = np.random.default_rng(0)
+    rows = []
+    for name in map(str, ranks.data_vars):
+        values = ranks[name].values.reshape(ranks.sizes["fit"], -1)
+        labels = ranks[name].isel(fit=0).stack(of=ranks[name].dims[1:])["of"].values if ranks[name].ndim > 1 else [""]
+        for column, label in enumerate(labels):
+            mine = values[:, column]
+            observed = np.histogram(mine, np.linspace(-0.5, number - 0.5, 11))[0]
+            # Ranks are spread evenly over their cells, so that both tests are of a continuous law.
+            share = (mine + rng.random(mine.size)) / number
+            p = min(1.0, 2.0 * min(stats.chisquare(observed).pvalue, stats.kstest(share, "uniform").pvalue))
+            text = " | ".join(map(str, label)) if isinstance(label, tuple) else str(label)
+            rows.append((name, text, p, share.mean(), share.std() * np.sqrt(12.0)))
+    return pd.DataFrame(rows, columns=["parameter", "of", "p", "mean", "spread"])
+
+
+def sbc_check(ranks: xr.Dataset, *, false_alarm: float = 0.01) -> CheckResult:
+    """Judge ranks: all of them uniform, at a false alarm rate for all parameters together (Bonferroni).
+
+    Parameters
+    ----------
+    ranks : xarray.Dataset
+        From `sbc`.
+    false_alarm : float, default 0.01
+        Probability of failing a right model.
+
+    Returns
+    -------
+    CheckResult
+    """
+    table = uniformity(ranks).sort_values("p", ignore_index=True)
+    bad = table[table["p"] < false_alarm / len(table)]
+    told = f"{len(table)} parameters over {ranks.sizes['fit']} fits"
+    if bad.empty:
+        sentence = f"ranks of {told} are uniform (smallest P value {table['p'].min():.3f})."
+    else:
+        said = [
+            f"{row.parameter}{f'[{row.of}]' if row.of else ''} (P = {row.p:.1e}: posteriors "
+            + ("too low" if row.mean > 0.55 else "too high" if row.mean < 0.45 else "of the right centre")
+            + (", too narrow" if row.spread > 1.05 else ", too wide" if row.spread < 0.95 else "")
+            + ")"
+            for row in bad.head(3).itertuples()
+        ]
+        sentence = (
+            f"of {told}, {len(bad)} are not ranked uniformly: {'; '.join(said)}. The model that is fitted is not "
+            "the one that data are drawn from, or the sampler fails."
+        )
+    return CheckResult(name="simulation-based calibration", passed=bad.empty, sentence=sentence, table=table)
+
+
+# --- drawing data -------------------------------------------------------------------------------------------
+
+
+def _layout(evals: xr.Dataset, tasks: int | None) -> pd.DataFrame:
+    """Return the rows to replicate: their keys, facts and attempts, and whether they tell tokens."""
+    table = to_table(evals)
+    if (table["task"] == "").any():
+        raise InputError(
+            f"{int((table['task'] == '').sum())} rows have no task: simulation-based calibration replicates rows of "
+            "named tasks; select them"
+        )
+    if tasks is not None:
+        if tasks < 1:
+            raise InputError(f"tasks must be at least 1, got {tasks}")
+        first = table.groupby("benchmark")["task"].transform(lambda names: pd.factorize(names)[0])
+        table = table[first < tasks]
+    columns = [name for name in (*KEY, *_FACTS, "attempts", "successes") if name in table]
+    kept = table[list(dict.fromkeys(columns))].reset_index(drop=True)
+    if "tokens_mean" in table:
+        kept["tokens_mean"] = table["tokens_mean"].to_numpy()
+    return kept
+
+
+def _drawn(
+    table: pd.DataFrame, spec: ModelSpec, fits: int, drawn_by: str, seed: int
+) -> tuple[Callable[[int], pd.DataFrame], xr.Dataset]:
+    """Return a function from a replicate's number to its table, and the truths (chain, draw, ...)."""
+    design = make_design(read_evals(table), spec)
+    truth = prior_draws(design, spec, seed, fits)
+    if drawn_by == "simulator":
+        return _walks(table, design, spec, truth, seed), truth
+    if drawn_by != "model":
+        raise InputError(f"drawn_by = {drawn_by!r}; allowed: 'model', 'simulator'")
+    unseen = _without_data(design)
+    effects = task_effects(unseen, spec, truth, seed)
+    places = {
+        (int(arm), str(name)): cell
+        for cell, (arm, name) in enumerate(zip(effects["cell_arm"].values, effects["cell_task"].values, strict=True))
+    }
+    rows = table.to_dict("records")
+    strategies = [row_strategy(row) for row in rows]
+    arm_of = [_arm_of(row, design) for row in rows]
+    cell = np.array([places[arm, str(row["task"])] for arm, row in zip(arm_of, rows, strict=True)])
+    units, variances = _token_facts(unseen, spec, truth, table, arm_of)
+    drawn = {name: effects[name].values[0] for name in ("logit_success", "reachable", "log_tokens")}
+    voted = design.subsets.voted_arm
+
+    def replicate(index: int) -> pd.DataFrame:
+        rng = np.random.default_rng([seed, 7, index])
+        q = expit(drawn["logit_success"][index, cell]) * drawn["reachable"][index, cell]
+        at = {str(name): truth[name].values[0, index] for name in truth.data_vars}
+        chance = np.empty(len(rows))
+        for place, (row, strategy, arm) in enumerate(zip(rows, strategies, arm_of, strict=True)):
+            if row["strategy"] == design.arms[arm].walk:
+                chance[place] = q[place]
+                continue
+            given = None
+            if np.isin(arm, voted):
+                given = np.array([at["wrong_answer_concentration"][design.subsets.place("voted_arm", arm)]])
+            chance[place] = strategy.answer_array(np.array([q[place]]), concentration=given)[0]
+        attempts = table["attempts"].to_numpy()
+        if len(design.subsets.overdispersed_arm):
+            for place, arm in enumerate(arm_of):
+                if design.subsets.has("overdispersed_arm", arm) and 0.0 < chance[place] < 1.0:
+                    agreement = at["overdispersion"][design.subsets.place("overdispersed_arm", arm)]
+                    size = (1.0 - agreement) / agreement
+                    chance[place] = rng.beta(size * chance[place], size * (1.0 - chance[place]))
+        made = table.assign(successes=rng.binomial(attempts, np.clip(chance, 0.0, 1.0)))
+        if "tokens_mean" in table:
+            told = table["tokens_mean"].notna().to_numpy() & np.isfinite(drawn["log_tokens"][index, cell])
+            error = np.sqrt(variances[index] / units["runs"]) * rng.standard_normal(len(rows))
+            mean = np.exp(drawn["log_tokens"][index, cell] + error) * units["scale"]
+            made["tokens_mean"] = np.where(told, mean, np.nan)
+        return made
+
+    return replicate, truth
+
+
+def _arm_of(row: Mapping[str, Any], design: Design) -> int:
+    """Return the arm that a row's attempts belong to."""
+    walk = row["strategy"] if row["strategy"] in ("direct", "tot") else "cot"
+    for index, arm in enumerate(design.arms):
+        same = (arm.model, arm.benchmark, arm.walk, arm.effort) == (row["model"], row["benchmark"], walk, row["effort"])
+        budget = None if np.isnan(row["budget_tokens"]) else int(row["budget_tokens"])
+        if (
+            same
+            and arm.budget_tokens == budget
+            and (not arm.is_tree or _tree_of(row) == (arm.branching, arm.kept_states))
+        ):
+            return index
+    raise AssertionError(f"no arm for {dict(row)}")
+
+
+def _tree_of(row: Mapping[str, Any]) -> tuple[int, int]:
+    return tuple(1 if np.isnan(row[name]) else int(row[name]) for name in ("branching", "kept_states"))  # type: ignore[return-value]
+
+
+def _without_data(design: Design) -> Design:
+    """Return a design whose tasks tell nothing, with the same parameters: task effects are then those of the prior."""
+    blocks = tuple(
+        replace(
+            block,
+            cell=np.array([[len(table.log_mass[0]) - 1 for table in block.tables]] * len(block.tasks)),
+            successes=np.zeros_like(block.successes),
+            attempts=np.zeros_like(block.attempts),
+            token_weight=np.zeros_like(block.token_weight),
+        )
+        for block in design.blocks
+    )
+    unseen = replace(design, blocks=blocks)
+    # Which arms have tokens, and so their parameters, follows from the data; here it is what it was with them.
+    vars(unseen)["has_tokens"] = design.has_tokens
+    return unseen
+
+
+def _token_facts(
+    unseen: Design, spec: ModelSpec, truth: xr.Dataset, table: pd.DataFrame, arm_of: list[int]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return runs behind each row's mean tokens and its scale, and the relative variance of a run, (fits, rows)."""
+    variances = np.zeros((truth.sizes["draw"], len(table)))
+    attempts = table["attempts"].to_numpy(dtype=float)
+    tree = np.array([unseen.arms[arm].is_tree for arm in arm_of])
+    scale = np.ones(len(table))
+    for place in np.flatnonzero(tree):
+        units = unseen.arms[arm_of[place]].strategy.token_units(int(table["steps"].fillna(
+            spec.population.path_length or np.nan).iloc[place]))  # fmt: skip
+        scale[place] = units / attempts[place]
+    facts = {"runs": np.where(tree, 1.0, attempts), "scale": scale}
+    if not unseen.has_tokens.any():
+        return facts, variances
+    population = PopulationAtDraws(unseen, spec, truth)
+    for number, block in enumerate(unseen.blocks):
+        columns = timed_columns(block, unseen)
+        if not columns.size:
+            continue
+        arms = [block.arms[column] for column in columns]
+        for index, draw in enumerate(each_draw(truth)):
+            error = population(number, draw)["attempt_variance"]
+            for value, arm in zip(error, arms, strict=True):
+                variances[index, np.array(arm_of) == arm] = value
+    return facts, variances
+
+
+def _walks(
+    table: pd.DataFrame, design: Design, spec: ModelSpec, truth: xr.Dataset, seed: int
+) -> Callable[[int], pd.DataFrame]:
+    """Let the stochastic traversal of `simulate` draw the counts of a lone LLM."""
+    alone = len(design.arms) == 1 and design.blocks[0].easiness is None
+    plain = (
+        spec.population.family == "split_normal" and spec.population.reachability and not spec.population.overdispersion
+    )
+    equal = table["attempts"].nunique() == 1 and table["strategy"].eq("cot").all() and table["task"].is_unique
+    if not (alone and plain and equal and spec.capability.kind == "free"):
+        raise InputError(
+            "drawn_by = 'simulator' is for one LLM with cot rows of equally many attempts, capability 'free' and "
+            "population 'split_normal' with reachability; use drawn_by = 'model'"
+        )
+
+    def replicate(index: int) -> pd.DataFrame:
+        at = {str(name): float(truth[name].values[0, index].ravel()[0]) for name in truth.data_vars}
+        # The model states mean and sd of the two-piece normal, the simulator its mode and the scale of its sides.
+        left, right = np.exp(at["skew"] / 2), np.exp(-at["skew"] / 2)
+        scale = at["spread"] / np.sqrt((1 - 2 / np.pi) * (right - left) ** 2 + left * right)
+        made = simulate(
+            tasks=len(table),
+            attempts=int(table["attempts"].iloc[0]),
+            path_length=2,
+            location=at["location"] - scale * np.sqrt(2 / np.pi) * (right - left),
+            spread=scale,
+            skew=at["skew"],
+            reachability=np.sqrt(at["reachability"]),
+            pace=0.5,
+            difficulty_effect=0.0,
+            # 400 steps, of which two finished ones are enough: it only ends walks that cannot succeed.
+            budget_tokens=10_000,
+            seed=int(np.random.default_rng([seed, 8, index]).integers(2**31)),
+        )
+        drawn = to_table(made.evals)["successes"].to_numpy()
+        return table.drop(columns="tokens_mean", errors="ignore").assign(successes=drawn)
+
+    return replicate
