@@ -805,7 +805,8 @@ def _records(table: xr.Dataset) -> list[dict[str, Any]]:
 def _summary(pred: xr.Dataset) -> list[dict[str, Any]]:
     """Give a row per LLM, benchmark and strategy: mean and 90 % interval of every quantity."""
     rows = []
-    low, high = pred.quantile(0.05, ("chain", "draw")), pred.quantile(0.95, ("chain", "draw"))
+    # Options that there are not are blank in every draw.
+    low, high = (pred.quantile(p, ("chain", "draw"), skipna=False) for p in (0.05, 0.95))
     mean = pred.mean(("chain", "draw"))
     for model in pred["model"].values:
         for benchmark in pred["benchmark"].values:

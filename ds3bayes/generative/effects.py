@@ -130,9 +130,9 @@ def points_at_draws(design: Design, spec: ModelSpec, posterior: xr.Dataset) -> d
         list(given.values()), [values for _, values in points.values()], mode=MODE, on_unused_input="ignore"
     )
     drawn = [function(*[np.asarray(draw[name], dtype=float) for name in given]) for draw in each_draw(posterior)]
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
     return {
-        name: (labels, np.stack([one[place] for one in drawn]).reshape(shape))
+        name: (labels, np.stack([one[place] for one in drawn]).reshape(*shape, len(labels)))
         for place, (name, (labels, _)) in enumerate(points.items())
     }
 

@@ -99,7 +99,7 @@ def test_the_empty_cell_has_likelihood_one():
         (BestOfN(n=4), lambda q: 1 - (1 - q) ** 4),
         (PassPower(n=3), lambda q: q**3),
     ],
-    ids=str,
+    ids=["best_of_n", "pass_power"],
 )
 def test_decisions_enter_through_their_selector(strategy, success):
     x = np.linspace(-6.0, 6.0, 41)

@@ -242,7 +242,7 @@ def test_wrong_answers_follow_the_chinese_restaurant(texts):
         for i, text in enumerate(texts)
     ]
     model = ds3.build_model(ds3.ModelSpec(), ds3.read_evals(pd.DataFrame(rows)))
-    potential = next(one for one in model.potentials if one.name.startswith("wrong_answers"))
+    potential = next(one for one in model.potentials if one.name == "votes")
     function = pytensor.function([model["wrong_answer_concentration"]], potential, mode=MODE)
     excess = []
     for a in (0.05, 0.4, 1.0, 3.0, 20.0):

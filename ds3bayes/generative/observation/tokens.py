@@ -200,23 +200,17 @@ class TokenSpreads(Observation[tuple[TokenSpread, ...]]):
             or None
         )
 
-    def add(
-        self,
-        data: tuple[TokenSpread, ...],
-        design: Design,
-        spec: ModelSpec,
-        given: Mapping[str, Tensor],
-        terms: Sequence[Terms],
-    ) -> None:
-        """Add all arms with a path length of their own at once."""
-        del spec, terms
+    def pointwise(
+        self, data: tuple[TokenSpread, ...], design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+    ) -> tuple[Sequence[str], Tensor]:
+        """Log-likelihood of each arm with a path length of its own, up to a constant of the data."""
+        del spec
         spreads = [spread for spread in data if design.subsets.has("free_path_arm", spread.arm)]
-        if not spreads:
-            return
-        variance = pt.log1p(attempt_variance(design, [spread.arm for spread in spreads], given))
+        arms = [spread.arm for spread in spreads]
+        variance = pt.log1p(attempt_variance(design, arms, given)) if arms else pt.ones(0)
         dof = np.array([spread.dof for spread in spreads])
         sums = np.array([spread.sum_of_squares for spread in spreads])
-        pm.Potential("token_spreads", (-0.5 * dof * pt.log(variance) - 0.5 * sums / variance).sum())
+        return [design.labels[arm] for arm in arms], -0.5 * (dof * pt.log(variance) + sums / variance)
 
 
 class PromptTokens(Observation[bool]):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
 
 from ds3bayes.generative.observation.base import Observation, Tensor
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from ds3bayes.generative.design import Arm, Design
     from ds3bayes.generative.spec import ModelSpec
-    from ds3bayes.generative.terms import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +50,17 @@ class Votes(Observation[tuple[WrongAnswers, ...]]):
             result.append(WrongAnswers(arm=int(arm), distinct=distinct, sizes=sizes, counts=how_often))  # type: ignore[arg-type]
         return tuple(result) or None
 
-    def add(
-        self,
-        data: tuple[WrongAnswers, ...],
-        design: Design,
-        spec: ModelSpec,
-        given: Mapping[str, Tensor],
-        terms: Sequence[Terms],
-    ) -> None:
-        """Add all arms at once."""
-        del spec, terms
-        subset = design.subsets.places("voted_arm", [wrong.arm for wrong in data])
-        a = given["wrong_answer_concentration"][subset]
-        distinct = np.array([wrong.distinct for wrong in data])
+    def pointwise(
+        self, data: tuple[WrongAnswers, ...], design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+    ) -> tuple[Sequence[str], Tensor]:
+        """Log-likelihood of each arm's wrong answers, up to a constant of the data."""
+        del spec
+        arms = [wrong.arm for wrong in data]
+        a = given["wrong_answer_concentration"][design.subsets.places("voted_arm", arms)]
         place = np.repeat(np.arange(len(data)), [wrong.sizes.size for wrong in data])
         sizes = np.concatenate([wrong.sizes for wrong in data])
         counts = np.concatenate([wrong.counts for wrong in data])
-        rising = (counts * (pt.gammaln(a[place] + sizes) - pt.gammaln(a[place]))).sum()
-        pm.Potential("wrong_answers", (distinct * pt.log(a)).sum() - rising)
+        rising = counts * (pt.gammaln(a[place] + sizes) - pt.gammaln(a[place]))
+        distinct = np.array([wrong.distinct for wrong in data])
+        points = pt.inc_subtensor((distinct * pt.log(a))[place], -rising)
+        return [design.labels[arm] for arm in arms], points
