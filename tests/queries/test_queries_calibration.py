@@ -182,11 +182,11 @@ def test_commands(from_the_prior, tmp_path, root):
     told = json.loads(answer.stdout)
     assert told["left_out"] == "none"
     assert {row["forecaster"] for row in told["scores"]} == {"ds3bayes", *BASELINES}
-    assert "Example: ds3bayes calibrate" in CliRunner().invoke(app, ["calibrate", "--help"]).stdout
+    assert "ds3bayes calibrate counts.csv" in CliRunner().invoke(app, ["calibrate", "--help"]).stdout
     spec = str(root / "models" / "game24.toml")
     answer = CliRunner().invoke(app, ["sbc", spec, "--picture", "ranks.jpg"])
     assert isinstance(answer.exception, ds3.InputError)
-    assert "Example: ds3bayes sbc" in CliRunner().invoke(app, ["sbc", "--help"]).stdout
+    assert "ds3bayes sbc models" in CliRunner().invoke(app, ["sbc", "--help"]).stdout
 
 
 # --- by simulation ------------------------------------------------------------------------------------------
