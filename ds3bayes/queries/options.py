@@ -64,6 +64,9 @@ def draws_of(
     at = pred[list(variables)].sel(model=model, benchmark=benchmark)
     there = [str(label) for label in at["strategy"].values if is_setting_of(str(label), strategy)]
     there = [label for label in there if np.isfinite(at["success"].sel(strategy=label).values).any()]
+    # A setting named in full is that one, even where it leaves open what another fills in.
+    if str(strategy) in there:
+        there = [str(strategy)]
     if len(there) == 1:
         return there[0], at.sel(strategy=there[0], drop=True)
     if not there:

@@ -110,3 +110,16 @@ def test_settings_must_be_told_apart(prior_fit):
         ds3.compare(fit, "m | cot(effort=low)", "n")
     one = ds3.compare(fit, "m | cot(effort=low)", "m | cot(effort=high)")
     assert one.attrs["b"] == "m | cot(effort=high)"
+
+
+def test_a_setting_named_in_full_is_that_one(prior_fit):
+    rows = [
+        {"model": "m", "benchmark": "b", "task": f"t{i}", "strategy": "cot", "attempts": 4, "successes": i % 5}
+        | {"effort": effort}
+        for i in range(5)
+        for effort in ("", "high")
+    ]
+    fit = prior_fit(ds3.read_evals(pd.DataFrame(rows)))
+    # Runs that state no effort have no longer name.
+    result = ds3.compare(fit, "m | cot", "m | cot(effort=high)")
+    assert (result.attrs["a"], result.attrs["b"]) == ("m | cot", "m | cot(effort=high)")
