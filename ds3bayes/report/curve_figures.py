@@ -33,6 +33,7 @@ from ds3bayes.report.figures import (
     _Row,
     _styled,
     _wrap,
+    reach,
     root_figure,
     show_legend,
     success_span,
@@ -177,7 +178,7 @@ def levels_against_compute(levels: Levels, *, width: float = WIDE, ax: Axes | No
         axes.errorbar(
             row.flop,
             row.mean,
-            yerr=[[row.mean - row.lower], [row.upper - row.mean]],
+            yerr=reach(row.mean, row.lower, row.upper),
             color=BLUE,
             marker="o",
             markersize=6.5,
@@ -341,7 +342,7 @@ def _limit(axes: Axes, limit: pd.DataFrame, end: float, colour: str) -> None:
         axes.errorbar(
             end,
             row.mean,
-            yerr=[[row.mean - row.lower], [row.upper - row.mean]],
+            yerr=reach(row.mean, row.lower, row.upper),
             color=colour,
             marker="_",
             markersize=13,
@@ -356,7 +357,7 @@ def _point(axes: Axes, x: float, row: Any, colour: str, marker: str) -> None:
     axes.errorbar(
         x,
         row.success,
-        yerr=[[max(row.success - row.lower, 0.0)], [max(row.upper - row.success, 0.0)]],
+        yerr=reach(row.success, row.lower, row.upper),
         color=colour,
         marker=marker,
         markersize=5.5,

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ds3bayes.report.decision_tables import allocation_table, cost_to_reach_table, variance_table
-from ds3bayes.report.figures import _COLOURS, _MARKERS, _STYLE, BLUE, GREEN, GREY, ORANGE, WIDE, _plain_log_ticks
+from ds3bayes.report.figures import _COLOURS, _MARKERS, _STYLE, BLUE, GREEN, GREY, ORANGE, WIDE, _plain_log_ticks, reach
 
 _PARTS = {"parameters": BLUE, "tasks": ORANGE, "attempts": GREEN}
 _GRID = "#e4e4e4"
@@ -199,13 +199,11 @@ def plot_allocation(result: xr.Dataset, *, ax: Axes) -> Axes:
     """
     for place, row in enumerate(allocation_table(result).itertuples()):
         colour = _COLOURS[place % len(_COLOURS)]
-        size = [[max(row.params - row.params_lower, 0.0)], [max(row.params_upper - row.params, 0.0)]]
-        success = [[row.success - row.success_lower], [row.success_upper - row.success]]
         ax.errorbar(
             row.params,
             row.success,
-            xerr=size,
-            yerr=success,
+            xerr=reach(row.params, row.params_lower, row.params_upper),
+            yerr=reach(row.success, row.success_lower, row.success_upper),
             color=colour,
             marker=_MARKERS[place % len(_MARKERS)],
             markersize=7,

@@ -111,6 +111,11 @@ def root_figure(
     return figure, grid[0] if lines * columns == 1 else grid
 
 
+def reach(mean: float, lower: float, upper: float) -> list[list[float]]:
+    """How far an interval reaches below and above a mean, which a few extreme draws may pull out of it."""
+    return [[max(mean - lower, 0.0)], [max(upper - mean, 0.0)]]
+
+
 @_styled
 def success_against_cost(
     options: pd.DataFrame,
@@ -150,8 +155,8 @@ def success_against_cost(
         axes.errorbar(
             row.cost,
             row.success,
-            xerr=[[row.cost - row.cost_lower], [row.cost_upper - row.cost]],
-            yerr=[[row.success - row.success_lower], [row.success_upper - row.success]],
+            xerr=reach(row.cost, row.cost_lower, row.cost_upper),
+            yerr=reach(row.success, row.success_lower, row.success_upper),
             color=colour,
             marker=_MARKERS[place % len(_MARKERS)],
             markersize=6 if shown else 4,

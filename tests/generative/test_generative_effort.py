@@ -94,7 +94,7 @@ def test_predictions_that_rest_on_the_prior_are_named(prior_fit) -> None:
     table = pd.DataFrame([("t1", 2, 1), ("t2", 2, 0)], columns=["task", "attempts", "successes"])
     few = ds3.read_evals(table.assign(model="a", benchmark="b", strategy="cot"))
     spec = ds3.ModelSpec.from_dict(
-        {"population": {"reachability": False}, "priors": {"location": {"family": "Normal", "mu": 2.0, "sigma": 0.3}}}
+        {"population": {"reachability": False}, "priors": {"location": {"family": "Normal", "mu": 5.0, "sigma": 1.0}}}
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ds3.FitWarning)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 import ds3bayes as ds3
 from ds3bayes.report import curve_figures, curves, tables
 from ds3bayes.report.curves import Curves, Levels, Scaling
-from ds3bayes.report.figures import _COLOURS
+from ds3bayes.report.figures import _COLOURS, reach
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +172,8 @@ def test_held_out_rows_are_scored():
     np.testing.assert_allclose(score["error"], [0.1, 0.1, 0.25])
     np.testing.assert_allclose(score["width"], [0.3, 0.1, 1.0])
     assert "25 %" in set(tables.held_out_table(score.reset_index()).frame["mean absolute error"])
+
+
+def test_a_mean_may_lie_outside_its_interval() -> None:
+    # Nearly all draws are 1 and a few are 0.
+    assert reach(0.97, 1.0, 1.0) == [[0.0], [pytest.approx(0.03)]]
