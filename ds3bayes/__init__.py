@@ -23,9 +23,13 @@ from ds3bayes.queries.next_evals import next_evals
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.variance import variance
 from ds3bayes.report import (
+    plot_allocation,
+    plot_cost_to_reach,
+    plot_difference,
     plot_frontier,
     plot_learned_graph,
     plot_levels,
+    plot_next_evals,
     plot_observed,
     plot_prior_posterior,
     plot_skill_graph,
@@ -33,6 +37,7 @@ from ds3bayes.report import (
     plot_success_by_attempts,
     plot_success_by_budget,
     plot_success_by_compute,
+    plot_variance,
     report,
 )
 from ds3bayes.strategies import (
@@ -94,9 +99,13 @@ __all__ = [
     "load",
     "next_evals",
     "observed_vs_predicted",
+    "plot_allocation",
+    "plot_cost_to_reach",
+    "plot_difference",
     "plot_frontier",
     "plot_learned_graph",
     "plot_levels",
+    "plot_next_evals",
     "plot_observed",
     "plot_prior_posterior",
     "plot_skill_graph",
@@ -104,6 +113,7 @@ __all__ = [
     "plot_success_by_attempts",
     "plot_success_by_budget",
     "plot_success_by_compute",
+    "plot_variance",
     "predict",
     "predict_grid",
     "predict_llms",

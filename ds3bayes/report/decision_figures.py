@@ -24,24 +24,27 @@ _PARTS = {"parameters": BLUE, "tasks": ORANGE, "attempts": GREEN}
 _GRID = "#e4e4e4"
 
 
-def _drawn(draw: Callable[..., Axes]) -> Callable[..., Axes]:
-    """Draw in the report's style, on new axes if none are given."""
+def _drawn(draw: Callable[..., None]) -> Callable[..., Figure]:
+    """Draw in the report's style, on new axes if none are given, and return the figure."""
 
     @wraps(draw)
-    def styled(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
+    def styled(result: xr.Dataset, *, ax: Axes | None = None) -> Figure:
         defaults: dict[Any, Any] = {key: value for key, value in mpl.rcParamsDefault.items() if "backend" not in key}
         with mpl.rc_context(defaults | _STYLE):
             if ax is None:
                 figure = Figure(figsize=(WIDE, 0.5 * WIDE), layout="constrained")
                 FigureCanvasAgg(figure)
                 ax = figure.add_subplot()
-            return draw(result, ax=ax)
+            draw(result, ax=ax)
+            drawn = ax.get_figure(root=True)
+        assert drawn is not None
+        return drawn
 
     return styled
 
 
 @_drawn
-def plot_difference(result: xr.Dataset, *, ax: Axes) -> Axes:
+def plot_difference(result: xr.Dataset, *, ax: Axes) -> None:
     """Draw the posterior of a difference in success, its interval, no difference and the margin.
 
     Parameters
@@ -53,7 +56,7 @@ def plot_difference(result: xr.Dataset, *, ax: Axes) -> Axes:
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib.figure.Figure
     """
     drawn, margin = result["difference"].values.ravel(), result.attrs["margin"]
     low, high = float(result["lower"]), float(result["upper"])
@@ -71,11 +74,10 @@ def plot_difference(result: xr.Dataset, *, ax: Axes) -> Axes:
     ax.set_xlabel(f"difference in success: {a}\nminus {b}, bar: {result.attrs['level']:.0%} interval", parse_math=False)
     ax.set_title(_wrap(result.attrs["sentence"], 110), parse_math=False)
     ax.legend(loc="upper left")
-    return ax
 
 
 @_drawn
-def plot_variance(result: xr.Dataset, *, ax: Axes) -> Axes:
+def plot_variance(result: xr.Dataset, *, ax: Axes) -> None:
     """Draw what makes the success that an evaluation reads uncertain: bars of variance shares, the sd beside them.
 
     Parameters
@@ -87,7 +89,7 @@ def plot_variance(result: xr.Dataset, *, ax: Axes) -> Axes:
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib.figure.Figure
     """
     table = variance_table(result)
     labels = _labels(table)
@@ -104,11 +106,10 @@ def plot_variance(result: xr.Dataset, *, ax: Axes) -> Axes:
     ax.set_xlim(0.0, 1.0)
     ax.set_xlabel("share of the predictive variance of success; beside: mean ± sd")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-    return ax
 
 
 @_drawn
-def plot_cost_to_reach(result: xr.Dataset, *, ax: Axes) -> Axes:
+def plot_cost_to_reach(result: xr.Dataset, *, ax: Axes) -> None:
     """Draw the probability that a target success is reached for at most a cost; what is missing to 1 is never.
 
     Parameters
@@ -120,7 +121,7 @@ def plot_cost_to_reach(result: xr.Dataset, *, ax: Axes) -> Axes:
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib.figure.Figure
     """
     table = cost_to_reach_table(result)
     labels = _labels(table)
@@ -142,11 +143,10 @@ def plot_cost_to_reach(result: xr.Dataset, *, ax: Axes) -> Axes:
     ax.set_ylabel(f"probability that success {result.attrs['target']:g} is reached")
     for text in ax.legend(loc="best").get_texts():
         text.set_parse_math(False)
-    return ax
 
 
 @_drawn
-def plot_next_evals(result: xr.Dataset, *, ax: Axes) -> Axes:
+def plot_next_evals(result: xr.Dataset, *, ax: Axes) -> None:
     """Draw the expected regret after each evaluation against what it costs, from that of deciding now.
 
     Parameters
@@ -158,7 +158,7 @@ def plot_next_evals(result: xr.Dataset, *, ax: Axes) -> Axes:
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib.figure.Figure
     """
     now = float(result["regret"])
     ax.axhline(now, color=GREY, linestyle="--", linewidth=1.2, label=f"decide now: {now:.4f}")
@@ -179,11 +179,10 @@ def plot_next_evals(result: xr.Dataset, *, ax: Axes) -> Axes:
     ax.set_ylabel("expected regret afterwards, success")
     for text in ax.legend(loc="best").get_texts():
         text.set_parse_math(False)
-    return ax
 
 
 @_drawn
-def plot_allocation(result: xr.Dataset, *, ax: Axes) -> Axes:
+def plot_allocation(result: xr.Dataset, *, ax: Axes) -> None:
     """Draw each strategy's plan, size against expected success, and how far the best size of the draws spreads.
 
     Parameters
@@ -195,7 +194,7 @@ def plot_allocation(result: xr.Dataset, *, ax: Axes) -> Axes:
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib.figure.Figure
     """
     for place, row in enumerate(allocation_table(result).itertuples()):
         colour = _COLOURS[place % len(_COLOURS)]
@@ -225,7 +224,6 @@ def plot_allocation(result: xr.Dataset, *, ax: Axes) -> Axes:
     )
     for text in ax.legend(loc="best").get_texts():
         text.set_parse_math(False)
-    return ax
 
 
 def _labels(table: Any) -> list[str]:

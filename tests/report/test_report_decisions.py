@@ -63,10 +63,10 @@ def test_every_decision_has_a_frame_and_a_picture(results, kind):
     assert not frame.drop(columns="p_never", errors="ignore").isna().any(axis=None)
     draw = getattr(figures, f"plot_{kind}")
     alone = draw(results[kind])
-    FigureCanvasAgg(alone.figure).draw()
-    assert alone.get_xlabel()
+    FigureCanvasAgg(alone).draw()
+    assert alone.axes[0].get_xlabel()
     given = Figure().add_subplot()
-    assert draw(results[kind], ax=given) is given
+    assert draw(results[kind], ax=given) is given.figure
     assert given.has_data()
 
 
