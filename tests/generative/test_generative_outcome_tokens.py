@@ -1,5 +1,7 @@
 """Tokens of wrong attempts: the lost state against walks step by step, and which law real logs follow."""
 
+import warnings
+
 import arviz as az
 import numpy as np
 import pytensor.tensor as pt
@@ -84,7 +86,10 @@ def test_real_logs_follow_the_log_normal(root, short_fit) -> None:
         "model in ['openai/gpt-5-nano-2025-08-07', 'anthropic/claude-opus-4-5-20251101', 'openai/gpt-5.1']",
     )
     fits = {"log_normal": short_fit(evals), "lost_state": short_fit(evals, ds3.ModelSpec.from_dict(LOST))}
-    table = az.compare(fits, var_name="outcome_tokens")
+    with warnings.catch_warnings():
+        # A few tasks are influential in the law that does not fit them.
+        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto distribution", UserWarning)
+        table = az.compare(fits, var_name="outcome_tokens")
     print(table)
     assert table.index[0] == "log_normal"
     assert table["elpd_diff"].abs().iloc[1] > 4 * table["dse"].iloc[1]
