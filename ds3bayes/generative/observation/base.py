@@ -80,7 +80,5 @@ class Observation[Data](ABC):
         del terms
         points = self.pointwise(data, design, spec, given)
         if points is None:
-            raise NotImplementedError(
-                f"observation {self.name!r} has neither points nor a likelihood: define one of them"
-            )
+            raise TypeError(f"observation {self.name!r} has neither points nor a likelihood: define one of them")
         pm.Potential(self.name, points[1].sum())
