@@ -180,7 +180,7 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
     for index, block in enumerate(design.blocks):
         drawn = [_draw_block(block, design, spec, population(index, draw), draw, rng) for draw in draws]
         parts.append({name: np.stack([one[name] for one in drawn]) for name in drawn[0]})
-        if block.cut.any():
+        if latent_cells(block, design)[0]:
             _sum_out_latent_tokens(parts[-1]["log_likelihood"], index, design, population, draws)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     cells = cell_coordinates(design)

@@ -190,3 +190,10 @@ def test_held_out_budgets_do_not_inform() -> None:
     design = make_design(made.evals, spec, held)
     assert all(np.log(1500) not in cut.log_budgets for cut in design.observed["attempts"])
     assert [arm.budget_tokens for arm in design.arms] == [None]
+
+
+def test_tasks_whose_cut_attempts_are_held_out_have_no_latent_tokens(prior_fit) -> None:
+    spec = ds3.ModelSpec.from_dict({"holdout": [{"where": "truncated > 0"}]})
+    fit = prior_fit(ds3.read_evals(table()), spec, draws=3)
+    assert "cut_tokens" not in fit["posterior"]
+    assert np.isfinite(fit["log_likelihood"]["tasks"]).all()

@@ -183,7 +183,8 @@ def log_exceeding(log_budget: Array, log_tokens: Tensor, variance: Tensor, *, up
     """Log probability that an attempt takes more tokens than a budget (or, not ``upper``, at most as many).
 
     Tokens are gamma distributed with mean exp(log_tokens) and squared coefficient of variation ``variance``; the cube
-    root of a gamma variable is nearly normal (Wilson and Hilferty 1931): within .005 up to a variance of .5.
+    root of a gamma variable is nearly normal (Wilson and Hilferty 1931): within .012 of a path's own law, the negative
+    binomial, up to a variance of .5.
     """
     ratio = pt.exp((log_budget - log_tokens) / 3.0)
     z = (ratio - (1.0 - variance / 9.0)) / pt.sqrt(variance / 9.0)
