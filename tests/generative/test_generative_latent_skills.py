@@ -141,13 +141,14 @@ def test_new_tasks_have_the_moments_of_the_law(fits) -> None:
 
 
 @pytest.mark.slow
-def test_recovery_over_many_data_sets(short_fit) -> None:
+def test_recovery_over_many_data_sets(posteriors) -> None:
     """Means and covariances of logit success between LLMs, which do not depend on how the two skills are turned.
 
     Spreads and loadings differ from data set to data set, as the priors have them.
     """
     held: list[bool] = []
     above = np.triu_indices(8, 1)
+    truths, tables = [], []
     for seed in range(20):
         rng = np.random.default_rng([seed, 7])
         spread, loading = rng.lognormal(np.log(3.0), 0.35, 8), rng.standard_normal(8)
@@ -156,14 +157,13 @@ def test_recovery_over_many_data_sets(short_fit) -> None:
         rho = np.exp(log_expit(x) / 5).ravel()
         ends = walk(rho[:, None] + np.zeros(8), 0.2, 5, None, rng)
         table["successes"] = (ends.outcome == SOLVED).sum(axis=1)
-        posterior = short_fit(ds3.read_evals(table), spec_of(), draws=300, tune=400, seed=seed)[
-            "posterior"
-        ].to_dataset()
-        drawn_spread, drawn_loading = (posterior[name].values.reshape(-1, 8) for name in ("spread", "skill_loading"))
-        covariance = sum(v[:, :, None] * v[:, None, :] for v in (drawn_spread, drawn_loading))
-        drawn = np.concatenate([posterior["location"].values.reshape(-1, 8), covariance[:, *above]], axis=1)
-        true_covariance = np.outer(spread, spread) + np.outer(loading, loading)
-        truth = np.concatenate([np.linspace(-1.5, 1.5, 8), true_covariance[above]])
+        tables.append(ds3.read_evals(table))
+        covariance = np.outer(spread, spread) + np.outer(loading, loading)
+        truths.append(np.concatenate([np.linspace(-1.5, 1.5, 8), covariance[above]]))
+    for truth, posterior in zip(truths, posteriors(tables, spec_of()), strict=True):
+        location, *factors = (posterior[n].values.reshape(-1, 8) for n in ("location", "spread", "skill_loading"))
+        covariance = sum(factor[:, :, None] * factor[:, None, :] for factor in factors)
+        drawn = np.concatenate([location, covariance[:, *above]], axis=1)
         low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
         held += ((low <= truth) & (truth <= high)).tolist()
     share = np.mean(held)
