@@ -209,16 +209,31 @@ def fit(
     epilog=_examples(
         "ds3bayes check runs/game24/run.nc",
         "ds3bayes check run.nc --json && echo good",
+        "ds3bayes check run.nc --sbc --tasks 20",
     )
 )
-def check(fit_file: FitFile, as_json: Json = False) -> None:
+def check(
+    fit_file: FitFile,
+    by_simulation: Annotated[
+        bool, typer.Option("--sbc", help="also by simulation, as `ds3bayes sbc` does: takes minutes")
+    ] = False,
+    tasks: Annotated[int | None, typer.Option(help="with --sbc, the first tasks of each benchmark only")] = None,
+    as_json: Json = False,
+) -> None:
     """Check a fit: convergence, posterior prediction, leave-one-out, what was learned. Exit code 1 if one fails."""
     from ds3bayes.inference.checks import check as run_checks
+    from ds3bayes.inference.fit import evals_of, spec_of
     from ds3bayes.inference.store import load
 
     loaded = load(fit_file)
     with _doing("checking"):
         results = run_checks(loaded)
+    if by_simulation:
+        from ds3bayes.queries.calibration import sbc, sbc_check
+
+        evals, held_out = evals_of(loaded)
+        ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), tasks=tasks, progress=_say.is_terminal)
+        results.append(sbc_check(ranks))
     if as_json:
         _print_json([{"name": r.name, "passed": r.passed, "sentence": r.sentence} for r in results])
     else:
