@@ -161,12 +161,24 @@ def test_what_is_refused(fit: xr.DataTree, llms: dict, strategies: list[str], sa
 
 @pytest.mark.slow
 def test_recovery_over_many_data_sets() -> None:
+    """Truths differ from data set to data set: intervals that hold one favoured truth too often show nothing."""
     open_spec = SPEC.model_copy(update={"holdout": ()})
-    inside: list[bool] = []
+    inside: dict[str, list[bool]] = {}
     for seed in range(20):
-        made = training_runs(tasks=24, attempts=6, seed=100 + seed)
-        inside += recovered(made, quick_fit(made, open_spec, draws=400)).values()
-    share = np.mean(inside)
-    print(f"{len(inside)} intervals, {share:.3f} hold the truth")
+        rng = np.random.default_rng([seed, 3])
+        made = training_runs(
+            tasks=24,
+            attempts=6,
+            seed=100 + seed,
+            bridge_slope=rng.lognormal(np.log(5), 0.4),
+            ease=rng.normal(1.0, 0.7),
+            family_difference=rng.normal(0, 0.7),
+            llm_sd=rng.lognormal(np.log(0.25), 0.7),
+        )
+        for name, held in recovered(made, quick_fit(made, open_spec, draws=400)).items():
+            inside.setdefault(name.split()[0], []).append(held)
+    print({name: round(float(np.mean(held)), 3) for name, held in inside.items()})
+    share = np.mean(np.concatenate(list(inside.values())))
+    print(f"{sum(map(len, inside.values()))} intervals, {share:.3f} hold the truth")
     # Intervals of one data set are dependent: as if 5 of its 17 were independent, 3 standard errors are .09.
     assert 0.81 <= share <= 0.97
