@@ -162,7 +162,7 @@ def sampling_faults(fit: xr.DataTree) -> tuple[list[str], pd.DataFrame]:
     }
     table = pd.DataFrame(
         {name: {label: float(value) for label, value in _elements(values)} for name, values in statistics.items()}
-    )
+    ).rename_axis("parameter")
     faults = []
     diverging = stats["diverging"].values.astype(bool)
     if diverging.any():

@@ -163,6 +163,31 @@ def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effe
     return result
 
 
+def thinned(fit: xr.DataTree) -> xr.DataTree:
+    """Return a fit at the draws that have pointwise log-likelihoods, for tools that want all groups at the same draws.
+
+    ``az.psense_summary(ds3.thinned(fit))`` is one; without it, likelihoods and draws would not match and it would say
+    NaN. `az.loo`, `az.compare` and `az.loo_kfold` take a fit as it is.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        From `fit`; of it about ``task_draws`` draws have task effects and likelihoods, evenly spaced.
+
+    Returns
+    -------
+    xarray.DataTree
+        The same groups; ``posterior``, ``sample_stats`` and ``log_prior`` at those draws.
+    """
+    draws = fit["log_likelihood"]["draw"].values
+    groups = {name: group.to_dataset() for name, group in fit.children.items()}
+    for name in ("posterior", "sample_stats", "log_prior"):
+        groups[name] = groups[name].sel(draw=draws)
+    result = xr.DataTree.from_dict(groups)
+    result.attrs = dict(fit.attrs)
+    return result
+
+
 def log_prior(spec: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
     """Log prior density of the parameters at the top of a model, at each posterior draw.
 
