@@ -354,14 +354,16 @@ def leave_one_out(fit: xr.DataTree) -> CheckResult:
             f"; {high} of {k.size} {unit}s decide much of the fit (Pareto k above {HIGH_K:g}), most {table[unit][0]!r} "
             f"(k = {table['pareto_k'][0]:.2f}): see whether its rows are right"
         )
-        advice += (
-            f"; with so few {unit}s each decides what is believed of new ones: add {unit}s."
-            if k.size < FEW_TASKS
-            else "; if they are, the population has heavier tails than the model's: try a smaller "
-            "population.interaction_dof, or another population.family."
-            if unit == "task"
-            else "."
-        )
+        # An arm's own task effect is there for arms that share tasks only.
+        shared = any(block.easiness is not None for block in design_of(fit).blocks)
+        if k.size < FEW_TASKS:
+            advice += f"; with so few {unit}s each decides what is believed of new ones: add {unit}s."
+        elif unit == "task":
+            advice += "; if they are, tasks differ in a way that the model does not expect: try "
+            advice += "a smaller population.interaction_dof, or " if shared else ""
+            advice += "another population.family."
+        else:
+            advice += "."
     return CheckResult(
         name=f"leave one {unit} out",
         passed=bool(passed),

@@ -215,11 +215,13 @@ def _packed(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         flat[real].append(values.ravel())
         layout += [start[real], *values.shape]
         start[real] += values.size
-    return {
+    packed = {
         "reals": np.concatenate(flat[True]).astype(np.float64),
         "wholes": np.concatenate(flat[False]).astype(np.int64),
         "layout": np.array(layout, dtype=np.int64),
     }
+    # A variable that nothing is read from would be no part of the code: a single task has no whole numbers.
+    return {name: values for name, values in packed.items() if values.size}
 
 
 def _lift(model: pm.Model, arrays: Sequence[np.ndarray]) -> None:

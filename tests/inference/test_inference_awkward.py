@@ -51,7 +51,7 @@ def fitted():
 
     def run(rows: pd.DataFrame, **sampling: int):
         evals = ds3.read_evals(rows)
-        settings = {"draws": 500, "tune": 500, "chains": 2, "seed": 0, "task_draws": 250} | sampling
+        settings = {"draws": 500, "tune": 500, "chains": 4, "seed": 0, "task_draws": 250} | sampling
         # Warnings are errors: a fit of these data has nothing to warn of.
         with sharing():
             fit = ds3.fit(evals, progress=False, **settings)
@@ -102,15 +102,15 @@ def test_one_attempt_each(fitted):
     assert high - low == pytest.approx(2 * 1.645 * se, rel=0.35)
     assert "one attempt per task" in said["what was learned"].sentence
     assert "add attempts on the same tasks" in said["what was learned"].sentence
-    # And yet all that moves along the ridge is drawn well: 37 of 1,000 draws were effective in the model's own
-    # coordinates.
-    assert said["convergence"].table["ess_bulk"].min() > 400
+    # And yet all that moves along the ridge is drawn well; in the model's own coordinates about one draw in ten was
+    # effective.
+    assert said["convergence"].table["ess_bulk"].min() > 800
 
 
 def test_many_tasks_with_few_attempts(fitted):
     solved = np.random.default_rng(6).binomial(4, logits(2000))
     # How far success falls short by reach or by difficulty, four attempts hardly tell: that mixes slowest.
-    fit, said, pred = fitted(table(solved, 4), draws=1500, task_draws=100)
+    fit, said, pred = fitted(table(solved, 4), draws=1500, task_draws=400)
     assert not fit["sample_stats"]["diverging"].any()
     assert said["convergence"].passed
     low, high = interval(pred["new"])
@@ -160,6 +160,7 @@ def test_one_row_with_one_attempt(fitted):
     assert float(pred["observed"].success.mean()) > float(pred["new"].success.mean())
 
 
+@pytest.mark.slow
 def test_one_llm_solves_all_and_another_none(fitted):
     fit, said, pred = fitted(pd.concat([table([8] * 20, 8, "good"), table([0] * 20, 8, "bad")]))
     assert not fit["sample_stats"]["diverging"].any()

@@ -72,6 +72,7 @@ def uncompiled(monkeypatch):
     [
         ({}, {}),
         ({}, {"population": {"family": "path"}}),
+        ({"tasks": 1}, {}),
         ({"models": 3}, {}),
         ({"models": 2, "tokens": True}, {"population": {"path_length": 4}}),
         ({"models": 3}, {"capability": "latent_skills"}),
