@@ -22,3 +22,5 @@ DEPENDS_ON_PRIOR = 0.05
 FALSE_ALARM = 0.01
 #: Below this number of tasks each is bound to be influential.
 FEW_TASKS = 10
+#: Fewest draws from which a fit warns of influential tasks: with fewer, their k is mostly noise.
+MIN_DRAWS_OF_K = 400

@@ -333,10 +333,10 @@ def leave_one_out(fit: xr.DataTree) -> CheckResult:
         points = fit["log_likelihood"].to_dataset()[[group]]
         seen = points[group].std(("chain", "draw")).values > 0
         points = points.isel({unit: seen})
+        # Effective draws are those of the draws that have likelihoods.
+        posterior = fit["posterior"].to_dataset().sel(draw=points["draw"].values)
         loo = az.loo(
-            xr.DataTree.from_dict({"posterior": fit["posterior"].to_dataset(), "log_likelihood": points}),
-            var_name=group,
-            pointwise=True,
+            xr.DataTree.from_dict({"posterior": posterior, "log_likelihood": points}), var_name=group, pointwise=True
         )
     k = np.asarray(loo.pareto_k).ravel()
     table = pd.DataFrame({unit: points[unit].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k})

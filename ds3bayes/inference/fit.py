@@ -33,7 +33,7 @@ from ds3bayes.generative.build import coordinates, held_out_rows, parameters, re
 from ds3bayes.generative.design import Design, make_design
 from ds3bayes.generative.effects import points_at_draws, task_effects
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.inference.bounds import FEW_TASKS
+from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
 from ds3bayes.theory.evaluate import MODE
 
@@ -299,7 +299,8 @@ def warn_of_faults(result: xr.DataTree, what: str = "") -> None:
     from ds3bayes.inference.checks import leave_one_out, sampling_faults
 
     faults, _ = sampling_faults(result)
-    if "log_likelihood" in result:
+    likelihood = result.get("log_likelihood")
+    if likelihood is not None and likelihood.sizes["chain"] * likelihood.sizes["draw"] >= MIN_DRAWS_OF_K:
         influence = leave_one_out(result)
         # Where tasks are few, each is bound to matter; `check` says so.
         if not influence.passed and len(influence.table) >= FEW_TASKS:

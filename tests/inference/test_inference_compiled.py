@@ -72,7 +72,6 @@ def uncompiled(monkeypatch):
     [
         ({}, {}),
         ({}, {"population": {"family": "path"}}),
-        ({"tasks": 1}, {}),
         ({"models": 3}, {}),
         ({"models": 2, "tokens": True}, {"population": {"path_length": 4}}),
         ({"models": 3}, {"capability": "latent_skills"}),
@@ -103,6 +102,15 @@ def test_numbers_of_distinct_tasks_and_names_may_change(uncompiled):
     design = make_design(nobody, spec)
     assert model.of(design).compiled.log_density(1) == pytest.approx(log_density(sampled(spec, design), 1), rel=1e-11)
     assert len(uncompiled) == 1
+
+
+def test_single_tasks_share_code(uncompiled):
+    # Their numbers are all real ones: no whole number is read.
+    spec = ds3.ModelSpec()
+    first, other = (make_design(evals(1, tasks=1).assign(successes=("row", [solved])), spec) for solved in (2, 4))
+    model = compile_model(first, spec).of(other)
+    assert len(uncompiled) == 1
+    assert model.compiled.log_density(5) == pytest.approx(log_density(sampled(spec, other), 5), rel=1e-11)
 
 
 def test_another_structure_is_compiled_anew(uncompiled):
