@@ -198,7 +198,7 @@ def _apply(node: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _is_array(variable: Tensor) -> bool:
-    return isinstance(variable, Constant) and getattr(variable.type, "ndim", 0) > 0 and variable.data.size > 1
+    return isinstance(variable, Constant) and getattr(variable.type, "ndim", 0) > 0
 
 
 def _packed(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
