@@ -6,8 +6,9 @@ from ds3bayes.evals.simulate import Simulation, simulate
 from ds3bayes.generative.build import build_model
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.checks import CheckResult, check
-from ds3bayes.inference.fit import FitWarning, fit
+from ds3bayes.inference.fit import FitWarning, fit, thinned
 from ds3bayes.inference.prior import prior_beliefs
+from ds3bayes.inference.refits import TaskRefits
 from ds3bayes.inference.store import load, save
 from ds3bayes.queries.allocate import allocate
 from ds3bayes.queries.calibration import calibration_table, held_out_calibration, sbc, sbc_check
@@ -80,6 +81,7 @@ __all__ = [
     "Simulation",
     "SkillGraph",
     "StepSearch",
+    "TaskRefits",
     "TreeOfThought",
     "WeightedBestOfN",
     "allocate",
@@ -125,6 +127,7 @@ __all__ = [
     "sbc_check",
     "simulate",
     "strategy_laws",
+    "thinned",
     "traverse",
     "variance",
 ]

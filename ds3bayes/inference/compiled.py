@@ -19,6 +19,7 @@ from pytensor.graph.traversal import toposort
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec, Sampling
+from ds3bayes.inference.ridges import COORDINATES, along_ridges
 
 Tensor = Any
 
@@ -54,7 +55,7 @@ class CompiledModel:
         Designs of equally many LLMs, samplers and tasks usually do, whatever the counts and tokens are; with another
         parameter, or a single task, they do not.
         """
-        model = assemble(self.spec, design)
+        model = along_ridges(assemble(self.spec, design), design)
         structure, arrays = _structure(model)
         if structure != self.structure:
             return compile_model(design, self.spec)
@@ -96,16 +97,16 @@ class CompiledModel:
             progress_bar=False,
             **report,
         )
-        posterior = drawn["posterior"].to_dataset()
+        posterior = drawn["posterior"].to_dataset().drop_vars(COORDINATES, errors="ignore")
         labels = {dim: list(members) for dim, members in self.coords.items() if dim in posterior.dims}
-        return xr.DataTree.from_dict(
-            {"posterior": posterior.assign_coords(labels), "sample_stats": drawn["sample_stats"].to_dataset()}
-        )
+        # The name that ArviZ looks for.
+        stats = drawn["sample_stats"].to_dataset().rename(maxdepth_reached="reached_max_treedepth")
+        return xr.DataTree.from_dict({"posterior": posterior.assign_coords(labels), "sample_stats": stats})
 
 
 def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> CompiledModel:
     """Compile the model of a design; with ``swap``, so that `CompiledModel.of` can give it other data."""
-    model = assemble(spec, design)
+    model = along_ridges(assemble(spec, design), design)
     structure: tuple[Any, ...] = ()
     if swap:
         structure, arrays = _structure(model)
@@ -214,11 +215,13 @@ def _packed(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         flat[real].append(values.ravel())
         layout += [start[real], *values.shape]
         start[real] += values.size
-    return {
+    packed = {
         "reals": np.concatenate(flat[True]).astype(np.float64),
         "wholes": np.concatenate(flat[False]).astype(np.int64),
         "layout": np.array(layout, dtype=np.int64),
     }
+    # A variable that nothing is read from would be no part of the code: a single task has no whole numbers.
+    return {name: values for name, values in packed.items() if values.size}
 
 
 def _lift(model: pm.Model, arrays: Sequence[np.ndarray]) -> None:

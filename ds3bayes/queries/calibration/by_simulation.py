@@ -23,6 +23,7 @@ from ds3bayes.generative.design import Design, make_design, row_strategy
 from ds3bayes.generative.effects import PopulationAtDraws, each_draw, task_effects
 from ds3bayes.generative.observation.tokens import timed_columns
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.check_pictures import draw_uniformity
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.inference.fit import prior_draws
@@ -200,7 +201,13 @@ def sbc_check(ranks: xr.Dataset, *, false_alarm: float = 0.01) -> CheckResult:
             f"of {told}, {len(bad)} are not ranked uniformly: {'; '.join(said)}. The model that is fitted is not "
             "the one that data are drawn from, or the sampler fails."
         )
-    return CheckResult(name="simulation-based calibration", passed=bad.empty, sentence=sentence, table=table)
+    return CheckResult(
+        name="simulation-based calibration",
+        passed=bad.empty,
+        sentence=sentence,
+        table=table,
+        draw=draw_uniformity,
+    )
 
 
 # --- drawing data -------------------------------------------------------------------------------------------
