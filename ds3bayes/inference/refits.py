@@ -20,7 +20,7 @@ class TaskRefits(az.SamplingWrapper):
 
     ``az.loo_kfold(fit, ds3.TaskRefits(fit), var_name="tasks", k=5)`` leaves out a fifth of the tasks at a time and asks
     how well the others predict all they were observed to do: counts and tokens, every LLM and strategy at once. It is
-    what ``az.loo(fit, var_name="tasks")`` approximates, and holds where Pareto k are high; ``az.reloo`` takes it, too.
+    what ``az.loo(fit, var_name="tasks")`` approximates, and holds where Pareto k are high.
     The model is compiled once, for the first fold; the others only get other data.
 
     Parameters
