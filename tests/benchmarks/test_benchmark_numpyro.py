@@ -23,10 +23,9 @@ from ds3bayes.generative.design import make_design
 numpyro = pytest.importorskip("numpyro", reason="uv run --group benchmark ...")
 
 import jax  # noqa: E402
+import numpyro_twin  # noqa: E402
 from numpyro.infer import MCMC, NUTS  # noqa: E402
 from numpyro.infer.util import potential_energy  # noqa: E402
-
-import numpyro_twin  # noqa: E402
 
 pytestmark = pytest.mark.benchmark
 
