@@ -16,15 +16,16 @@ from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
-import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
 from ds3bayes.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 app = typer.Typer(
     name="ds3bayes",
@@ -835,6 +836,8 @@ def _records(table: xr.Dataset) -> list[dict[str, Any]]:
 
 def _summary(pred: xr.Dataset) -> list[dict[str, Any]]:
     """Give a row per LLM, benchmark and strategy: mean and 90 % interval of every quantity."""
+    import numpy as np
+
     rows = []
     # Options that there are not are blank in every draw.
     low, high = (pred.quantile(p, ("chain", "draw"), skipna=False) for p in (0.05, 0.95))
@@ -870,6 +873,7 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
 
 def _print_json(content: Any) -> None:
     """Print JSON that any reader accepts: numbers that are not finite become null."""
+    import numpy as np
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -910,6 +914,8 @@ def _show(title: str, rows: list[dict[str, Any]], most: int = 30) -> None:
 
 
 def _cell(value: Any) -> str:
+    import numpy as np
+
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "NO"
     return f"{value:.4g}" if isinstance(value, float | np.floating) else _plain(str(value))

@@ -2,6 +2,8 @@
 
 import inspect
 import math
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -30,6 +32,28 @@ def test_public_names_are_documented(name):
         assert "Returns" in doc
     if inspect.isclass(thing) and thing.__module__.startswith("ds3bayes"):
         assert thing.__doc__
+
+
+@pytest.mark.parametrize(
+    ("start", "avoided"),
+    [
+        ("import ds3bayes; dir(ds3bayes)", {"numpy", "pandas", "xarray", "pymc", "arviz_stats", "matplotlib"}),
+        ("import ds3bayes.cli", {"numpy", "pandas", "xarray", "pymc", "arviz_stats", "matplotlib"}),
+        ("import ds3bayes; ds3bayes.read_evals", {"pymc", "matplotlib.pyplot", "arviz_stats", "networkx"}),
+        ("import ds3bayes; ds3bayes.build_model", {"nutpie", "matplotlib.pyplot", "arviz_plots", "networkx"}),
+    ],
+)
+def test_a_program_imports_what_it_uses(start, avoided):
+    # Counted, not timed: each of these takes between .3 and 3 seconds to import.
+    asked = f"{start}; import sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout.split()
+    assert "ds3bayes" in loaded
+    assert not avoided & set(loaded)
+
+
+def test_the_report_is_a_function_whatever_was_imported_before():
+    order = "import ds3bayes.report.tables, ds3bayes; print(callable(ds3bayes.report), callable(ds3bayes.fit))"
+    assert subprocess.run([sys.executable, "-c", order], check=True, capture_output=True).stdout == b"True True\n"
 
 
 def test_the_verbs_of_the_design_are_there():

@@ -10,12 +10,12 @@ import pytensor.tensor as pt
 import xarray as xr
 
 from ds3bayes.evals import split
-from ds3bayes.generative.design import Block, Design, make_design
+from ds3bayes.generative.design import Design, make_design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import add_log_tokens, attempt_variance, ranked_llms
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.terms import Terms, block_terms, log_likelihood
+from ds3bayes.generative.terms import block_terms, log_marginal
 
 
 def held_out_rows(spec: ModelSpec, evals: xr.Dataset) -> np.ndarray:
@@ -87,7 +87,7 @@ def assemble(spec: ModelSpec, design: Design) -> pm.Model:
         every = [block_terms(block, index, design, spec, given) for index, block in enumerate(design.blocks)]
         for index, (block, terms) in enumerate(zip(design.blocks, every, strict=True)):
             if block.tasks:
-                of_task = task_log_likelihood(block, terms, design, spec, given)
+                of_task = log_marginal(block, terms, design, spec, given)
                 pm.Potential(f"tasks_{index}", (block.distinct[2] * of_task).sum())
         for name, data in design.observed.items():
             OBSERVATIONS[name].add(data, design, spec, given, every)
@@ -110,11 +110,6 @@ def parameters(spec: ModelSpec, design: Design) -> dict[str, Any]:
         elif all(dim in coords for dim in parameter.dims) and (name != "reachability" or spec.population.reachability):
             given[name] = spec.prior(name).variable(name, dims=parameter.dims)
     return given
-
-
-def task_log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Any) -> Any:
-    """Log-likelihood of each distinct task signature, shape (U,): counts and tokens, task effects summed out."""
-    return pt.logsumexp(terms.log_weight + log_likelihood(block, terms, design, spec, given), axis=1)
 
 
 def readable(design: Design, spec: ModelSpec, given: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ import xarray as xr
 from scipy.special import expit, logsumexp, ndtri, stdtrit
 from scipy.stats import qmc
 
-from ds3bayes.generative.build import task_log_likelihood
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.attempts import cut_log_likelihood
@@ -32,6 +31,7 @@ from ds3bayes.generative.terms import (
     axis_place,
     block_terms,
     log_likelihood,
+    log_marginal,
     own_effect_scale,
     reach_groups,
 )
@@ -69,7 +69,7 @@ class PopulationAtDraws:
                 "location": terms.location,
                 "log_cell": terms.log_cell,
                 "log_task": log_likelihood(block, terms, design, spec, given),
-                "log_marginal": task_log_likelihood(block, terms, design, spec, given),
+                "log_marginal": log_marginal(block, terms, design, spec, given),
             }
             outputs |= {name: pt.as_tensor(value) for name, value in terms.extra.items()}
             if terms.log_missed is not None:

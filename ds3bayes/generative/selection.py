@@ -50,23 +50,21 @@ def vote_weights(n: int, concentration: Tensor, discrimination: Tensor | None = 
     ----------
     n : int
         Number of attempts, 1..128.
-    concentration : scalar tensor
+    concentration : tensor, shape (...)
         Concentration of the Chinese restaurant process by which wrong answers agree; beyond [0.02, 50] its end.
-    discrimination : scalar tensor, optional
+    discrimination : tensor, shape (...), optional
         Gap of a verifier's scores between right and wrong attempts, in sds, by which votes are weighted; beyond
         5 it is 5. Without it all votes weigh the same.
 
     Returns
     -------
-    tensor, shape (n + 1,)
+    tensor, shape (..., n + 1)
         Cubic (Catmull-Rom) interpolation of `plurality_weights_partition` or `weighted_vote_weights_partition`,
         within 1e-3 of them at n = 4 and 0.02 at n = 16 (a single weight; what a vote achieves is nearer).
     """
     column = neighbours(pt.log(concentration), _LOG_CONCENTRATIONS)
     if discrimination is None:
-        table, (first, weights) = pt.as_tensor(_plurality(n)), column
-        value = sum(weight * table[first + right] for right, weight in enumerate(weights))
-        return pt.clip(value, 0.0, 1.0)
+        return _between(_plurality(n), column)
     return _between(_weighted(n), neighbours(discrimination, _GAPS), column)
 
 
@@ -76,25 +74,29 @@ def chosen_weights(n: int, discrimination: Tensor, agreement: Tensor) -> Tensor:
     Parameters
     ----------
     n : int
-    discrimination : scalar tensor
+    discrimination : tensor, shape (...)
         Beyond 5 it is 5.
-    agreement : scalar tensor
+    agreement : tensor, shape (...)
         Beyond 0.96 it is 0.96.
 
     Returns
     -------
-    tensor, shape (n + 1,)
+    tensor, shape (..., n + 1)
         Cubic (Catmull-Rom) interpolation in a table.
     """
     return _between(_chosen(n), neighbours(discrimination, _GAPS), neighbours(agreement, _AGREEMENTS))
 
 
-def _between(table: np.ndarray, row: tuple[Tensor, list[Tensor]], column: tuple[Tensor, list[Tensor]]) -> Tensor:
-    """Interpolate between the first two axes of a padded table."""
-    values = pt.as_tensor(table)
-    value = sum(
-        row_weight * column_weight * values[row[0] + down, column[0] + right]
-        for down, row_weight in enumerate(row[1])
-        for right, column_weight in enumerate(column[1])
-    )
+def _between(table: np.ndarray, *places: tuple[Tensor, list[Tensor]]) -> Tensor:
+    """Interpolate between all axes of a padded table but its last, which stays; one of `neighbours` per axis."""
+    # Blocks of 4 or 16 entries at once: graphs of single entries take seconds to compile.
+    axes = len(places)
+    index = []
+    weight: Tensor = 1.0
+    for axis, (first, weights) in enumerate(places):
+        shape = (1,) * axis + (4,) + (1,) * (axes - axis - 1)
+        index.append(pt.shape_padright(first, axes) + np.arange(4).reshape(shape))
+        mine = pt.stack(weights, axis=-1)
+        weight = weight * mine[(..., *(slice(None) if size == 4 else None for size in shape))]
+    value = (weight[..., None] * pt.as_tensor(table)[tuple(index)]).sum(axis=tuple(range(-axes - 1, -1)))
     return pt.clip(value, 0.0, 1.0)

@@ -15,7 +15,7 @@ import pytensor.tensor as pt
 
 from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.grid import Table
-from ds3bayes.generative.observation.tokens import token_terms
+from ds3bayes.generative.observation.tokens import timed_columns, token_terms
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.tree import log_tree_success
@@ -191,14 +191,53 @@ def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, 
         if spec.population.reachability and pair >= 0:
             log_reach = pt.log(given["reachability"][pair])
             log_miss = pt.log1p(-given["reachability"][pair])
-            unsolved = (block.successes[first][:, mine].sum(axis=1) == 0)[:, None]
-            # Out of reach, every attempt fails: that explains a task without successes, and no other.
-            reached = log_reach + reached
             missed = log_miss if terms.log_missed is None else log_miss + terms.log_missed[:, mine].sum(axis=1)
-            reached = pt.switch(unsolved, pt.logaddexp(reached, missed), reached)
+            reached = _or_missed(log_reach + reached, missed, block.successes[first][:, mine].sum(axis=1) == 0)
         total = total + reached
     tokens = token_terms(block, terms.easiness, design, given)
     return total if tokens is None else total + tokens.log_likelihood
+
+
+def _or_missed(reached: Tensor, missed: Tensor, unsolved: np.ndarray) -> Tensor:
+    """Add to the likelihood (U, ...) of unsolved tasks that of being out of reach, (U or nothing, ...).
+
+    Out of reach, every attempt fails: that explains a task without successes, and no other.
+    """
+    # Only where it matters, for sums of exponentials are what a gradient spends its time on. At least two rows are
+    # taken, so that compiled code can be given tables with any number of unsolved tasks.
+    rows = np.sort(np.argsort(~unsolved, kind="stable")[: max(2, int(unsolved.sum()))])
+    mine = reached[rows]
+    other = missed[rows] if getattr(missed, "ndim", 0) else missed
+    chosen = unsolved[rows].reshape(-1, *(1,) * (mine.ndim - 1))
+    return pt.set_subtensor(mine, pt.switch(chosen, pt.logaddexp(mine, other), mine))
+
+
+def log_marginal(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
+    """Log-likelihood of each distinct task signature, shape (U,): counts and tokens, task effects summed out."""
+    constant = block.easiness is None and block.tables[0].axis is None
+    if not constant or timed_columns(block, design).size:
+        return pt.logsumexp(terms.log_weight + log_likelihood(block, terms, design, spec, given), axis=1)
+    # A lone arm's likelihoods are numbers: a product of matrix and vector, and no exponential per task and node.
+    first, _, _ = block.distinct
+    table, cell = block.tables[0], block.cell[first][:, 0]
+    total = _log_dot(table.log_mass[0][cell], terms.log_weight)
+    (pair, _), *_ = reach_groups(block, design)
+    if spec.population.reachability and pair >= 0:
+        missed = pt.log1p(-given["reachability"][pair])
+        if table.log_missed is not None:
+            missed = missed + _log_dot(table.log_missed[cell], terms.log_weight)
+        unsolved = block.successes[first][:, 0] == 0
+        total = _or_missed(pt.log(given["reachability"][pair]) + total, missed, unsolved)
+    return total
+
+
+def _log_dot(log_mass: np.ndarray, log_weight: Tensor) -> Tensor:
+    """Log of the sums of exp(log_mass + log_weight) over the nodes (G,), shape (U,)."""
+    top = log_mass.max(axis=1)
+    # Weights below exp(-650) of the largest count as that: nothing else keeps the logarithm of a sum finite wherever
+    # a sampler may start, and no draw ever sees it.
+    weight = pt.exp(pt.maximum(log_weight, -650.0))
+    return pt.log(pt.dot(np.exp(log_mass - top[:, None]), weight)) + top
 
 
 def reach_groups(block: Block, design: Design) -> list[tuple[int, np.ndarray]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,45 +52,16 @@ class Picture:
     narrow: str
 
 
-def report(
+def write_page(
     fit: xr.DataTree,
-    pred: xr.Dataset | None = None,
-    path: str | os.PathLike[str] = "report.html",
+    pred: xr.Dataset | None,
+    path: Path,
     *,
-    title: str | None = None,
-    checks: Sequence[CheckResult] | None = None,
-    tables_in: str | Path | None = "tables",
+    title: str | None,
+    checks: Sequence[CheckResult] | None,
+    tables_in: str | Path | None,
 ) -> Path:
-    """Write a fit, its predictions and decisions as one self-contained HTML page, as Markdown and as CSV.
-
-    Parameters
-    ----------
-    fit : xarray.DataTree
-        From `fit` or `load`.
-    pred : xarray.Dataset, optional
-        From `predict` on this fit, without a task dimension. Predicted from ``spec.query`` if absent.
-    path : path, default "report.html"
-        Written atomically; its folder is made if needed.
-    title : str, optional
-        Of the page; the spec's name if absent.
-    checks : sequence of CheckResult, optional
-        From `check` on this fit; run if absent.
-    tables_in : path, optional
-        Folder for every table as CSV with unrounded numbers, relative to the page's; beside the page also goes the
-        same report as Markdown, NAME.md. None: neither is written, only the page.
-
-    Returns
-    -------
-    Path
-        Of the page.
-
-    Raises
-    ------
-    InputError
-        If ``fit`` is not a fit, ``pred`` is not a prediction of means over tasks, or ``path`` is a folder; before
-        anything is written.
-    """
-    path = Path(path)
+    """Write the page, and its tables beside it; see `ds3bayes.report`."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the name of an HTML file in it")
     if "spec" not in fit.attrs or "posterior" not in fit.children:
@@ -583,4 +553,4 @@ def _svg(figure: Figure) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-__all__ = ["Picture", "Shown", "report"]
+__all__ = ["Picture", "Shown", "write_page"]

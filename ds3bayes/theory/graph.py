@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -266,6 +265,8 @@ class SkillGraph:
         InputError
             If the graph is undirected or has parallel edges, or as for `SkillGraph.from_edges`.
         """
+        import networkx as nx
+
         if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
             raise InputError(f"graph is a {type(graph).__name__}; allowed: a networkx.DiGraph")
         return cls.from_edges(
@@ -327,6 +328,8 @@ class SkillGraph:
         networkx.DiGraph
             Every skill is a node, in the order of ``skills``.
         """
+        import networkx as nx
+
         graph = nx.DiGraph()
         graph.add_nodes_from(self.skills)
         for i, j in np.argwhere(self.edges.values > 0):

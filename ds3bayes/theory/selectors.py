@@ -173,6 +173,7 @@ def bernstein(q: Any, weights: Any) -> Any:
         All terms are non-negative, so the result is accurate relative to its size; at q = 0 and q = 1 it is
         exact, with exact gradient.
     """
+    constant = isinstance(q, np.ndarray) and bool(np.all((q > 0.0) & (q < 1.0)))
     q, weights = as_float(q), as_float(weights)
     size = weights.type.shape[-1]
     if size is None:
@@ -185,9 +186,11 @@ def bernstein(q: Any, weights: Any) -> Any:
         c = np.arange(size, dtype=float)
         log_coefficient = gammaln(n + 1.0) - gammaln(c + 1.0) - gammaln(n - c + 1.0)
     inside = pt.and_(pt.gt(q, 0.0), pt.lt(q, 1.0))
-    safe = pt.switch(inside, q, 0.5)
+    safe = q if constant else pt.switch(inside, q, 0.5)
     terms = binomial_terms(c, n, pt.expand_dims(safe, -1), log_coefficient)
     body = pt.dot(terms, weights) if weights.ndim == 1 else (terms * weights).sum(axis=-1)
+    if constant:
+        return body
     # First-order expansions at the two ends: exact values and gradients there.
     at_zero = weights[..., 0] + n * (weights[..., 1] - weights[..., 0]) * q
     at_one = weights[..., -1] + n * (weights[..., -1] - weights[..., -2]) * (q - 1.0)

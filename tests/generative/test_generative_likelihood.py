@@ -16,6 +16,7 @@ import ds3bayes as ds3
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import make_design
 from ds3bayes.generative.effects import PopulationAtDraws, task_effects
+from ds3bayes.generative.terms import block_terms, log_likelihood, log_marginal
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import prior_draws
 from ds3bayes.theory.evaluate import MODE, evaluate
@@ -365,6 +366,25 @@ def test_task_log_likelihood_is_that_of_the_model(lone_effects):
     last = next(value for name, value in found.items() if name.endswith("all"))
     expected = math.log(PARAMETERS["reachability"]) + math.log(joint.sum())
     assert last == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("reachability", [True, False])
+def test_a_product_with_the_table_is_the_sum_over_nodes(reachability):
+    rows = [(10, 0), (10, 1), (10, 9), (10, 10), (100_000, 0), (100_000, 50_000), (100_000, 100_000)]
+    table = pd.DataFrame(rows, columns=["attempts", "successes"]).assign(model="m", benchmark="b", strategy="cot")
+    table["task"] = [f"t{i}" for i in range(len(rows))]
+    spec = ds3.ModelSpec.from_dict({"population": {"reachability": reachability}}, "spec")
+    design = make_design(ds3.read_evals(table), spec)
+    (block,) = design.blocks
+    draws = prior_draws(design, spec, seed=5, draws=20)
+    given = {str(name): pytensor.tensor.vector(str(name)) for name in draws.data_vars}
+    terms = block_terms(block, 0, design, spec, given)
+    summed = pytensor.tensor.logsumexp(terms.log_weight + log_likelihood(block, terms, design, spec, given), axis=1)
+    both = [summed, log_marginal(block, terms, design, spec, given)]
+    function = pytensor.function(list(given.values()), both, mode=MODE, on_unused_input="ignore")
+    for draw in range(20):
+        expected, found = function(*[draws[name].values[0, draw] for name in given])
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 # --- invariances --------------------------------------------------------------------------------------------

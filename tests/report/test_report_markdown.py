@@ -5,9 +5,8 @@ import pytest
 from hostile import EVIL, SPEC
 
 import ds3bayes as ds3
-from ds3bayes.report import markdown
+from ds3bayes.report import markdown, report
 from ds3bayes.report.citations import references
-from ds3bayes.report.html import report
 from ds3bayes.report.tables import Shown
 
 

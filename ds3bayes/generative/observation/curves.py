@@ -61,6 +61,13 @@ class Curve:
         """Whether it matters how wrong answers agree."""
         return isinstance(self.strategy, Majority | WeightedBestOfN) and self.strategy.n > 2
 
+    @property
+    def selector(self) -> str:
+        """What is chosen how of how many attempts, whoever the verifier is that has to be learned."""
+        if isinstance(getattr(self.strategy, "verifier", None), LearnedVerifier):
+            return f"{self.strategy.name}(n={self.strategy.n})"  # type: ignore[attr-defined]
+        return str(self.strategy)
+
 
 def verifier_label(llm: str, strategy: Strategy) -> str:
     """Return the coordinate of the verifier that a strategy of an LLM has to learn, empty if there is none."""
@@ -83,21 +90,32 @@ def select(
         A single attempt, or attempts and a selector.
     q : tensor
         Success of one attempt.
-    concentration : scalar tensor, optional
+    concentration : tensor, shape (k,), optional
         How widely wrong answers scatter, for votes.
-    discrimination : scalar tensor, optional
+    discrimination : tensor, shape (k,), optional
         Gap of the scores of a learned verifier, in sds.
-    agreement : scalar tensor, optional
+    agreement : tensor, shape (k,), optional
         Share of the variance of its scores that is common to a task's wrong (or right) attempts; best-of-n only.
+
+    Returns
+    -------
+    tensor
+        In the shape of ``q``; with learned parameters of k cases, (k, ...).
     """
     if isinstance(strategy, WeightedBestOfN) and (discrimination is not None or strategy.wrong_shares is None):
         gap = strategy.verifier.discrimination if discrimination is None else discrimination  # type: ignore[union-attr]
-        return bernstein(q, vote_weights(strategy.n, 1.0 if concentration is None else concentration, gap))
+        return _of_cases(q, vote_weights(strategy.n, 1.0 if concentration is None else concentration, gap))
     if isinstance(strategy, Majority) and strategy.wrong_shares is None and strategy.n > 2:
-        return bernstein(q, vote_weights(strategy.n, concentration))
+        return _of_cases(q, vote_weights(strategy.n, concentration))
     if isinstance(strategy, BestOfN) and discrimination is not None:
-        return bernstein(q, chosen_weights(strategy.n, discrimination, agreement))
+        return _of_cases(q, chosen_weights(strategy.n, discrimination, agreement))
     return strategy.answer(q)
+
+
+def _of_cases(q: Tensor, weights: Tensor) -> Tensor:
+    """Success of a selector, or of k selectors whose weights are (k, n + 1)."""
+    cases = weights.ndim - 1
+    return bernstein(q, weights if not cases else pt.expand_dims(weights, tuple(range(1, 1 + np.ndim(q)))))
 
 
 class Curves(Observation[tuple[Curve, ...]]):
@@ -172,13 +190,14 @@ class Curves(Observation[tuple[Curve, ...]]):
         given: Mapping[str, Tensor],
         terms: Sequence[Terms],
     ) -> None:
-        """Add arm by arm: those rows together that a budget cuts, and those together that none does.
+        """Add arm by arm those rows together that a budget cuts, and of all arms those that select alike.
 
         The expected success of every row becomes the variable ``aggregate_success``.
         """
         coords = self.coords(data, design)
         total: Any = 0.0
         expected: dict[int, Tensor] = {}
+        alike: dict[tuple[str, int], list[tuple[Curve, Tensor, np.ndarray]]] = {}
         for arm in dict.fromkeys(curve.arm for curve in data):
             index = int(design.population_of_arm[arm])
             column = design.blocks[index].arms.index(arm)
@@ -189,7 +208,9 @@ class Curves(Observation[tuple[Curve, ...]]):
             cut = [curve for curve in mine if curve.strategy.budget_tokens is not None]
             weight = pt.exp(terms[index].log_marginal[column])
             q = 1.0 / (1.0 + np.exp(-design.blocks[index].tables[column].grid.nodes))
-            of_row: list[tuple[Curve, Tensor, Tensor]] = [(curve, weight, q) for curve in mine if curve not in cut]
+            for curve in mine:
+                if curve not in cut:
+                    alike.setdefault((curve.selector, q.size), []).append((curve, reach * weight, q))
             if cut:
                 place = coords["budgeted_arm"].index(design.labels[arm])
                 tokens = task_tokens(design, arm, terms[index].mean_easiness[column], given)
@@ -197,31 +218,38 @@ class Curves(Observation[tuple[Curve, ...]]):
                 weights, within, steps = _within(
                     budgets, design, arm, weight, q, tokens, given["forced_answer"][place], given
                 )
-                of_row += [(curve, weights, within[row]) for row, curve in enumerate(cut)]
+                for row, curve in enumerate(cut):
+                    answer = self._answer([curve], within[row], design, given, coords["verifier"])
+                    expected[data.index(curve)] = reach * (weights * answer).sum()
                 seen = np.array([curve.tokens for curve in cut])
                 at = np.flatnonzero(np.isfinite(seen))
                 mean = pt.log(design.tokens_per_step * (weights * steps[at]).sum(axis=(1, 2)))
                 sd = given["budget_token_sd"][place]
                 total += (-0.5 * ((np.log(seen[at]) - mean) / sd) ** 2 - pt.log(sd)).sum()
-            for curve, weights, success in of_row:
-                answer = reach * (weights * self._answer(curve, success, design, given, coords["verifier"])).sum()
-                expected[data.index(curve)] = answer
-                total += pm.logp(pm.Binomial.dist(curve.attempts, answer), curve.successes)
-        pm.Potential("curves", total)
-        pm.Deterministic("aggregate_success", pt.stack([expected[row] for row in range(len(data))]), dims="aggregate")
+        for members in alike.values():
+            curves = [curve for curve, _, _ in members]
+            answer = self._answer(curves, members[0][2], design, given, coords["verifier"])
+            of_curve = (pt.stack([weight for _, weight, _ in members]) * answer).sum(axis=1)
+            expected |= {data.index(curve): of_curve[row] for row, curve in enumerate(curves)}
+        success = pt.stack([expected[row] for row in range(len(data))])
+        attempts, successes = np.array([[curve.attempts, curve.successes] for curve in data]).T
+        pm.Potential("curves", total + pm.logp(pm.Binomial.dist(attempts, success), successes).sum())
+        pm.Deterministic("aggregate_success", success, dims="aggregate")
 
     @staticmethod
     def _answer(
-        curve: Curve, q: Tensor, design: Design, given: Mapping[str, Tensor], verifiers: Sequence[str]
+        curves: Sequence[Curve], q: Tensor, design: Design, given: Mapping[str, Tensor], verifiers: Sequence[str]
     ) -> Tensor:
+        """Success of rows with selectors alike at q (...): of shape (row, ...), or (...) if all rows have the same."""
         concentration = discrimination = agreement = None
-        if curve.votes:
-            concentration = given["wrong_answer_concentration"][design.subsets.place("voted_arm", curve.arm)]
-        label = verifier_label(design.arms[curve.arm].model, curve.strategy)
-        if label:
-            place = verifiers.index(label)
-            discrimination, agreement = given["verifier_discrimination"][place], given["verifier_agreement"][place]
-        return select(curve.strategy, q, concentration, discrimination, agreement)
+        if curves[0].votes:
+            places = design.subsets.places("voted_arm", [curve.arm for curve in curves])
+            concentration = given["wrong_answer_concentration"][places]
+        labels = [verifier_label(design.arms[curve.arm].model, curve.strategy) for curve in curves]
+        if labels[0]:
+            at = [verifiers.index(label) for label in labels]
+            discrimination, agreement = given["verifier_discrimination"][at], given["verifier_agreement"][at]
+        return select(curves[0].strategy, q, concentration, discrimination, agreement)
 
 
 def task_tokens(design: Design, arm: int, easiness: Tensor, given: Mapping[str, Tensor]) -> Tensor:

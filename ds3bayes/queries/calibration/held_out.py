@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import arviz as az
+import arviz_stats as az
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq

@@ -1,0 +1,138 @@
+from . import evals, generative, inference, queries, strategies, theory
+from .errors import InputError
+from .evals import read_evals
+from .evals.simulate import Simulation, simulate
+from .generative.build import build_model
+from .generative.spec import ModelSpec
+from .inference.checks import CheckResult, check
+from .inference.fit import FitWarning, fit, thinned
+from .inference.prior import prior_beliefs
+from .inference.refits import TaskRefits
+from .inference.store import load, save
+from .queries.allocate import allocate
+from .queries.calibration import calibration_table, held_out_calibration, sbc, sbc_check
+from .queries.compare import observed_vs_predicted
+from .queries.cost_to_reach import cost_to_reach
+from .queries.curves import attempts_curve, budget_curve
+from .queries.decide import best, cheapest, frontier
+from .queries.difference import compare
+from .queries.grid import predict_grid
+from .queries.learned_graph import learned_graph
+from .queries.new_llms import predict_llms
+from .queries.next_evals import next_evals
+from .queries.predict import predict
+from .queries.variance import variance
+from .report import (
+    plot_allocation,
+    plot_cost_to_reach,
+    plot_difference,
+    plot_frontier,
+    plot_learned_graph,
+    plot_levels,
+    plot_next_evals,
+    plot_observed,
+    plot_prior_posterior,
+    plot_skill_graph,
+    plot_skills,
+    plot_success_by_attempts,
+    plot_success_by_budget,
+    plot_success_by_compute,
+    plot_variance,
+    report,
+)
+from .strategies import (
+    Architecture,
+    Beam,
+    BestOfN,
+    CoT,
+    Direct,
+    EarlyStoppingMajority,
+    GPass,
+    Majority,
+    PassPower,
+    PathTask,
+    Rates,
+    Revision,
+    StepSearch,
+    TreeOfThought,
+    WeightedBestOfN,
+    strategy_laws,
+)
+from .theory.graph import SkillGraph, traverse
+
+__all__ = [
+    "Architecture",
+    "Beam",
+    "BestOfN",
+    "CheckResult",
+    "CoT",
+    "Direct",
+    "EarlyStoppingMajority",
+    "FitWarning",
+    "GPass",
+    "InputError",
+    "Majority",
+    "ModelSpec",
+    "PassPower",
+    "PathTask",
+    "Rates",
+    "Revision",
+    "Simulation",
+    "SkillGraph",
+    "StepSearch",
+    "TaskRefits",
+    "TreeOfThought",
+    "WeightedBestOfN",
+    "allocate",
+    "attempts_curve",
+    "best",
+    "budget_curve",
+    "build_model",
+    "calibration_table",
+    "cheapest",
+    "check",
+    "compare",
+    "cost_to_reach",
+    "evals",
+    "fit",
+    "frontier",
+    "generative",
+    "held_out_calibration",
+    "inference",
+    "learned_graph",
+    "load",
+    "next_evals",
+    "observed_vs_predicted",
+    "plot_allocation",
+    "plot_cost_to_reach",
+    "plot_difference",
+    "plot_frontier",
+    "plot_learned_graph",
+    "plot_levels",
+    "plot_next_evals",
+    "plot_observed",
+    "plot_prior_posterior",
+    "plot_skill_graph",
+    "plot_skills",
+    "plot_success_by_attempts",
+    "plot_success_by_budget",
+    "plot_success_by_compute",
+    "plot_variance",
+    "predict",
+    "predict_grid",
+    "predict_llms",
+    "prior_beliefs",
+    "queries",
+    "read_evals",
+    "report",
+    "save",
+    "sbc",
+    "sbc_check",
+    "simulate",
+    "strategies",
+    "strategy_laws",
+    "theory",
+    "thinned",
+    "traverse",
+    "variance",
+]

@@ -1,0 +1,38 @@
+from .decision_figures import (
+    plot_allocation,
+    plot_cost_to_reach,
+    plot_difference,
+    plot_next_evals,
+    plot_variance,
+)
+from .graph_figure import plot_learned_graph, plot_skill_graph
+from .plots import (
+    plot_frontier,
+    plot_levels,
+    plot_observed,
+    plot_prior_posterior,
+    plot_skills,
+    plot_success_by_attempts,
+    plot_success_by_budget,
+    plot_success_by_compute,
+)
+from .write import report
+
+__all__ = [
+    "plot_allocation",
+    "plot_cost_to_reach",
+    "plot_difference",
+    "plot_frontier",
+    "plot_learned_graph",
+    "plot_levels",
+    "plot_next_evals",
+    "plot_observed",
+    "plot_prior_posterior",
+    "plot_skill_graph",
+    "plot_skills",
+    "plot_success_by_attempts",
+    "plot_success_by_budget",
+    "plot_success_by_compute",
+    "plot_variance",
+    "report",
+]
