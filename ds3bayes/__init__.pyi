@@ -5,8 +5,9 @@ from .evals.simulate import Simulation, simulate
 from .generative.build import build_model
 from .generative.spec import ModelSpec
 from .inference.checks import CheckResult, check
-from .inference.fit import FitWarning, fit
+from .inference.fit import FitWarning, fit, thinned
 from .inference.prior import prior_beliefs
+from .inference.refits import TaskRefits
 from .inference.store import load, save
 from .queries.allocate import allocate
 from .queries.calibration import calibration_table, held_out_calibration, sbc, sbc_check
@@ -79,6 +80,7 @@ __all__ = [
     "Simulation",
     "SkillGraph",
     "StepSearch",
+    "TaskRefits",
     "TreeOfThought",
     "WeightedBestOfN",
     "allocate",
@@ -130,6 +132,7 @@ __all__ = [
     "strategies",
     "strategy_laws",
     "theory",
+    "thinned",
     "traverse",
     "variance",
 ]

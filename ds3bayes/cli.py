@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -210,16 +211,46 @@ def fit(
     epilog=_examples(
         "ds3bayes check runs/game24/run.nc",
         "ds3bayes check run.nc --json && echo good",
+        "ds3bayes check run.nc --sbc --tasks 20",
+        "ds3bayes check run.nc -o checks",
     )
 )
-def check(fit_file: FitFile, as_json: Json = False) -> None:
+def check(
+    fit_file: FitFile,
+    by_simulation: Annotated[
+        bool, typer.Option("--sbc", help="also by simulation, as `ds3bayes sbc` does: takes minutes")
+    ] = False,
+    tasks: Annotated[int | None, typer.Option(help="with --sbc, the first tasks of each benchmark only")] = None,
+    as_json: Json = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="folder for each check's table (.csv) and picture (.png)")
+    ] = None,
+) -> None:
     """Check a fit: convergence, posterior prediction, leave-one-out, what was learned. Exit code 1 if one fails."""
     from ds3bayes.inference.checks import check as run_checks
-    from ds3bayes.inference.store import load
+    from ds3bayes.inference.fit import evals_of, spec_of
+    from ds3bayes.inference.store import load, write_atomically
 
     loaded = load(fit_file)
+    if output is not None:
+        _writable(output)
     with _doing("checking"):
         results = run_checks(loaded)
+    if by_simulation:
+        from ds3bayes.queries.calibration import sbc, sbc_check
+
+        evals, held_out = evals_of(loaded)
+        ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), tasks=tasks, progress=_say.is_terminal)
+        results.append(sbc_check(ranks))
+    if output is not None:
+        for result in results:
+            name = result.name.replace(" ", "_")
+            # Rows of the check of convergence are named by parameter.
+            named = result.table.index.name is not None
+            write_atomically(output / f"{name}.csv", result.table.to_csv(index=named).encode())
+            drawn = BytesIO()
+            result.picture().savefig(drawn, format="png", dpi=150)
+            write_atomically(output / f"{name}.png", drawn.getvalue())
     if as_json:
         _print_json([{"name": r.name, "passed": r.passed, "sentence": r.sentence} for r in results])
     else:

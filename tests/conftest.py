@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ds3bayes.evals import data_sha256
 from ds3bayes.generative.build import held_out_rows
 from ds3bayes.generative.design import make_design
 from ds3bayes.generative.effects import task_effects
+from ds3bayes.inference.compiled import compile_model
 from ds3bayes.inference.fit import SCHEMA, prior_draws
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +38,23 @@ def short_fit() -> Callable[..., xr.DataTree]:
             return ds3.fit(evals, spec, **{**SHORT, **changes})
 
     return fit
+
+
+@pytest.fixture(scope="session")
+def posteriors() -> Callable[..., Iterator[xr.Dataset]]:
+    """Return a function that draws the posterior of each of many data sets, compiled once."""
+
+    def draw(
+        many: Iterable[xr.Dataset], spec: ds3.ModelSpec, draws: int = 300, tune: int = 400
+    ) -> Iterator[xr.Dataset]:
+        compiled = None
+        for seed, evals in enumerate(many):
+            design = make_design(evals, spec, held_out_rows(spec, evals))
+            compiled = compiled.of(design) if compiled else compile_model(design, spec)
+            sampling = spec.sampling.model_copy(update={"draws": draws, "tune": tune, "chains": 2, "seed": seed})
+            yield compiled.sample(sampling)["posterior"].to_dataset()
+
+    return draw
 
 
 @pytest.fixture(scope="session")

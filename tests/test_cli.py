@@ -256,6 +256,16 @@ def test_check_speaks_json_and_fails_short_chains(run, fit_file):
     assert results["posterior prediction"]["passed"]
 
 
+def test_check_writes_tables_and_pictures(run, fit_file, tmp_path):
+    run("check", fit_file, "-o", "found")
+    names = ["convergence", "posterior_prediction", "leave_one_task_out", "what_was_learned", "dependence_on_the_prior"]
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("csv", "png")
+    }
+    assert {"parameter", "r_hat"} <= set(pd.read_csv(tmp_path / "found" / "convergence.csv"))
+    assert (tmp_path / "found" / "convergence.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_json_has_no_bare_nan(capsys):
     cli._print_json({"a": [np.float64("nan"), np.inf, 1.0], "b": np.int64(3), 4: (True,)})
     assert json.loads(capsys.readouterr().out) == {"a": [None, None, 1.0], "b": 3, "4": [True]}

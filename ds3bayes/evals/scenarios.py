@@ -19,7 +19,16 @@ from ds3bayes.theory.path import finish_within
 from ds3bayes.theory.scaling import loss
 
 
-def training_runs(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simulation:
+def training_runs(
+    *,
+    tasks: int = 40,
+    attempts: int = 8,
+    seed: int = 0,
+    bridge_slope: float = 4.0,
+    ease: float = 1.0,
+    family_difference: float = 0.5,
+    llm_sd: float = 0.2,
+) -> Simulation:
     """Draw a training grid: 4 sizes x 3 amounts of training tokens, two families, whose loss decides what they can do.
 
     The logit that a step is right is ``ease + bridge_slope (mean loss - loss)`` plus effects of family and LLM; a task
@@ -30,6 +39,14 @@ def training_runs(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
     tasks, attempts : int
         Tasks, and attempts of every LLM at every task.
     seed : int
+    bridge_slope : float
+        Rise of the logit per nat of loss; above 0.
+    ease : float
+        That logit at the mean loss.
+    family_difference : float
+        Logit of family birch less that of alder.
+    llm_sd : float
+        Standard deviation of what an LLM has beyond its loss and its family; at least 0.
 
     Returns
     -------
@@ -38,7 +55,7 @@ def training_runs(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
         ``loss``, ``ease``, ``bridge_slope``, ``family_difference`` and ``llm_sd`` besides.
     """
     rng = np.random.default_rng([seed, 11])
-    slope, ease, family_difference, llm_sd, length = 4.0, 1.0, 0.5, 0.2, 4
+    length = 4
     params, tokens, family, names = [], [], [], []
     for row, size in enumerate((4e8, 1.2e9, 3.6e9, 1.1e10)):
         for column, trained in enumerate((1e10, 6e10, 4e11)):
@@ -48,7 +65,7 @@ def training_runs(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
             names.append(f"{family[-1]}-{size / 1e9:g}b-{trained / 1e9:g}bt")
     losses = evaluate(loss, np.array(params), np.array(tokens))
     sign = np.array([0.5 if name == "birch" else -0.5 for name in family])
-    logit = ease + slope * (losses.mean() - losses) + family_difference * sign
+    logit = ease + bridge_slope * (losses.mean() - losses) + family_difference * sign
     logit = logit + llm_sd * rng.standard_normal(len(names))
     log_success = length * log_expit(logit)
     location = log_success - np.log(-np.expm1(log_success))
@@ -65,7 +82,7 @@ def training_runs(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
     truth = made.truth.assign(
         loss=("model", losses),
         ease=float(ease),
-        bridge_slope=float(slope),
+        bridge_slope=float(bridge_slope),
         family_difference=float(family_difference),
         llm_sd=float(llm_sd),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,19 +13,36 @@ import arviz_stats as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.special import expit
+from scipy.stats import rankdata
 
+from ds3bayes.generative.design import Design
 from ds3bayes.generative.effects import new_task_effects
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.inference.fit import design_of, spec_of
+from ds3bayes.inference import check_pictures as pictures
+from ds3bayes.inference.bounds import (
+    DEPENDS_ON_PRIOR,
+    FALSE_ALARM,
+    FEW_TASKS,
+    HARDLY_LEARNED,
+    HIGH_K,
+    MAX_AT_DEPTH,
+    MAX_INFLUENTIAL,
+    MAX_RHAT,
+    MIN_BFMI,
+    MIN_ESS,
+)
+from ds3bayes.inference.fit import design_of, log_prior, spec_of
 
-MAX_RHAT = 1.01
-MIN_ESS = 400
+# Of how many diverging draws it is said where they lie, and how many sds of their mean rank set them apart.
+_FEW_DIVERGING, _APART = 3, 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """Outcome of one check.
+    """Outcome of one check: a verdict, a sentence, a table and a picture.
 
     Parameters
     ----------
@@ -35,15 +52,44 @@ class CheckResult:
         The verdict in plain words, with what to do if it failed.
     table : pandas.DataFrame
         The numbers behind it.
+    draw : callable
+        Draws that table on matplotlib axes: ``draw(table, ax)``.
     """
 
     name: str
     passed: bool
     sentence: str
     table: pd.DataFrame = field(repr=False)
+    draw: Callable[[pd.DataFrame, Axes], None] = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{'pass' if self.passed else 'FAIL'}  {self.name}: {self.sentence}"
+        return f"{self.verdict}  {self.name}: {self.sentence}"
+
+    @property
+    def verdict(self) -> str:
+        """``pass`` or ``FAIL``."""
+        return "pass" if self.passed else "FAIL"
+
+    def picture(self, *, ax: Axes | None = None) -> Figure:
+        """Draw the numbers behind the check, with the bounds it holds them against.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Draw here instead of in a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        if ax is None:
+            height = 1.6 + 0.16 * min(len(self.table), pictures.MOST_ROWS)
+            ax = Figure(figsize=(7.0, max(3.2, height)), layout="constrained").subplots()
+        self.draw(self.table, ax)
+        ax.set_title(f"{self.verdict}: {self.name}", loc="left", fontsize=9)
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        return figure
 
 
 def check(fit: xr.DataTree, *, seed: int = 0) -> list[CheckResult]:
@@ -71,41 +117,130 @@ def check(fit: xr.DataTree, *, seed: int = 0) -> list[CheckResult]:
 
 
 def convergence(fit: xr.DataTree) -> CheckResult:
-    """Check divergences, rank-normalised split r-hat (at most 1.01) and bulk and tail ESS (at least 400)."""
-    posterior = fit["posterior"].to_dataset()
-    divergences = int(fit["sample_stats"]["diverging"].sum())
-    rows = {}
-    if posterior.sizes["chain"] > 1:
-        rhat = az.rhat(posterior)
-    else:
-        rhat = xr.full_like(posterior.isel(chain=0, draw=0, drop=True), np.nan)
-    bulk, tail = az.ess(posterior, method="bulk"), az.ess(posterior, method="tail")
-    for name in posterior.data_vars:
-        for index in np.ndindex(posterior[name].shape[2:]):
-            labels = [str(posterior[dim].values[i]) for dim, i in zip(posterior[name].dims[2:], index, strict=True)]
-            rows[f"{name}[{', '.join(labels)}]"] = (
-                float(rhat[name].values[index]),
-                float(bulk[name].values[index]),
-                float(tail[name].values[index]),
-            )
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["r_hat", "ess_bulk", "ess_tail"])
-    worst_rhat, worst_ess = table["r_hat"].max(), table[["ess_bulk", "ess_tail"]].min().min()
-    faults = []
-    if divergences:
-        faults.append(f"{divergences} draws diverged: raise tune, or tighten the prior of the parameters named below")
-    if posterior.sizes["chain"] == 1:
-        faults.append("one chain cannot show that chains agree: use at least 2")
-    elif worst_rhat > MAX_RHAT:
-        faults.append(f"chains disagree (r-hat {worst_rhat:.3f} at {table['r_hat'].idxmax()}): double tune and draws")
-    if worst_ess < MIN_ESS:
-        slow = table[["ess_bulk", "ess_tail"]].min(axis=1).idxmin()
-        faults.append(f"only {worst_ess:.0f} effective draws at {slow}: raise draws")
+    """Check how the sampler moved: divergences, r-hat, effective draws, tree depth and energy.
+
+    It passes without divergences, with rank-normalised split r-hat at most 1.01, bulk and tail ESS at least 400, at
+    most 1 % of draws at the largest tree depth and an energy fraction (BFMI) of at least 0.3 in every chain.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        Groups ``posterior`` and ``sample_stats``; the spec in its attributes tells what the settings were.
+
+    Returns
+    -------
+    CheckResult
+        Its sentence says of every fault which parameter, by how much, and what to set.
+
+    References
+    ----------
+    Vehtari, Gelman, Simpson, Carpenter, Buerkner (2021), Bayesian Analysis 16: r-hat and ESS. Betancourt (2016), arXiv
+    1604.00695: BFMI.
+    """
+    faults, table = sampling_faults(fit)
+    worst, least = table["r_hat"].max(), table[["ess_bulk", "ess_tail"]].min().min()
     sentence = (
-        "; ".join(faults)
+        "; ".join(faults) + "."
         if faults
-        else f"no divergences, r-hat at most {worst_rhat:.3f}, at least {worst_ess:.0f} effective draws."
+        else f"no divergences, r-hat at most {worst:.3f}, at least {least:.0f} effective draws."
     )
-    return CheckResult(name="convergence", passed=not faults, sentence=sentence, table=table)
+    return CheckResult(
+        name="convergence", passed=not faults, sentence=sentence, table=table, draw=pictures.draw_convergence
+    )
+
+
+def sampling_faults(fit: xr.DataTree) -> tuple[list[str], pd.DataFrame]:
+    """Say what went wrong in sampling, one sentence each, gravest first; return r-hat and ESS of all parameters."""
+    posterior, stats = fit["posterior"].to_dataset(), fit["sample_stats"].to_dataset()
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    accept = spec_of(fit).sampling.target_accept if "spec" in fit.attrs else 0.9
+    columns = dict(_elements(posterior))
+    statistics = {
+        "r_hat": az.rhat(posterior) if chains > 1 else xr.full_like(posterior.isel(chain=0, draw=0, drop=True), np.nan),
+        "ess_bulk": az.ess(posterior, method="bulk"),
+        "ess_tail": az.ess(posterior, method="tail"),
+    }
+    table = pd.DataFrame(
+        {name: {label: float(value) for label, value in _elements(values)} for name, values in statistics.items()}
+    ).rename_axis("parameter")
+    faults = []
+    diverging = stats["diverging"].values.astype(bool)
+    if diverging.any():
+        faults.append(
+            f"{diverging.sum()} of {chains * draws:,} draws diverged{_where(columns, diverging)}: what lies there may "
+            f"be missed. Set target_accept = {1 - (1 - accept) / 2:g} in [sampling] (it was {accept:g}); if some still "
+            "diverge, give that parameter a tighter prior in [priors]"
+        )
+    disagreeing = table["r_hat"] > MAX_RHAT
+    if chains == 1:
+        faults.append("one chain cannot show that chains agree: set chains to at least 2")
+    elif disagreeing.any():
+        worst = str(table["r_hat"].idxmax())
+        means = columns[worst].mean(axis=1)
+        faults.append(
+            f"chains disagree about {disagreeing.sum()} of {len(table)} parameters, most about {worst} (r-hat "
+            f"{table['r_hat'].max():.3f}, at most {MAX_RHAT:g} is wanted; chain means from {means.min():.3g} to "
+            f"{means.max():.3g}): double tune and draws (draws were {draws}); if they still disagree, the data leave "
+            "two answers open, between which a prior of that parameter in [priors] can choose"
+        )
+    least = table[["ess_bulk", "ess_tail"]].min(axis=1)
+    if least.min() < MIN_ESS and not disagreeing.any():
+        needed = int(np.ceil(1.2 * draws * MIN_ESS / max(float(least.min()), 1.0) / 100) * 100)
+        faults.append(
+            f"only {least.min():.0f} effective draws of {least.idxmin()} (at least {MIN_ESS} are wanted): set draws = "
+            f"{needed} in [sampling] (they were {draws})"
+        )
+    deepest = stats.get("reached_max_treedepth")
+    if deepest is not None and float(deepest.mean()) > MAX_AT_DEPTH:
+        faults.append(
+            f"{float(deepest.mean()):.0%} of draws stopped at the largest tree depth: the posterior is long and "
+            f"narrow, most along {least.idxmin()}; give that parameter a tighter prior in [priors], or raise tune"
+        )
+    if "energy" in stats and draws > 3:
+        fraction = np.atleast_1d(az.bfmi(stats["energy"].values))
+        if fraction.min() < MIN_BFMI:
+            energy = stats["energy"].values.ravel()
+            along = max(columns, key=lambda label: abs(_correlation(columns[label].ravel(), energy)))
+            faults.append(
+                f"{(fraction < MIN_BFMI).sum()} of {chains} chains hardly changed their energy (BFMI "
+                f"{fraction.min():.2f}, at least {MIN_BFMI:g} is wanted), which goes most with {along}: its tails may "
+                "be missed; give it a tighter prior in [priors], or double tune and draws"
+            )
+    return faults, table
+
+
+def _elements(dataset: xr.Dataset) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield every element of every variable with its labels: its draws (chain, draw), or its number."""
+    for name, values in dataset.data_vars.items():
+        dims = [dim for dim in values.dims if dim not in ("chain", "draw")]
+        for index in np.ndindex(*(values.sizes[dim] for dim in dims)):
+            one = values.isel(dict(zip(dims, index, strict=True)))
+            labels = [str(values[dim].values[place]) for dim, place in zip(dims, index, strict=True)]
+            yield f"{name}[{', '.join(labels)}]" if labels else str(name), one.values
+
+
+def _where(columns: dict[str, np.ndarray], diverging: np.ndarray) -> str:
+    """Say which parameter sets diverging draws apart from the others, if one does."""
+    if diverging.sum() < _FEW_DIVERGING or diverging.all():
+        return ""
+    apart = {}
+    for label, values in columns.items():
+        ranks = rankdata(values).reshape(values.shape) / values.size
+        # Sd of the mean rank of as many draws taken at random.
+        apart[label] = (ranks[diverging].mean() - 0.5) / np.sqrt(1 / 12 / diverging.sum())
+    label = max(apart, key=lambda one: abs(apart[one]))
+    if abs(apart[label]) < _APART:
+        return ""
+    there, all_over = np.median(columns[label][diverging]), np.median(columns[label])
+    side = "small" if apart[label] < 0 else "large"
+    return f", most where {label} is {side} (median {there:.3g} there, {all_over:.3g} over all)"
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Rank correlation; 0 for what does not vary."""
+    if one.std() == 0.0 or other.std() == 0.0:
+        return 0.0
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
 
 
 def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 200) -> CheckResult:
@@ -155,7 +290,7 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
         quantiles = np.quantile(drawn_share, [0.05, 0.5, 0.95])
         rows.append((label, "solved attempts", observed_share, *quantiles, 2 * min(below, 1 - below)))
     table = pd.DataFrame(rows, columns=["arm", "statistic", "observed", "lower", "median", "upper", "p"])
-    bound = 0.01 / max(1, table["arm"].nunique())
+    bound = FALSE_ALARM / max(1, table["arm"].nunique())
     bad = table[table["p"] < bound]
     sentence = (
         f"the data look like draws from the fitted population ({len(table)} statistics, smallest tail probability "
@@ -168,7 +303,13 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
         )
         + ": try another population.family."
     )
-    return CheckResult(name="posterior prediction", passed=bad.empty, sentence=sentence, table=table)
+    return CheckResult(
+        name="posterior prediction",
+        passed=bad.empty,
+        sentence=sentence,
+        table=table,
+        draw=pictures.draw_posterior_prediction,
+    )
 
 
 def _statistics(c: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
@@ -192,26 +333,44 @@ def leave_one_out(fit: xr.DataTree) -> CheckResult:
         points = fit["log_likelihood"].to_dataset()[[group]]
         seen = points[group].std(("chain", "draw")).values > 0
         points = points.isel({unit: seen})
+        # Effective draws are those of the draws that have likelihoods.
+        posterior = fit["posterior"].to_dataset().sel(draw=points["draw"].values)
         loo = az.loo(
-            xr.DataTree.from_dict({"posterior": fit["posterior"].to_dataset(), "log_likelihood": points}),
-            var_name=group,
-            pointwise=True,
+            xr.DataTree.from_dict({"posterior": posterior, "log_likelihood": points}), var_name=group, pointwise=True
         )
     k = np.asarray(loo.pareto_k).ravel()
     table = pd.DataFrame({unit: points[unit].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k})
     table = table.sort_values("pareto_k", ascending=False, ignore_index=True)
-    high = int((k > 0.7).sum())
+    high = int((k > HIGH_K).sum())
     said = (
         f"expected log predictive density of a left-out {unit}: {loo.elpd / k.size:.2f} ({loo.elpd:.1f} in all, "
         f"standard error {loo.se:.1f})"
     )
-    passed = high <= 0.05 * k.size
-    advice = (
-        f"; no {unit} dominates."
-        if not high
-        else f"; {high} of {k.size} {unit}s are influential (Pareto k > 0.7), first {table[unit][0]!r}: look at them."
+    passed = high <= MAX_INFLUENTIAL * k.size
+    if not high:
+        advice = f"; no {unit} dominates."
+    else:
+        advice = (
+            f"; {high} of {k.size} {unit}s decide much of the fit (Pareto k above {HIGH_K:g}), most {table[unit][0]!r} "
+            f"(k = {table['pareto_k'][0]:.2f}): see whether its rows are right"
+        )
+        # An arm's own task effect is there for arms that share tasks only.
+        shared = any(block.easiness is not None for block in design_of(fit).blocks)
+        if k.size < FEW_TASKS:
+            advice += f"; with so few {unit}s each decides what is believed of new ones: add {unit}s."
+        elif unit == "task":
+            advice += "; if they are, tasks differ in a way that the model does not expect: try "
+            advice += "a smaller population.interaction_dof, or " if shared else ""
+            advice += "another population.family."
+        else:
+            advice += "."
+    return CheckResult(
+        name=f"leave one {unit} out",
+        passed=bool(passed),
+        sentence=said + advice,
+        table=table,
+        draw=pictures.draw_leave_one_out,
     )
-    return CheckResult(name=f"leave one {unit} out", passed=bool(passed), sentence=said + advice, table=table)
 
 
 def informed(fit: xr.DataTree) -> CheckResult:
@@ -234,7 +393,7 @@ def informed(fit: xr.DataTree) -> CheckResult:
             rows.append((name, " | ".join(map(str, label)), *quantiles, ratio, log_scale))
     columns = ["parameter", "of", "prior 5%", "prior 50%", "prior 95%", "5%", "50%", "95%", "sd ratio", "log scale"]
     table = pd.DataFrame(rows, columns=columns)
-    weak = table[table["sd ratio"] > 0.8]
+    weak = table[table["sd ratio"] > HARDLY_LEARNED]
     sentence = (
         f"the data inform every one of {len(table)} parameters."
         if weak.empty
@@ -242,15 +401,58 @@ def informed(fit: xr.DataTree) -> CheckResult:
         + ", ".join(sorted(set(weak["parameter"])))
         + "; what depends on them rests on the prior."
     )
-    if "reachability" in posterior and not design_of(fit).has_traces:
+    design = design_of(fit)
+    sentence += "".join(f" {reason}" for reason in uninformative(design))
+    if "reachability" in posterior and not design.has_traces:
         sentence += (
             " Missing skills (reachability) and wrong turns both keep success below 1: counts tell them apart only by "
             "how many tasks are never solved; step-level outcomes (column steps_before_error) would tell directly."
         )
-    return CheckResult(name="what was learned", passed=True, sentence=sentence, table=table)
+    return CheckResult(name="what was learned", passed=True, sentence=sentence, table=table, draw=pictures.draw_learned)
 
 
-def sensitivity(fit: xr.DataTree, *, threshold: float = 0.05) -> CheckResult:
+def uninformative(design: Design) -> list[str]:
+    """Say, one sentence each, what the counts of a design cannot tell and what would."""
+    said: dict[str, list[str]] = {}
+    for block in design.blocks:
+        for column, arm in enumerate(block.arms):
+            seen = block.attempts[:, column] > 0
+            n, c = block.attempts[seen, column], block.successes[seen, column]
+            if not n.size:
+                continue
+            if (c == n).all():
+                reason = (
+                    "every attempt succeeded, which bounds location from below only and tells nothing of spread or "
+                    "skew: add harder tasks"
+                )
+            elif not c.any():
+                reason = (
+                    "no attempt succeeded, which bounds location from above only and cannot tell tasks out of reach "
+                    "(reachability) from hard ones: add easier tasks, or attempts"
+                )
+            elif n.size == 1:
+                reason = (
+                    "a single task tells its own success and nothing of how tasks differ (spread, skew, reachability): "
+                    "add tasks"
+                )
+            elif (n == 1).all():
+                reason = (
+                    "one attempt per task tells the mean success and nothing of how tasks differ (spread, skew), nor "
+                    "whether failures are tasks out of reach (reachability): add attempts on the same tasks"
+                )
+            else:
+                continue
+            said.setdefault(reason, []).append(design.labels[arm])
+    return [f"{_some(labels)}: {reason}." for reason, labels in said.items()]
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    """List a few names, and say how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return "; ".join(names[:most]) + more
+
+
+def sensitivity(fit: xr.DataTree, *, threshold: float = DEPENDS_ON_PRIOR) -> CheckResult:
     """Say which predictions depend on the prior, by power scaling.
 
     The prior (and the likelihood) is raised to powers slightly below and above 1 by importance weights; how far that
@@ -279,19 +481,13 @@ def sensitivity(fit: xr.DataTree, *, threshold: float = 0.05) -> CheckResult:
     if "aggregate_success" in posterior:
         for name in map(str, posterior["aggregate"].values):
             predictions[f"success of {name}"] = posterior["aggregate_success"].sel(aggregate=name, drop=True)
-    log_prior: dict[str, xr.DataArray] = {}
-    for name in map(str, posterior.data_vars):
-        # What follows from other parameters has no prior of its own.
-        known = name in spec.parameters and not spec.parameters[name].of_a_task
-        if known and name in fit["prior"].to_dataset() and not _follows(name, posterior):
-            log_prior[name] = spec.prior(name).log_density(posterior[name])
     names = {f"p{place}": label for place, label in enumerate(predictions)}
     scaled = xr.DataTree.from_dict(
         {
             "posterior": xr.Dataset(
                 {short: predictions[label].drop_vars("cell", errors="ignore") for short, label in names.items()}
             ),
-            "log_prior": xr.Dataset(log_prior),
+            "log_prior": log_prior(spec, posterior),
             "log_likelihood": fit["log_likelihood"].to_dataset(),
         }
     )
@@ -314,7 +510,9 @@ def sensitivity(fit: xr.DataTree, *, threshold: float = 0.05) -> CheckResult:
         + "; ".join(f"{row.prediction} ({row.prior:.2f})" for row in resting.head(3).itertuples())
         + ": state the prior with them."
     )
-    return CheckResult(name="dependence on the prior", passed=True, sentence=sentence, table=table)
+    return CheckResult(
+        name="dependence on the prior", passed=True, sentence=sentence, table=table, draw=pictures.draw_sensitivity
+    )
 
 
 @contextmanager
@@ -327,13 +525,6 @@ def _quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.disabled = before
-
-
-def _follows(name: str, posterior: xr.Dataset) -> bool:
-    """Whether a variable is drawn around others, or computed from them, in the model that was fitted."""
-    pooled = {"location": "location_mean", "log_tokens": "llm_log_tokens"}
-    other = pooled.get(name)
-    return (other is not None and other in posterior) or (name == "location" and "mean_logit" in posterior)
 
 
 def _on_log_scale(name: str, spec: ModelSpec, draws: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import nutpie
 import pymc as pm
 import pytensor
+import pytensor.tensor as pt
 import xarray as xr
 from pytensor.compile.builders import SymbolicOp
 from pytensor.graph.basic import Constant
@@ -18,6 +19,7 @@ from pytensor.graph.traversal import toposort
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec, Sampling
+from ds3bayes.inference.ridges import COORDINATES, along_ridges
 
 Tensor = Any
 
@@ -34,7 +36,7 @@ class CompiledModel:
     coords : mapping of str to sequence of str
         Labels of the design at hand.
     compiled : nutpie model
-        Its shared variables ``data_0, data_1, ...`` hold those numbers.
+        Its shared variables ``reals``, ``wholes`` and ``layout`` hold those numbers, see `_packed`.
     """
 
     spec: ModelSpec
@@ -53,12 +55,11 @@ class CompiledModel:
         Designs of equally many LLMs, samplers and tasks usually do, whatever the counts and tokens are; with another
         parameter, or a single task, they do not.
         """
-        model = assemble(self.spec, design)
+        model = along_ridges(assemble(self.spec, design), design)
         structure, arrays = _structure(model)
         if structure != self.structure:
             return compile_model(design, self.spec)
-        data = {f"data_{place}": values for place, values in enumerate(arrays)}
-        return replace(self, coords=_coords(model), compiled=self.compiled.with_data(**data))
+        return replace(self, coords=_coords(model), compiled=self.compiled.with_data(**_packed(arrays)))
 
     def sample(
         self,
@@ -96,16 +97,16 @@ class CompiledModel:
             progress_bar=False,
             **report,
         )
-        posterior = drawn["posterior"].to_dataset()
+        posterior = drawn["posterior"].to_dataset().drop_vars(COORDINATES, errors="ignore")
         labels = {dim: list(members) for dim, members in self.coords.items() if dim in posterior.dims}
-        return xr.DataTree.from_dict(
-            {"posterior": posterior.assign_coords(labels), "sample_stats": drawn["sample_stats"].to_dataset()}
-        )
+        # The name that ArviZ looks for.
+        stats = drawn["sample_stats"].to_dataset().rename(maxdepth_reached="reached_max_treedepth")
+        return xr.DataTree.from_dict({"posterior": posterior.assign_coords(labels), "sample_stats": stats})
 
 
 def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> CompiledModel:
     """Compile the model of a design; with ``swap``, so that `CompiledModel.of` can give it other data."""
-    model = assemble(spec, design)
+    model = along_ridges(assemble(spec, design), design)
     structure: tuple[Any, ...] = ()
     if swap:
         structure, arrays = _structure(model)
@@ -197,24 +198,54 @@ def _apply(node: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _is_array(variable: Tensor) -> bool:
-    return isinstance(variable, Constant) and getattr(variable.type, "ndim", 0) > 0 and variable.data.size > 1
+    return isinstance(variable, Constant) and getattr(variable.type, "ndim", 0) > 0
+
+
+def _packed(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Lay arrays one after the other: all reals, all whole numbers, and a layout of where each starts and its shape.
+
+    Three variables rather than one per array, since nutpie unpacks shared variables in code that it unrolls: for sixty
+    of them, that took longer to compile than the model.
+    """
+    flat: dict[bool, list[np.ndarray]] = {True: [np.empty(0)], False: [np.empty(0, np.int64)]}
+    start = {True: 0, False: 0}
+    layout = []
+    for values in arrays:
+        real = values.dtype.kind == "f"
+        flat[real].append(values.ravel())
+        layout += [start[real], *values.shape]
+        start[real] += values.size
+    packed = {
+        "reals": np.concatenate(flat[True]).astype(np.float64),
+        "wholes": np.concatenate(flat[False]).astype(np.int64),
+        "layout": np.array(layout, dtype=np.int64),
+    }
+    # A variable that nothing is read from would be no part of the code: a single task has no whole numbers.
+    return {name: values for name, values in packed.items() if values.size}
 
 
 def _lift(model: pm.Model, arrays: Sequence[np.ndarray]) -> None:
-    """Put shared variables of any length in the place of the arrays in a model's potentials and deterministics."""
+    """Put views of shared variables in the place of the arrays in a model's potentials and deterministics."""
     named = {id(variable): name for name, variable in model.named_vars.items()}
-    shared: list[Any] = []
+    shared = {name: pytensor.shared(values, name=name, shape=(None,)) for name, values in _packed(arrays).items()}
+    lifted, place = 0, 0
     # What now stands for a variable, by the variable's identity; arrays anew for every named variable.
     changed: dict[int, Any] = {}
     constants: dict[int, Any] = {}
 
     def now(variable: Tensor) -> Tensor:
+        nonlocal lifted, place
         if _is_array(variable) and id(variable) not in constants:
+            values = variable.data
+            layout = shared["layout"]
             # Lengths may change with the data, except where an axis of length 1 stands for any.
-            shape = tuple(1 if size == 1 else None for size in variable.data.shape)
-            new = pytensor.shared(np.array(variable.data), name=f"data_{len(shared)}", shape=shape)
-            shared.append(new)
-            constants[id(variable)] = new
+            shape = [1 if size == 1 else layout[place + 1 + axis] for axis, size in enumerate(values.shape)]
+            flat = shared["reals" if values.dtype.kind == "f" else "wholes"]
+            start = layout[place]
+            view = flat[start : start + pt.prod(pt.stack(shape))].reshape(shape)
+            constants[id(variable)] = view.astype(values.dtype)
+            lifted += 1
+            place += 1 + values.ndim
         return constants.get(id(variable), changed.get(id(variable), variable))
 
     swapped = {id(variable) for variable in [*model.potentials, *model.deterministics]}
@@ -231,4 +262,4 @@ def _lift(model: pm.Model, arrays: Sequence[np.ndarray]) -> None:
     for kind in ("potentials", "deterministics"):
         before = getattr(model, kind)
         setattr(model, kind, type(before)([model.named_vars[variable.name] for variable in before]))
-    assert len(shared) == len(arrays)
+    assert lifted == len(arrays)

@@ -33,6 +33,7 @@ from ds3bayes.generative.build import coordinates, held_out_rows, parameters, re
 from ds3bayes.generative.design import Design, make_design
 from ds3bayes.generative.effects import points_at_draws, task_effects
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
 from ds3bayes.theory.evaluate import MODE
 
@@ -77,9 +78,10 @@ def fit(
     Returns
     -------
     xarray.DataTree
-        Groups ``posterior`` and ``sample_stats`` (chain, draw, ...), ``prior``, ``log_likelihood`` (per task and per
-        aggregated row), ``task_effects`` (chain, draw, cell), ``observed_data`` and ``constant_data`` (row). Root
-        attrs: schema number, model id, spec as JSON, data hash, package versions, seed and times in seconds.
+        Groups ``posterior`` and ``sample_stats`` (chain, draw, ...), ``prior``, ``log_prior`` (per parameter),
+        ``log_likelihood`` (per task and per aggregated row, at about ``task_draws`` draws), ``task_effects`` (chain,
+        draw, cell), ``observed_data`` and ``constant_data`` (row). Root attrs: schema number, model id, spec as JSON,
+        data hash, package versions, seed and times in seconds.
 
     Raises
     ------
@@ -89,7 +91,8 @@ def fit(
     Warns
     -----
     FitWarning
-        If draws diverged or chains disagree.
+        One for each fault of the draws (divergences, chains that disagree, too few effective draws, tree depth, energy)
+        and one if many tasks are influential; each names the parameter or task, by how much, and what to set.
     """
     spec = spec or ModelSpec()
     changes = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
@@ -125,6 +128,7 @@ def fit(
             "sample_stats": tree["sample_stats"].to_dataset(),
             "prior": prior_draws(design, spec, sampling.seed),
             "log_likelihood": _log_likelihood(design, spec, posterior, effects),
+            "log_prior": log_prior(spec, posterior),
             "task_effects": effects.drop_vars(["log_likelihood", "task"]),
             "observed_data": evals[["successes"]].drop_attrs(deep=False),
             "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
@@ -139,7 +143,7 @@ def fit(
         "seed": sampling.seed,
         **{name: round(value, 3) for name, value in times.items()},
     }
-    _warn(result)
+    warn_of_faults(result)
     return result
 
 
@@ -157,6 +161,61 @@ def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effe
         expected = posterior["aggregate_success"].sel(draw=effects["draw"].values)
         result["aggregates"] = xr.apply_ufunc(binom.logpmf, successes, attempts, expected)
     return result
+
+
+def thinned(fit: xr.DataTree) -> xr.DataTree:
+    """Return a fit at the draws that have pointwise log-likelihoods, for tools that want all groups at the same draws.
+
+    ``az.psense_summary(ds3.thinned(fit))`` is one; without it, likelihoods and draws would not match and it would say
+    NaN. `az.loo`, `az.compare` and `az.loo_kfold` take a fit as it is.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        From `fit`; of it about ``task_draws`` draws have task effects and likelihoods, evenly spaced.
+
+    Returns
+    -------
+    xarray.DataTree
+        The same groups; ``posterior``, ``sample_stats`` and ``log_prior`` at those draws.
+    """
+    draws = fit["log_likelihood"]["draw"].values
+    groups = {name: group.to_dataset() for name, group in fit.children.items()}
+    for name in ("posterior", "sample_stats", "log_prior"):
+        groups[name] = groups[name].sel(draw=draws)
+    result = xr.DataTree.from_dict(groups)
+    result.attrs = dict(fit.attrs)
+    return result
+
+
+def log_prior(spec: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
+    """Log prior density of the parameters at the top of a model, at each posterior draw.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    posterior : xarray.Dataset
+        Draws, dims (chain, draw, ...).
+
+    Returns
+    -------
+    xarray.Dataset
+        By parameter, of the same dims. What is drawn around other parameters (a pooled ``location``), computed from
+        them, or latent in single tasks is left out, so that power-scaling asks about what a user stated.
+    """
+    own = [
+        name
+        for name, one in spec.parameters.items()
+        if name in posterior and not (one.of_a_task or _follows(name, posterior))
+    ]
+    return xr.Dataset({name: spec.prior(name).log_density(posterior[name]) for name in own})
+
+
+def _follows(name: str, posterior: xr.Dataset) -> bool:
+    """Whether a variable is drawn around others, or computed from them, in the model that was fitted."""
+    pooled = {"location": "location_mean", "log_tokens": "llm_log_tokens"}
+    other = pooled.get(name)
+    return (other is not None and other in posterior) or (name == "location" and "mean_logit" in posterior)
 
 
 def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:
@@ -235,9 +294,16 @@ def _stages(show: bool) -> Iterator[Any]:
         progress.update(current[-1], total=stage_done.total or 1, completed=stage_done.total or 1)
 
 
-def _warn(result: xr.DataTree) -> None:
-    from ds3bayes.inference.checks import convergence
+def warn_of_faults(result: xr.DataTree, what: str = "") -> None:
+    """Warn of what went wrong in sampling, and of tasks that decide too much; one warning each."""
+    from ds3bayes.inference.checks import leave_one_out, sampling_faults
 
-    outcome = convergence(result)
-    if not outcome.passed:
-        warnings.warn(outcome.sentence, FitWarning, stacklevel=3)
+    faults, _ = sampling_faults(result)
+    likelihood = result.get("log_likelihood")
+    if likelihood is not None and likelihood.sizes["chain"] * likelihood.sizes["draw"] >= MIN_DRAWS_OF_K:
+        influence = leave_one_out(result)
+        # Where tasks are few, each is bound to matter; `check` says so.
+        if not influence.passed and len(influence.table) >= FEW_TASKS:
+            faults.append(influence.sentence)
+    for fault in faults:
+        warnings.warn(what + fault, FitWarning, stacklevel=3)

@@ -37,6 +37,7 @@ UNITS = {
     "flops": ("FLOP per task", "expected inference compute of one task"),
     "joules": ("J per task", "expected energy of one task"),
     "seconds": ("s per task", "expected time to generate all attempts one after another"),
+    "truncated": ("1", "share of attempts that the token budget cuts off, mean over tasks"),
 }
 
 
@@ -79,8 +80,9 @@ def predict(
     -------
     xarray.Dataset
         ``success`` and those of ``tokens, usd, flops, joules, seconds`` that data and spec determine, with dims (chain,
-        draw, model, benchmark, strategy[, task]); NaN where an LLM has no such sampler or setting. Units are in
-        the variables' attrs; ``attrs["absent"]`` says why a quantity is missing.
+        draw, model, benchmark, strategy[, task]); NaN where an LLM has no such sampler or setting. ``truncated``, where
+        a strategy has a budget that cuts what was observed without it or at another: the chance that an attempt is
+        cut. Units are in the variables' attrs; ``attrs["absent"]`` says why a quantity is missing.
 
     Raises
     ------
@@ -336,6 +338,7 @@ class View:
         cells = self._cells[index]
         names = [str(name) for name in self.effects["cell_task"].values[cells]]
         reach = 1.0 if isinstance(strategy, TreeOfThought) else self._stacked["reachable"][:, cells]
+        found: dict[str, tuple[Array, list[str]]] = {}
         tokens = self._tokens(strategy, index, cells)
         if isinstance(strategy, TreeOfThought):
             q = expit(self._tree_logit(strategy, index, cells))
@@ -346,8 +349,9 @@ class View:
         else:
             q = self._of_a_run(expit(self._stacked["logit_success"][:, cells]), index)
             if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
-                q, tokens = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
-        found = {"success": (self.answer(strategy, q * reach, index), names)}
+                q, tokens, cut = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
+                found["truncated"] = (cut, names)
+        found["success"] = (self.answer(strategy, q * reach, index), names)
         costs, absent = self.costs(strategy, index, tokens)
         found |= {name: (values, names) for name, values in costs.items()}
         return found, absent
@@ -414,8 +418,8 @@ class View:
 
     def _within_budget(
         self, q: Array, tokens: Array, strategy: Strategy, index: int, cells: Array
-    ) -> tuple[Array, Array]:
-        """Success and mean tokens of an attempt that is cut at a budget, by the path's finishing law."""
+    ) -> tuple[Array, Array, Array]:
+        """Success, mean tokens and chance to be cut of an attempt at a budget, by the path's finishing law."""
         omega = self.design.tokens_per_step
         assert strategy.budget_tokens is not None
         if strategy.budget_tokens < omega:
@@ -427,10 +431,11 @@ class View:
         steps = np.full(pace.shape, strategy.budget_tokens / omega)
         finished = evaluate(finish_within, steps, shape[0], shape[1])
         q = self.eventual(q, tokens, index, cells)
+        cut = 1.0 - finished
         # Attempts that the budget cut answered all the same, some of them right.
-        finished = finished + (1.0 - finished) * forced
+        finished = finished + cut * forced
         spent = omega * evaluate(mean_steps_within, steps, shape[0], shape[1])
-        return q * finished, np.minimum(spent, strategy.budget_tokens)
+        return q * finished, np.minimum(spent, strategy.budget_tokens), cut
 
     def attempts(self, strategy: Strategy, arm: Arm) -> tuple[Array, Array, Array, Array]:
         """Attempts of a walk without a budget: success and tokens, (samples, tasks), and what `finishing` returns.

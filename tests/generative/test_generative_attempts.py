@@ -151,10 +151,18 @@ def test_latent_tokens_are_summed_out_of_the_pointwise_likelihood(cut_fit) -> No
 
 
 def test_a_budget_never_tried_is_predicted(cut_fit) -> None:
-    _, fit = cut_fit
+    made, fit = cut_fit
     pred = ds3.predict(fit, [f"cot(budget_tokens={budget})" for budget in (500, 1000, 1500, 3000, 6000)])
     assert (np.diff(pred["success"].mean(("chain", "draw")).values.ravel()) > 0).all()
     assert (pred["tokens"].values.ravel() <= np.tile([500, 1000, 1500, 3000, 6000], pred["tokens"].size // 5)).all()
+    cut = pred["truncated"].squeeze()
+    assert (np.diff(cut.mean(("chain", "draw")).values) < 0).all()
+    for budget, rows in to_table(made.evals).groupby("budget_tokens"):
+        drawn = cut.sel(strategy=f"cot(budget_tokens={budget:g})")
+        seen, n = rows["truncated"].sum(), rows["attempts"].sum()
+        # What was counted, within 3 sds of the posterior and of the counts.
+        noise = np.sqrt(float(drawn.var()) + float((drawn * (1 - drawn)).mean()) / n)
+        assert abs(seen / n - float(drawn.mean())) < 3 * noise
 
 
 @pytest.mark.slow

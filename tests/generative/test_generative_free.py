@@ -11,8 +11,9 @@ COUNTS = ["model", "benchmark", "task", "strategy", "attempts", "successes"]
 
 
 @pytest.mark.slow
-def test_recovery_over_many_data_sets(short_fit) -> None:
+def test_recovery_over_many_data_sets(posteriors) -> None:
     held: list[bool] = []
+    tables = []
     for seed in range(20):
         made = ds3.simulate(
             tasks=40,
@@ -27,8 +28,8 @@ def test_recovery_over_many_data_sets(short_fit) -> None:
             budget_tokens=50_000,
         )
         # Walks end long before so generous a budget, except those at tasks out of reach.
-        table = to_table(made.evals)[COUNTS]
-        posterior = short_fit(ds3.read_evals(table), draws=300, tune=400, seed=seed)["posterior"].to_dataset()
+        tables.append(ds3.read_evals(to_table(made.evals)[COUNTS]))
+    for posterior in posteriors(tables, ds3.ModelSpec()):
         low, high = posterior.quantile(0.05, ("chain", "draw")), posterior.quantile(0.95, ("chain", "draw"))
         truth = {"location": 0.5 + np.array(list(SHIFTS.values())), "spread": 1.5, "reachability": 0.98**4}
         for name, value in truth.items():

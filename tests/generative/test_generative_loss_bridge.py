@@ -72,9 +72,9 @@ def test_what_a_table_must_say() -> None:
         ds3.build_model(path, select(ds3.read_evals(table), f"model == '{BEST}'"))
 
 
-def recovered(made: Simulation, fit: xr.DataTree) -> dict[str, bool]:
+def recovered(made: Simulation, posterior: xr.Dataset) -> dict[str, bool]:
     """Whether the truth lies in the 90 % interval of each parameter that data can tell."""
-    posterior, truth = fit["posterior"].to_dataset(), made.truth
+    truth = made.truth
     family = posterior["family_effect"]
     draws = {
         "bridge_slope": (posterior["bridge_slope"], truth["bridge_slope"]),
@@ -111,7 +111,7 @@ def fit(made: Simulation) -> xr.DataTree:
 
 
 def test_most_truths_lie_in_their_intervals(made: Simulation, fit: xr.DataTree) -> None:
-    inside = recovered(made, fit)
+    inside = recovered(made, fit["posterior"].to_dataset())
     # 17 intervals of 90 %: fewer than 11 inside happens once in 1,500 times if they were independent.
     assert sum(inside.values()) >= 11, inside
     assert int(fit["sample_stats"]["diverging"].sum()) == 0
@@ -160,13 +160,25 @@ def test_what_is_refused(fit: xr.DataTree, llms: dict, strategies: list[str], sa
 
 
 @pytest.mark.slow
-def test_recovery_over_many_data_sets() -> None:
+def test_recovery_over_many_data_sets(posteriors) -> None:
+    """Truths differ from data set to data set: intervals that hold one favoured truth too often show nothing."""
     open_spec = SPEC.model_copy(update={"holdout": ()})
-    inside: list[bool] = []
+    inside: dict[str, list[bool]] = {}
+    made = []
     for seed in range(20):
-        made = training_runs(tasks=24, attempts=6, seed=100 + seed)
-        inside += recovered(made, quick_fit(made, open_spec, draws=400)).values()
-    share = np.mean(inside)
-    print(f"{len(inside)} intervals, {share:.3f} hold the truth")
+        rng = np.random.default_rng([seed, 3])
+        truth = {
+            "bridge_slope": rng.lognormal(np.log(5), 0.4),
+            "ease": rng.normal(1.0, 0.7),
+            "family_difference": rng.normal(0, 0.7),
+            "llm_sd": rng.lognormal(np.log(0.25), 0.7),
+        }
+        made.append(training_runs(tasks=24, attempts=6, seed=100 + seed, **truth))
+    for one, posterior in zip(made, posteriors((one.evals for one in made), open_spec), strict=True):
+        for name, held in recovered(one, posterior).items():
+            inside.setdefault(name.split()[0], []).append(held)
+    print({name: round(float(np.mean(held)), 3) for name, held in inside.items()})
+    share = np.mean(np.concatenate(list(inside.values())))
+    print(f"{sum(map(len, inside.values()))} intervals, {share:.3f} hold the truth")
     # Intervals of one data set are dependent: as if 5 of its 17 were independent, 3 standard errors are .09.
     assert 0.81 <= share <= 0.97

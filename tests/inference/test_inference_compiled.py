@@ -11,6 +11,7 @@ from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
 from ds3bayes.inference import compiled
 from ds3bayes.inference.compiled import CompiledModel, compile_model
+from ds3bayes.inference.ridges import along_ridges
 from ds3bayes.theory.evaluate import MODE
 
 
@@ -25,6 +26,11 @@ def evals(seed: int, *, models: int = 1, tasks: int = 12, attempts: int = 6, tok
     if tokens:
         table["tokens_mean"] = np.exp(6 + 0.3 * rng.standard_normal(len(rows)))
     return ds3.read_evals(table)
+
+
+def sampled(spec, design):
+    """The model in the coordinates that it is sampled in."""
+    return along_ridges(assemble(spec, design), design)
 
 
 class Uncompiled:
@@ -75,13 +81,13 @@ def test_swapped_data_are_the_models_own(uncompiled, layout, spec):
     spec = ds3.ModelSpec.from_dict(spec)
     first, other = (make_design(evals(seed, **layout), spec) for seed in (1, 2))
     model = compile_model(first, spec)
-    assert model.compiled.log_density(5) == pytest.approx(log_density(assemble(spec, first), 5), rel=1e-11)
+    assert model.compiled.log_density(5) == pytest.approx(log_density(sampled(spec, first), 5), rel=1e-11)
     swapped = model.of(other)
     assert len(uncompiled) == 1
-    expected = log_density(assemble(spec, other), 5)
+    expected = log_density(sampled(spec, other), 5)
     assert swapped.compiled.log_density(5) == pytest.approx(expected, rel=1e-11)
     # The data matter.
-    assert abs(expected - log_density(assemble(spec, first), 5)) > 1e-3
+    assert abs(expected - log_density(sampled(spec, first), 5)) > 1e-3
 
 
 def test_numbers_of_distinct_tasks_and_names_may_change(uncompiled):
@@ -91,11 +97,20 @@ def test_numbers_of_distinct_tasks_and_names_may_change(uncompiled):
         design = make_design(changed, spec)
         swapped = model.of(design)
         assert swapped.coords["walk"] == [design.labels[0]]
-        assert swapped.compiled.log_density(1) == pytest.approx(log_density(assemble(spec, design), 1), rel=1e-11)
+        assert swapped.compiled.log_density(1) == pytest.approx(log_density(sampled(spec, design), 1), rel=1e-11)
     nobody = evals(1).assign(successes=("row", np.zeros(12, dtype=int)))
     design = make_design(nobody, spec)
-    assert model.of(design).compiled.log_density(1) == pytest.approx(log_density(assemble(spec, design), 1), rel=1e-11)
+    assert model.of(design).compiled.log_density(1) == pytest.approx(log_density(sampled(spec, design), 1), rel=1e-11)
     assert len(uncompiled) == 1
+
+
+def test_single_tasks_share_code(uncompiled):
+    # Their numbers are all real ones: no whole number is read.
+    spec = ds3.ModelSpec()
+    first, other = (make_design(evals(1, tasks=1).assign(successes=("row", [solved])), spec) for solved in (2, 4))
+    model = compile_model(first, spec).of(other)
+    assert len(uncompiled) == 1
+    assert model.compiled.log_density(5) == pytest.approx(log_density(sampled(spec, other), 5), rel=1e-11)
 
 
 def test_another_structure_is_compiled_anew(uncompiled):

@@ -8,6 +8,7 @@ import xarray as xr
 from hostile import SPEC, evaluations
 
 import ds3bayes as ds3
+from ds3bayes.inference.check_pictures import draw_convergence, draw_learned
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.report import report
 
@@ -34,10 +35,11 @@ def checks() -> list[CheckResult]:
             "log scale": [False, False, False],
         }
     )
-    slow = pd.DataFrame({"r_hat": [1.2], "ess_bulk": [12.0]}, index=["location[a]"])
+    slow = pd.DataFrame({"r_hat": [1.2], "ess_bulk": [12.0], "ess_tail": [9.0]}, index=["location[a]"])
+    disagree, weak = "chains disagree <here>.", "1 of 3 was hardly learned."
     return [
-        CheckResult(name="convergence", passed=False, sentence="chains disagree <here>.", table=slow),
-        CheckResult(name="what was learned", passed=True, sentence="1 of 3 was hardly learned.", table=learned),
+        CheckResult(name="convergence", passed=False, sentence=disagree, table=slow, draw=draw_convergence),
+        CheckResult(name="what was learned", passed=True, sentence=weak, table=learned, draw=draw_learned),
     ]
 
 

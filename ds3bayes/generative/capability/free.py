@@ -23,6 +23,16 @@ _POOL = ("location_mean", "location_sd")
 _PROBIT = (16.0 * np.sqrt(3.0) / (15.0 * np.pi)) ** 2
 
 
+def mean_stretch(spread: Tensor) -> Tensor:
+    """By how much the mean of normal logits is further from 0 than the logit of their mean success, given their sd."""
+    return pt.sqrt(1.0 + _PROBIT * spread**2)
+
+
+def bare_walks(design: Design) -> list[bool]:
+    """Say of every walk whether it is known from aggregates alone."""
+    return [not design.blocks[int(design.population_of_arm[arm])].tasks for arm in design.walk_arms]
+
+
 class Free(SharedEasiness):
     """An LLM's capability is learned from its evaluations alone.
 
@@ -94,11 +104,11 @@ class Free(SharedEasiness):
         alone = spec.prior("location")
         if not pooled:
             given = self.add_population(spec)
-            bare = [not design.blocks[int(design.population_of_arm[arm])].tasks for arm in design.walk_arms]
+            bare = bare_walks(design)
             if any(bare) and spec.population.family != "path":
                 # Aggregates tell the mean success over tasks; the location that gives it moves with the spread.
                 mean = alone.variable("mean_logit", dims="walk")
-                stretch = pt.switch(bare, pt.sqrt(1.0 + _PROBIT * given["spread"] ** 2), 1.0)
+                stretch = pt.switch(bare, mean_stretch(given["spread"]), 1.0)
                 return {**given, "location": pm.Deterministic("location", mean * stretch, dims="walk")}
             return {**given, "location": alone.variable("location", dims="walk")}
         given = self.add_population(spec) | {

@@ -84,7 +84,8 @@ def attempt_variance(design: Design, arms: Sequence[int], given: Parameters) -> 
         chosen = [arm for arm, one in zip(arms, known, strict=True) if one]
         mean_tokens = pt.exp(given["log_tokens"][subsets.places("timed_arm", chosen)])
         # An attempt takes at least one step per skill.
-        least = pt.maximum(1.0 / design.path_length[chosen] - design.tokens_per_step / mean_tokens, 0.0)
+        step = np.full(len(chosen), design.tokens_per_step)
+        least = pt.maximum(1.0 / design.path_length[chosen] - step / mean_tokens, 0.0)
         variance = pt.set_subtensor(variance[np.flatnonzero(known)], least)
     return variance
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from ds3bayes.generative.design import Design, make_design, row_strategy
 from ds3bayes.generative.effects import PopulationAtDraws, each_draw, task_effects
 from ds3bayes.generative.observation.tokens import timed_columns
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.check_pictures import draw_uniformity
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.inference.fit import prior_draws
@@ -41,6 +43,7 @@ def sbc(
     fit_spec: ModelSpec | None = None,
     drawn_by: Literal["model", "simulator"] = "model",
     tune: int = 300,
+    cores: int = 2,
     seed: int = 0,
     progress: bool = True,
 ) -> xr.Dataset:
@@ -67,6 +70,8 @@ def sbc(
         no code with the model; the latter for one LLM with the default population.
     tune : int, default 300
         Warm-up draws of each fit's chain.
+    cores : int, default 2
+        Fits made at the same time.
     seed : int, default 0
     progress : bool, default True
 
@@ -88,39 +93,43 @@ def sbc(
     """
     spec = spec or ModelSpec()
     table = _layout(evals, tasks)
-    if fits < 1 or tune < 1:
-        raise InputError(f"fits and tune must be at least 1, got {fits} and {tune}")
+    if min(fits, tune, cores) < 1:
+        raise InputError(f"fits, tune and cores must be at least 1, got {fits}, {tune} and {cores}")
     draw, truth = _drawn(table, spec, fits, drawn_by, seed)
     sampling = spec.sampling.model_copy(update={"draws": (_RANKS + 1) * _THIN, "tune": tune, "chains": 1})
-    compiled: CompiledModel | None = None
+    fitted = fit_spec or spec
+    started = time.perf_counter()
+    compiled = compile_model(make_design(read_evals(draw(0)), fitted), fitted)
+    compile_seconds = time.perf_counter() - started
+
+    def fit_one(index: int) -> tuple[CompiledModel, xr.DataTree]:
+        model = compiled.of(make_design(read_evals(draw(index)), fitted))
+        return model, model.sample(sampling.model_copy(update={"seed": index}), cores=1)
+
     ranks: dict[str, list[np.ndarray]] = {}
-    divergences, compilations, compile_seconds, fit_seconds = 0, 0, 0.0, 0.0
-    steps = range(fits)
-    for index in track(steps, "fits", console=Console(stderr=True), disable=not progress):
-        started = time.perf_counter()
-        design = make_design(read_evals(draw(index)), fit_spec or spec)
-        before = compiled
-        compiled = compile_model(design, fit_spec or spec) if compiled is None else compiled.of(design)
-        new = before is None or compiled.code is not before.code
-        compilations += new
-        if new:
-            compile_seconds += time.perf_counter() - started
-            started = time.perf_counter()
-        tree = compiled.sample(sampling.model_copy(update={"seed": index}), cores=1)
-        fit_seconds += time.perf_counter() - started
-        divergences += int(tree["sample_stats"]["diverging"].sum())
-        posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(_THIN, None, _THIN))
-        for name in map(str, posterior.data_vars):
-            if name in truth:
-                below = posterior[name].values < truth[name].isel(chain=0, draw=index).values
-                ranks.setdefault(name, []).append(below.sum(axis=0))
+    codes, divergences, steps = {id(compiled.code)}, 0, range(fits)
+    started = time.perf_counter()
+    # Threads suffice: sampling runs outside of Python.
+    with ThreadPoolExecutor(cores) as pool:
+        done = pool.map(fit_one, steps)
+        for index, (model, tree) in enumerate(
+            track(done, "fits", total=fits, console=Console(stderr=True), disable=not progress)
+        ):
+            codes.add(id(model.code))
+            divergences += int(tree["sample_stats"]["diverging"].sum())
+            posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(_THIN, None, _THIN))
+            for name in map(str, posterior.data_vars):
+                if name in truth:
+                    below = posterior[name].values < truth[name].isel(chain=0, draw=index).values
+                    ranks.setdefault(name, []).append(below.sum(axis=0))
+    fit_seconds = time.perf_counter() - started
     coords = {dim: truth[dim] for dim in truth.dims if dim not in ("chain", "draw")}
     return xr.Dataset(
         {name: (("fit", *truth[name].dims[2:]), np.stack(values)) for name, values in ranks.items()},
         coords={"fit": steps, **coords},
         attrs={
             "divergences": divergences,
-            "compilations": compilations,
+            "compilations": len(codes),
             "compile_seconds": round(compile_seconds, 2),
             "fit_seconds": round(fit_seconds, 2),
             "ranks": _RANKS + 1,
@@ -192,7 +201,13 @@ def sbc_check(ranks: xr.Dataset, *, false_alarm: float = 0.01) -> CheckResult:
             f"of {told}, {len(bad)} are not ranked uniformly: {'; '.join(said)}. The model that is fitted is not "
             "the one that data are drawn from, or the sampler fails."
         )
-    return CheckResult(name="simulation-based calibration", passed=bad.empty, sentence=sentence, table=table)
+    return CheckResult(
+        name="simulation-based calibration",
+        passed=bad.empty,
+        sentence=sentence,
+        table=table,
+        draw=draw_uniformity,
+    )
 
 
 # --- drawing data -------------------------------------------------------------------------------------------

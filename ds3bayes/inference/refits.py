@@ -1,0 +1,150 @@
+"""`TaskRefits`: a fit's model without some of its tasks, for ArviZ's exact cross-validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import arviz as az
+import numpy as np
+import xarray as xr
+
+from ds3bayes.errors import InputError
+from ds3bayes.generative.design import make_design
+from ds3bayes.generative.effects import PopulationAtDraws, each_draw
+from ds3bayes.inference.compiled import CompiledModel, compile_model
+from ds3bayes.inference.fit import design_of, evals_of, spec_of, warn_of_faults
+
+
+class TaskRefits(az.SamplingWrapper):
+    """Refits the model of a fit without some tasks, so that ArviZ can leave them out exactly.
+
+    ``az.loo_kfold(fit, ds3.TaskRefits(fit), var_name="tasks", k=5)`` leaves out a fifth of the tasks at a time and asks
+    how well the others predict all they were observed to do: counts and tokens, every LLM and strategy at once. It is
+    what ``az.loo(fit, var_name="tasks")`` approximates, and holds where Pareto k are high.
+    The model is compiled once, for the first fold; the others only get other data.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        From `fit`.
+    draws, tune, chains, seed : int, optional
+        Of every refit; those of the fit's spec if absent.
+    cores : int, default 2
+        Chains sampled at the same time.
+    task_draws : int, default 1000
+        About how many draws of a refit the left-out tasks are judged at, evenly thinned.
+
+    Raises
+    ------
+    InputError
+        If the fit has no tasks (only aggregated rows), or tasks whose attempts a budget cut: their latent tokens are
+        part of the posterior, which a refit without the task lacks.
+
+    Warns
+    -----
+    FitWarning
+        If the draws of a refit cannot be trusted.
+
+    References
+    ----------
+    Vehtari, Gelman, Gabry (2017), Statistics and Computing 27: K-fold cross-validation.
+    """
+
+    def __init__(
+        self,
+        fit: xr.DataTree,
+        *,
+        draws: int | None = None,
+        tune: int | None = None,
+        chains: int | None = None,
+        seed: int | None = None,
+        cores: int = 2,
+        task_draws: int = 1000,
+    ) -> None:
+        super().__init__(model=None, idata_orig=fit)
+        self.evals, self.held_out = evals_of(fit)
+        self.spec, self.design = spec_of(fit), design_of(fit)
+        if not any(block.tasks for block in self.design.blocks):
+            raise InputError("the fit has no tasks to leave out: its table holds aggregated rows only")
+        if "attempts" in self.design.observed:
+            raise InputError(
+                "attempts at some tasks were cut by a budget, and such tasks cannot be left out: use `az.loo`, or fit "
+                "without the column `truncated`"
+            )
+        given = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+        self.sampling = self.spec.sampling.model_copy(
+            update={name: value for name, value in given.items() if value is not None}
+        )
+        self.cores, self.task_draws = cores, task_draws
+        self._posterior = fit["posterior"].to_dataset()
+        self._population = PopulationAtDraws(self.design, self.spec, self._posterior)
+        self._compiled: CompiledModel | None = None
+
+    def sel_observations(self, idx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which rows a refit must not see, shape (row,), and the tasks that this leaves out.
+
+        Parameters
+        ----------
+        idx : int or int array
+            Places of tasks along the dim ``task`` of the fit's log-likelihood.
+        """
+        places = np.atleast_1d(idx)
+        # A task of a benchmark belongs to one block, whichever arms try it.
+        known = [
+            (self.design.arms[block.arms[0]].benchmark, task) for block in self.design.blocks for task in block.tasks
+        ]
+        left_out = {known[place] for place in places}
+        rows = zip(self.evals["benchmark"].values, self.evals["task"].values, strict=True)
+        return self.held_out | np.array([(str(one), str(task)) in left_out for one, task in rows]), places
+
+    def sample(self, modified_observed_data: np.ndarray) -> xr.DataTree:
+        """Sample the posterior without some rows: groups ``posterior`` and ``sample_stats``."""
+        design = make_design(self.evals, self.spec, modified_observed_data)
+        self._compiled = compile_model(design, self.spec) if self._compiled is None else self._compiled.of(design)
+        drawn = self._compiled.sample(self.sampling, cores=self.cores)
+        self._same_parameters(drawn["posterior"].to_dataset())
+        drawn.attrs = dict(self.idata_orig.attrs)
+        warn_of_faults(drawn, f"refit without {int((modified_observed_data & ~self.held_out).sum())} rows: ")
+        return drawn
+
+    def get_inference_data(self, fitted_model: xr.DataTree) -> xr.DataTree:
+        """Return what `sample` drew."""
+        return fitted_model
+
+    def log_likelihood__i(self, excluded_obs: np.ndarray, idata__i: xr.DataTree) -> xr.DataArray:
+        """Log-likelihood of left-out tasks, their effects summed out: dims (chain, draw, task)."""
+        posterior = idata__i["posterior"].to_dataset()
+        step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // self.task_draws))
+        posterior = posterior.isel(draw=slice(None, None, step))
+        values = np.stack([self._at(draw)[excluded_obs] for draw in each_draw(posterior)])
+        return xr.DataArray(
+            values.reshape(posterior.sizes["chain"], posterior.sizes["draw"], -1),
+            dims=("chain", "draw", "task"),
+            coords={
+                "chain": posterior["chain"],
+                "draw": posterior["draw"],
+                "task": self.idata_orig["log_likelihood"]["task"].values[excluded_obs],
+            },
+        )
+
+    def _at(self, draw: Any) -> np.ndarray:
+        """Log-likelihood of every task of the fit at one draw."""
+        parts = [
+            self._population(index, draw)["log_marginal"][block.distinct[1]]
+            for index, block in enumerate(self.design.blocks)
+            if block.tasks
+        ]
+        return np.concatenate(parts)
+
+    def _same_parameters(self, posterior: xr.Dataset) -> None:
+        """Refuse a refit that lacks a parameter, since nothing was left to inform it."""
+        gone = [
+            str(name)
+            for name, values in self._posterior.data_vars.items()
+            if name not in posterior or posterior[name].shape[2:] != values.shape[2:]
+        ]
+        if gone:
+            raise InputError(
+                f"without the tasks of one fold there is nothing that {', '.join(gone)} belongs to: use more folds, or "
+                "give `folds` that spread over each fold what only some tasks were observed with"
+            )

@@ -1,0 +1,77 @@
+"""Coordinates in which the sampler moves along what data leave open, not around its corners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from ds3bayes.generative.capability.free import bare_walks, mean_stretch
+from ds3bayes.generative.design import Design
+
+#: Variables that exist for the sampler alone; posteriors do not hold them.
+COORDINATES = ("ridge_logit", "ridge_split")
+
+
+def along_ridges(model: pm.Model, design: Design) -> pm.Model:
+    """Return the same model with other coordinates for ``location`` and ``reachability``, where a ridge joins them.
+
+    Counts of few attempts tell little more than the share of attempts solved: the probability that a task is reachable
+    times the mean success on reachable tasks. Where the one rises the other falls, along a curve with two arms at right
+    angles, on which NUTS creeps. With a and b the negative logs of the two factors, the product p = exp(-a - b) is what
+    the data tell and a / (a + b) what they leave open, so the sampler gets the logits of these two. The priors stay
+    those of ``location`` and ``reachability``; the Jacobian of the map is part of the density.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        From `assemble`.
+    design : Design
+
+    Returns
+    -------
+    pymc.Model
+        The model itself where an LLM has several walks on a benchmark, which one reachability joins, or where
+        either is not sampled.
+
+    Notes
+    -----
+    Mean success is taken as the logistic of location / sqrt(1 + c spread^2), which a normal law of logits has up to
+    .02; any such function gives the same posterior.
+    """
+    free = {variable.name for variable in model.free_RVs}
+    # Of walks known from aggregates alone, mean success itself is sampled.
+    sampled = "mean_logit" if "mean_logit" in free else "location"
+    one_walk_each = np.array_equal(design.pair_of_arm[design.walk_arms], np.arange(len(design.pairs)))
+    if not {sampled, "reachability", "spread"} <= free or not one_walk_each:
+        return model
+    with model:
+        overall = pm.Flat(COORDINATES[0], dims="walk")
+        split = pm.Flat(COORDINATES[1], dims="walk")
+        total = pt.softplus(-overall)
+        of_success, of_reach = total * pt.sigmoid(split), total * pt.sigmoid(-split)
+        stretch = mean_stretch(model["spread"])
+        if sampled == "mean_logit":
+            stretch = pt.switch(bare_walks(design), 1.0, stretch)
+        location = -stretch * _log_expm1(of_success)
+        reachability = pt.exp(-of_reach)
+        log_slopes = (
+            # Of the two parts by the coordinates, of location and of reachability by the parts.
+            pt.log(total)
+            + pt.log(pt.sigmoid(-overall))
+            + pt.log(pt.sigmoid(split))
+            + pt.log(pt.sigmoid(-split))
+            + pt.log(stretch)
+            - pt.log1mexp(-of_success)
+            - of_reach
+        )
+        priors = pm.logp(model[sampled], location).sum() + pm.logp(model["reachability"], reachability).sum()
+        pm.Potential("along_ridges", priors + log_slopes.sum())
+    return pm.do(model, {sampled: location, "reachability": reachability})
+
+
+def _log_expm1(x: Any) -> Any:
+    """Logarithm of exp(x) - 1 for x > 0, of any size."""
+    return x + pt.log1mexp(-x)

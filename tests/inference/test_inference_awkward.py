@@ -1,0 +1,192 @@
+"""Tables that inform little: fits stay sound, predictions sensible, and checks say what the data cannot tell."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scipy.special import expit
+
+import ds3bayes as ds3
+from ds3bayes.inference import fit as fitting
+from ds3bayes.inference.compiled import compile_model
+
+
+def table(successes, attempts, model: str = "a") -> pd.DataFrame:
+    successes = np.atleast_1d(successes)
+    return pd.DataFrame(
+        {
+            "model": model,
+            "benchmark": "b",
+            "task": [f"t{i}" for i in range(successes.size)],
+            "strategy": "cot",
+            "attempts": attempts,
+            "successes": successes,
+        }
+    )
+
+
+def logits(tasks: int) -> np.ndarray:
+    """Success of tasks of a known population."""
+    return expit(-1.0 + 2.5 * np.random.default_rng(3).standard_normal(tasks))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Return a function that fits a table, checks and predicts; tables of one shape share compiled code."""
+    kept = {}
+
+    def compiled(design, spec, *, swap):
+        del swap
+        shape = (len(design.arms), len(design.blocks[0].tasks) == 1)
+        kept[shape] = kept[shape].of(design) if shape in kept else compile_model(design, spec)
+        return kept[shape]
+
+    @contextmanager
+    def sharing():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fitting, "compile_model", compiled)
+            yield
+
+    def run(rows: pd.DataFrame, **sampling: int):
+        evals = ds3.read_evals(rows)
+        settings = {"draws": 500, "tune": 500, "chains": 4, "seed": 0, "task_draws": 250} | sampling
+        # Warnings are errors: a fit of these data has nothing to warn of.
+        with sharing():
+            fit = ds3.fit(evals, progress=False, **settings)
+        said = {result.name: result for result in ds3.check(fit)}
+        return fit, said, {kind: ds3.predict(fit, ["cot"], tasks=kind) for kind in ("observed", "new")}
+
+    return run
+
+
+def interval(pred, model: str = "a") -> np.ndarray:
+    return np.quantile(pred.success.sel(model=model), [0.05, 0.95])
+
+
+def test_all_solved(fitted):
+    fit, said, pred = fitted(table([8] * 20, 8))
+    assert not fit["sample_stats"]["diverging"].any()
+    assert said["convergence"].passed
+    low, _ = interval(pred["observed"])
+    # 160 successes in 160 attempts: below this, they would be 1 % likely.
+    assert low > 0.01 ** (1 / 160)
+    # Of 20 tasks none is even hard; that half of new ones would fail is out of question.
+    assert interval(pred["new"])[0] > 0.5
+    assert "every attempt succeeded" in said["what was learned"].sentence
+    assert "add harder tasks" in said["what was learned"].sentence
+
+
+def test_none_solved(fitted):
+    fit, said, pred = fitted(table([0] * 20, 8))
+    assert not fit["sample_stats"]["diverging"].any()
+    assert said["convergence"].passed
+    _, high = interval(pred["observed"])
+    assert high < 1 - 0.01 ** (1 / 160)
+    many = ds3.predict(fit, ["best_of_n(n=1000)"], tasks="observed").success
+    # A thousand attempts may or may not be enough: nothing is known of that.
+    assert np.quantile(many, 0.95) - np.quantile(many, 0.05) > 0.2
+    assert "cannot tell tasks out of reach (reachability) from hard ones" in said["what was learned"].sentence
+
+
+def test_one_attempt_each(fitted):
+    solved = np.random.default_rng(5).binomial(1, logits(300))
+    fit, said, pred = fitted(table(solved, 1))
+    assert not fit["sample_stats"]["diverging"].any()
+    assert said["convergence"].passed
+    low, high = interval(pred["new"])
+    # The interval is that of a share of 300, which knows no more.
+    share, se = solved.mean(), np.sqrt(solved.mean() * (1 - solved.mean()) / 300)
+    assert low < share < high
+    assert high - low == pytest.approx(2 * 1.645 * se, rel=0.35)
+    assert "one attempt per task" in said["what was learned"].sentence
+    assert "add attempts on the same tasks" in said["what was learned"].sentence
+    # And yet all that moves along the ridge is drawn well; in the model's own coordinates about one draw in ten was
+    # effective.
+    assert said["convergence"].table["ess_bulk"].min() > 800
+
+
+def test_many_tasks_with_few_attempts(fitted):
+    solved = np.random.default_rng(6).binomial(4, logits(2000))
+    # How far success falls short by reach or by difficulty, four attempts hardly tell: that mixes slowest.
+    fit, said, pred = fitted(table(solved, 4), draws=1500, task_draws=400)
+    assert not fit["sample_stats"]["diverging"].any()
+    assert said["convergence"].passed
+    low, high = interval(pred["new"])
+    se = (solved / 4).std() / np.sqrt(2000)
+    assert low - 2 * se < (solved / 4).mean() < high + 2 * se
+    assert high - low < 6 * se
+    assert said["posterior prediction"].passed
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_million_attempts_on_one_task(fitted, beside):
+    rows = table(400_000, 1_000_000)
+    if beside:
+        few = table(np.random.default_rng(7).binomial(5, logits(20)), 5)
+        rows = pd.concat([rows, few.assign(task="x" + few["task"])])
+    fit, said, _ = fitted(rows)
+    assert not fit["sample_stats"]["diverging"].any()
+    assert said["convergence"].passed
+    success = ds3.predict(fit, ["cot"], tasks="observed", per_task=True).success.sel(task="t0")
+    # Binomial error of the share, .0005, and that of 500 draws' mean.
+    assert float(success.mean()) == pytest.approx(0.4, abs=5 * 0.00049)
+    assert float(success.std()) == pytest.approx(0.00049, rel=0.2)
+    assert ("a single task" in said["what was learned"].sentence) == (not beside)
+
+
+def test_one_task(fitted):
+    fit, said, pred = fitted(table(3, 10))
+    assert not fit["sample_stats"]["diverging"].any()
+    assert said["convergence"].passed
+    low, high = interval(pred["observed"])
+    # The population's prior adds little to Beta(3 + 1, 7 + 1) of ten attempts.
+    assert stats.beta(4, 8).cdf([low, high]) == pytest.approx([0.05, 0.95], abs=0.1)
+    # New tasks may be anything.
+    low, high = interval(pred["new"])
+    assert high - low > 0.5
+    assert "a single task" in said["what was learned"].sentence
+    assert {"spread", "skew"} <= set(said["what was learned"].table.query("`sd ratio` > 0.8")["parameter"])
+
+
+def test_one_row_with_one_attempt(fitted):
+    fit, said, pred = fitted(table(1, 1))
+    assert not fit["sample_stats"]["diverging"].any()
+    assert said["convergence"].passed
+    for kind in ("observed", "new"):
+        low, high = interval(pred[kind])
+        assert high - low > 0.5
+    assert float(pred["observed"].success.mean()) > float(pred["new"].success.mean())
+
+
+@pytest.mark.slow
+def test_one_llm_solves_all_and_another_none(fitted):
+    fit, said, pred = fitted(pd.concat([table([8] * 20, 8, "good"), table([0] * 20, 8, "bad")]))
+    assert not fit["sample_stats"]["diverging"].any()
+    assert said["convergence"].passed
+    assert interval(pred["observed"], "good")[0] > 0.95
+    assert interval(pred["observed"], "bad")[1] < 0.05
+    sentence = said["what was learned"].sentence
+    assert "good | b | cot: every attempt succeeded" in sentence
+    assert "bad | b | cot: no attempt succeeded" in sentence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        table([8] * 20, 8),
+        table([0] * 20, 8),
+        table(np.random.default_rng(5).binomial(1, logits(300)), 1),
+        table(np.random.default_rng(6).binomial(4, logits(2000)), 4),
+        table(3, 10),
+        table(1, 1),
+        table(0, 1),
+    ],
+    ids=["all", "none", "one attempt", "2,000 tasks", "one task", "one success", "one failure"],
+)
+def test_no_divergences_whatever_the_seed(fitted, rows, seed):
+    fit, _, _ = fitted(rows, draws=1000, tune=1000, chains=4, seed=seed, task_draws=40)
+    assert not fit["sample_stats"]["diverging"].any()
