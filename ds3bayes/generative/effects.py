@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 import xarray as xr
 from scipy.special import expit, logsumexp, ndtri, stdtrit
 from scipy.stats import qmc
+from threadpoolctl import threadpool_limits
 
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS
@@ -153,6 +154,8 @@ def each_draw(posterior: xr.Dataset) -> Iterator[dict[str, Array]]:
         yield {name: values[index] for name, values in columns.items()}
 
 
+# The products of one draw are small: threads of BLAS would wait for one another for longer than they work.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: int) -> xr.Dataset:
     """Draw every observed task's effects from their exact conditional law at each posterior draw.
 
@@ -358,6 +361,7 @@ def _categorical(weight: Array, rng: np.random.Generator) -> Array:
     return (cumulative < rng.random((len(weight), 1)) * cumulative[:, -1:]).sum(axis=1)
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tasks: int, seed: int) -> xr.Dataset:
     """Draw effects of fresh tasks of the same populations, spread evenly (scrambled Sobol points).
 

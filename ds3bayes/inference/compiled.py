@@ -15,6 +15,7 @@ import xarray as xr
 from pytensor.compile.builders import SymbolicOp
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import toposort
+from threadpoolctl import threadpool_limits
 
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import Design
@@ -83,20 +84,22 @@ class CompiledModel:
             if progress is None
             else {"progress_callback": lambda chains: progress(sum(chain.finished_draws for chain in chains))}
         )
-        drawn = nutpie.sample(
-            self.compiled,
-            draws=sampling.draws,
-            tune=sampling.tune,
-            chains=sampling.chains,
-            cores=cores,
-            seed=sampling.seed,
-            target_accept=sampling.target_accept,
-            # Arms on the same tasks move together; a low-rank mass matrix follows that.
-            adaptation="low_rank",
-            save_warmup=False,
-            progress_bar=False,
-            **report,
-        )
+        # Chains run side by side; threads of BLAS within each would wait for one another, up to 30 times as long.
+        with threadpool_limits(limits=1, user_api="blas"):
+            drawn = nutpie.sample(
+                self.compiled,
+                draws=sampling.draws,
+                tune=sampling.tune,
+                chains=sampling.chains,
+                cores=cores,
+                seed=sampling.seed,
+                target_accept=sampling.target_accept,
+                # Arms on the same tasks move together; a low-rank mass matrix follows that.
+                adaptation="low_rank",
+                save_warmup=False,
+                progress_bar=False,
+                **report,
+            )
         posterior = drawn["posterior"].to_dataset().drop_vars(COORDINATES, errors="ignore")
         labels = {dim: list(members) for dim, members in self.coords.items() if dim in posterior.dims}
         # The name that ArviZ looks for.

@@ -29,7 +29,7 @@ from numpyro.infer.util import potential_energy  # noqa: E402
 
 pytestmark = pytest.mark.benchmark
 
-DRAWS = TUNE = 1000
+DRAWS = TUNE = 500
 CHAINS, SEEDS = 4, (0, 1, 2)
 BAR = 1.5
 MODELS = {"one LLM": (1, 100), "four LLMs": (4, 20)}
