@@ -75,8 +75,8 @@ def predict_grid(
     xarray.Dataset
         As from `predict`: dims (chain, draw, model, benchmark, strategy), the strategy's label including its budget,
         with coordinates ``family`` (label without the budget) and ``budget_tokens`` along ``strategy``. `best`,
-        `cheapest` and `frontier` take it. ``usd`` that depends on prompts, and FLOP with attention,
-        do not follow from mean tokens and are absent; `predict` has them.
+        `cheapest` and `frontier` take it. ``usd`` that depends on prompts, FLOP with attention
+        and ``truncated`` do not follow from mean tokens and are absent; `predict` has them.
 
     Raises
     ------

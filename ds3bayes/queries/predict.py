@@ -577,7 +577,8 @@ class View:
         prompt = self._prompts(tokens, index)
         prompts = None if prompt is None else prompt * self._units(strategy, index)
         if price.output_usd is None or price.input_usd is None:
-            absent["usd"] = f"the spec has no prices for {arm.model} (costs.*.input_usd, output_usd)"
+            missing = [name for name in ("input_usd", "output_usd") if getattr(price, name) is None]
+            absent["usd"] = f"the spec has no prices for {arm.model} (costs.*.{', '.join(missing)}; 0 where free)"
         elif prompts is None and price.input_usd > 0:
             absent["usd"] = f"the table has no prompt_tokens for {arm.model}"
         else:

@@ -49,12 +49,12 @@ def fitted():
             patch.setattr(fitting, "compile_model", compiled)
             yield
 
-    def run(rows: pd.DataFrame, **sampling: int):
+    def run(rows: pd.DataFrame, spec: ds3.ModelSpec | None = None, **sampling: int):
         evals = ds3.read_evals(rows)
         settings = {"draws": 500, "tune": 500, "chains": 4, "seed": 0, "task_draws": 250} | sampling
         # Warnings are errors: a fit of these data has nothing to warn of.
         with sharing():
-            fit = ds3.fit(evals, progress=False, **settings)
+            fit = ds3.fit(evals, spec, progress=False, **settings)
         said = {result.name: result for result in ds3.check(fit)}
         return fit, said, {kind: ds3.predict(fit, ["cot"], tasks=kind) for kind in ("observed", "new")}
 
@@ -126,7 +126,8 @@ def test_a_million_attempts_on_one_task(fitted, beside):
     if beside:
         few = table(np.random.default_rng(7).binomial(5, logits(20)), 5)
         rows = pd.concat([rows, few.assign(task="x" + few["task"])])
-    fit, said, _ = fitted(rows)
+    # With the default target, 9 of 80,000 draws diverge where a task is alone, and the warning says what helps.
+    fit, said, _ = fitted(rows, ds3.ModelSpec.from_dict({"sampling": {"target_accept": 0.99}}))
     assert not fit["sample_stats"]["diverging"].any()
     assert said["convergence"].passed
     success = ds3.predict(fit, ["cot"], tasks="observed", per_task=True).success.sel(task="t0")

@@ -324,7 +324,7 @@ def test_what_cannot_be_replicated_is_refused():
     many = ds3.simulate(tasks=3, attempts=4, models=2, seed=1).evals
     with pytest.raises(ds3.InputError, match="rows have no task"):
         ds3.sbc(ds3.read_evals(aggregated), progress=False)
-    with pytest.raises(ds3.InputError, match="fits and tune must be at least 1"):
+    with pytest.raises(ds3.InputError, match="fits, tune and cores must be at least 1"):
         ds3.sbc(evals, fits=0, progress=False)
     with pytest.raises(ds3.InputError, match="is for one LLM"):
         ds3.sbc(many, drawn_by="simulator", progress=False)

@@ -34,10 +34,11 @@ def known_path(prior_fit):
 def agree(grid, fit, budgets, **given):
     labels = [with_budget(strategy, budget) for strategy in STRATEGIES for budget in budgets]
     exact = ds3.predict(fit, labels, **given)
-    assert set(grid.data_vars) == set(exact.data_vars)
+    # Of what `predict` has, a grid leaves out the share of attempts that are cut.
+    assert set(grid.data_vars) == set(exact.data_vars) - {"truncated"}
     grid = grid.sel(strategy=exact["strategy"].values)
     np.testing.assert_allclose(grid["success"], exact["success"], atol=2 * TOLERANCE)
-    for name in set(exact.data_vars) - {"success"}:
+    for name in set(grid.data_vars) - {"success"}:
         np.testing.assert_allclose(grid[name], exact[name], rtol=2 * TOLERANCE)
 
 
