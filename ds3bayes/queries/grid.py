@@ -124,6 +124,8 @@ def predict_grid(
                     continue
                 quantities, reasons = view.evaluate(strategy, arm)
                 absent |= reasons
+                # Tables do not hold the share that is cut, so that no part of a grid has it.
+                quantities.pop("truncated", None)
                 for name, (values, _) in quantities.items():
                     put(name, arm, label, values.mean(axis=1))
                 done(view.samples)
