@@ -15,6 +15,7 @@ import pytensor.tensor as pt
 
 from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.grid import Table
+from ds3bayes.generative.interpolate import neighbours
 from ds3bayes.generative.observation.tokens import timed_columns, token_terms
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
@@ -22,6 +23,9 @@ from ds3bayes.generative.tree import log_tree_success
 
 Tensor = Any
 Parameters = Mapping[str, Tensor]
+
+# Mean logit success at which an arm's own effect is summed out, where a task law has more nodes than these.
+_LOCATIONS = np.linspace(-20.0, 16.0, 181)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +130,14 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         location = pt.concatenate([location, searched[None]], axis=1)[:, order]
         scale = pt.concatenate([scale, given["tree_interaction_sd"][subsets.places("tree_arm", trees)]])[order]
     nodes = block.tables[0].grid.nodes
-    density = interaction_density(nodes - location[..., None], scale[:, None, None], spec.population.interaction_dof)
-    log_total = pt.log(density.sum(axis=-1))
+
+    def density_at(location: Tensor) -> tuple[Tensor, Tensor]:
+        """Density of logit success at its nodes (..., G), and the log of its sum (...)."""
+        gap = nodes - location[..., None]
+        density = interaction_density(gap, scale[:, None, None], spec.population.interaction_dof)
+        return density, pt.log(density.sum(axis=-1))
+
+    density, log_total = density_at(location)
 
     def over_own_effect(tables: list[Any]) -> Tensor:
         """Sum out the arms' own task effects from the likelihood of their cells: (U, A, J)."""
@@ -135,10 +145,15 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         top = log_mass.max(axis=2, keepdims=True)
         mass = np.exp(log_mass - top)
         if spec.capability.exchangeable:
-            # Every distinct cell at every node once; tasks then look theirs up.
-            swapped = mass.swapaxes(1, 2)
-            table = pt.log(density[0] @ pt.as_tensor(swapped)) - log_total[0][:, :, None] + top[:, :, 0][:, None, :]
-            return table.dimshuffle(0, 2, 1)[columns, block.cell[first]]
+            # Every distinct cell at every node once; tasks then look theirs up. Where there are more nodes than it
+            # takes to interpolate between locations, they are looked up between those.
+            dense = law.location.type.shape[2] > _LOCATIONS.size
+            on, total = density_at(pt.as_tensor(_LOCATIONS[None, :])) if dense else (density[0], log_total[0])
+            table = pt.log(on @ pt.as_tensor(mass.swapaxes(1, 2))) - total[:, :, None] + top[:, :, 0][:, None, :]
+            table = table.dimshuffle(0, 2, 1)
+            if dense:
+                table = _between_locations(table, location[0])
+            return table[columns, block.cell[first]]
         mine = (columns, block.cell[first])
         return pt.log((density * mass[mine][:, :, None, :]).sum(axis=-1)) - log_total + top[mine]
 
@@ -156,6 +171,17 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         mean_easiness=(joint * pt.as_tensor(law.easiness)[:, None, :, None]).sum(axis=2).mean(axis=0) / marginal,
         extra=law.extra,
     )
+
+
+def _between_locations(table: Tensor, location: Tensor) -> Tensor:
+    """Interpolate a table (A, C, L) over `_LOCATIONS` at the locations (A, J) of each arm: (A, C, J)."""
+    start, weights = neighbours(location, _LOCATIONS)
+    # Beyond the ends, where success or failure is certain for any count, the table is flat.
+    padded = pt.concatenate([table[..., :1], table, table[..., -1:]], axis=-1)
+    arm = np.arange(location.type.shape[0])[:, None, None]
+    # (A, J, 4, C): the four neighbours of each node, with all cells side by side.
+    near = padded.dimshuffle(0, 2, 1)[arm, start[:, :, None] + np.arange(4)]
+    return (near * pt.stack(weights, axis=-1)[..., None]).sum(axis=2).dimshuffle(0, 2, 1)
 
 
 def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:
