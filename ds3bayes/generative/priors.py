@@ -155,6 +155,11 @@ DEFAULTS: dict[str, Parameter] = {
         ("token_trend",),
         "sd of log_tokens of an LLM at one effort around that trend",
     ),
+    "effort_variation_sd": Parameter(
+        prior("LogNormal", mu=log(0.2), sigma=0.5),
+        ("token_trend",),
+        "sd between efforts of an LLM of token_slope and of the logs of token_sd, length_spread and attempt_cv",
+    ),
     "token_slope": Parameter(
         prior("Normal", mu=0.2, sigma=0.4),
         ("timed_arm",),

@@ -132,8 +132,12 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     nodes = block.tables[0].grid.nodes
 
     def density_at(location: Tensor) -> tuple[Tensor, Tensor]:
-        """Density of logit success at its nodes (..., G), and the log of its sum (...)."""
-        gap = nodes - location[..., None]
+        """Density of logit success at its nodes (..., G), and the log of its sum (...).
+
+        A location beyond the nodes counts as their last: the part of a Student t that far from its centre is nearly
+        even, so that an LLM with a location of 50 would pass for one of which nothing is known.
+        """
+        gap = nodes - pt.clip(location, nodes[0], nodes[-1])[..., None]
         density = interaction_density(gap, scale[:, None, None], spec.population.interaction_dof)
         return density, pt.log(density.sum(axis=-1))
 

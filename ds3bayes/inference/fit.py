@@ -213,9 +213,8 @@ def log_prior(spec: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
 
 def _follows(name: str, posterior: xr.Dataset) -> bool:
     """Whether a variable is drawn around others, or computed from them, in the model that was fitted."""
-    pooled = {"location": "location_mean", "log_tokens": "llm_log_tokens"}
-    other = pooled.get(name)
-    return (other is not None and other in posterior) or (name == "location" and "mean_logit" in posterior)
+    of_location = name == "location" and ("location_mean" in posterior or "mean_logit" in posterior)
+    return of_location or f"llm_{name}" in posterior
 
 
 def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:

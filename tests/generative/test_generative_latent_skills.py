@@ -32,12 +32,16 @@ def simulated(
     llms: int = 8,
     spread: np.ndarray | float = 1.5,
     loading: np.ndarray = LOADINGS,
+    own: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return a table of LLMs that differ on a second skill, and the logit success of each (LLM, task)."""
     rng = np.random.default_rng(seed)
     z, u = rng.standard_normal((2, tasks))
     location, spread, loading = np.linspace(-1.5, 1.5, llms), np.full(llms, spread), loading[:llms]
-    x = location[:, None] + spread[:, None] * z + loading[:, None] * u + 0.3 * rng.standard_normal((llms, tasks))
+    effects = (
+        0.3 * rng.standard_normal((llms, tasks)) if own is None else own[:, None] * rng.standard_t(7, (llms, tasks))
+    )
+    x = location[:, None] + spread[:, None] * z + loading[:, None] * u + effects
     successes = rng.binomial(attempts, expit(x))
     rows = [
         (f"llm-{llm}", "b", f"t{task:02d}", "cot", attempts, successes[llm, task])
@@ -70,6 +74,7 @@ def test_likelihood_is_that_of_finer_loops_over_both_skills_and_own_effects() ->
     products = weight / weight.sum() * np.ones((4, 1, 1))
     for column in range(3):
         centre = location[column] + given["spread"][column] * easiness[:, None] + loading[column] * second
+        centre = np.clip(centre, nodes[0], nodes[-1])
         density = stats.t.pdf((nodes - centre[..., None]) / given["interaction_sd"][column], 7)
         offsets, hat = block.tables[column].grid.within(5)
         for task in range(4):
@@ -140,15 +145,19 @@ def test_new_tasks_have_the_moments_of_the_law(fits) -> None:
 def test_recovery_over_many_data_sets(posteriors) -> None:
     """Means and covariances of logit success between LLMs, which do not depend on how the two skills are turned.
 
-    Spreads and loadings differ from data set to data set, as the priors have them.
+    Spreads, loadings and own effects differ from data set to data set, as the priors have them.
     """
     held: list[bool] = []
     above = np.triu_indices(8, 1)
     truths, tables = [], []
     for seed in range(20):
         rng = np.random.default_rng([seed, 7])
-        spread, loading = rng.lognormal(np.log(3.0), 0.35, 8), rng.standard_normal(8)
-        table, x = simulated(60, 8, 400 + seed, spread=spread, loading=loading)
+        spread, loading, own = (
+            rng.lognormal(np.log(3.0), 0.35, 8),
+            rng.standard_normal(8),
+            rng.lognormal(np.log(0.7), 0.5, 8),
+        )
+        table, x = simulated(60, 8, 400 + seed, spread=spread, loading=loading, own=own)
         # Attempts at a path of 5 skills, step by step.
         rho = np.exp(log_expit(x) / 5).ravel()
         ends = walk(rho[:, None] + np.zeros(8), 0.2, 5, None, rng)
@@ -163,7 +172,9 @@ def test_recovery_over_many_data_sets(posteriors) -> None:
         low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
         held += ((low <= truth) & (truth <= high)).tolist()
     share = np.mean(held)
+    of = np.reshape(held, (20, -1))
     print(f"{len(held)} intervals, {share:.3f} hold the truth")
+    print(f"of means {of[:, :8].mean():.3f}, of covariances {of[:, 8:].mean():.3f}")
     # Covariances share 16 numbers: as if 6 of the 36 intervals of a data set were independent, 3 errors are .08.
     assert 0.82 <= share <= 0.98
 

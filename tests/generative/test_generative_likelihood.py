@@ -112,6 +112,7 @@ class Enumerated:
                     centre, scale = math.log(success / (1 - success)), value_of("tree_interaction_sd", arm)
                 else:
                     centre, scale = location + spread * z, value_of("interaction_sd", arm)
+                centre = min(max(centre, grid[0]), grid[-1])
                 density = stats.t.pdf((grid - centre) / scale, self.spec.population.interaction_dof)
                 likelihood = float(density @ means / density.sum())
             if what.is_tree:
@@ -206,6 +207,22 @@ def test_summed_out_likelihood_equals_enumeration(rows, family, reachability):
         for index, block in enumerate(design.blocks):
             found = population(index, draw)["log_marginal"][block.distinct[1]]
             np.testing.assert_allclose(found, oracle.of_block(index, known, coords), rtol=1e-9)
+
+
+def test_a_location_beyond_all_tasks_is_certain_success():
+    """However wide an arm's own effects are: failures are then as unlikely as anything can be."""
+    spec = ds3.ModelSpec.from_dict({"population": {"reachability": False}})
+    rows = [row(f"t{task}", "cot", 8, 4, benchmark="b") | {"model": model} for model in "ab" for task in range(6)]
+    design = make_design(ds3.read_evals(pd.DataFrame(rows)), spec)
+    draws = prior_draws(design, spec, seed=7, draws=1)
+    draw = {str(name): draws[name].values[0, 0] for name in draws.data_vars} | {"interaction_sd": np.full(2, 0.8)}
+    population = PopulationAtDraws(design, spec, draws)
+    of_tasks = [
+        population(0, draw | {"location": np.full(2, location)})["log_marginal"].mean()
+        for location in (0.0, 20.0, 50.0)
+    ]
+    assert of_tasks[1] < of_tasks[0] - 5
+    assert of_tasks[2] < of_tasks[1]
 
 
 def test_tasks_that_look_alike_are_taken_once():

@@ -11,6 +11,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from ds3bayes.generative.observation.base import Observation, Tensor
+from ds3bayes.generative.priors import DEFAULTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,19 +37,42 @@ def ranked_llms(design: Design) -> list[int]:
 def add_log_tokens(design: Design, spec: ModelSpec) -> Tensor:
     """Add ``log_tokens`` to the model in context, (timed_arm,): each its own, or along the LLM's efforts."""
     prior = spec.prior("log_tokens")
-    llms = ranked_llms(design)
-    if not llms or prior.family != "Normal":
+    if not ranked_llms(design) or prior.family != "Normal":
         return prior.variable("log_tokens", dims="timed_arm")
     own = prior.variable("llm_log_tokens", dims="token_trend_llm")
     gain, sd = (spec.prior(name).variable(name, dims="token_trend") for name in ("effort_tokens", "effort_tokens_sd"))
-    timed = design.subsets.timed_arm
-    rank = design.effort_rank[timed]
-    alone = ~np.isfinite(rank)
-    place = np.array(
-        [0 if one else llms.index(pair) for one, pair in zip(alone, design.pair_of_arm[timed], strict=True)]
-    )
-    mean = pt.switch(alone, prior.parameters["mu"], own[place] + gain[0] * np.nan_to_num(rank))
+    place, alone, rank = _in_trend(design, design.subsets.timed_arm)
+    mean = pt.switch(alone, prior.parameters["mu"], own[place] + gain[0] * rank)
     return pm.Normal("log_tokens", mean, pt.switch(alone, prior.parameters["sigma"], sd[0]), dims="timed_arm")
+
+
+#: What else says how tokens vary: an LLM has much the same at all its reasoning efforts.
+TOKEN_VARIATION = ("token_slope", "length_spread", "token_sd", "attempt_cv")
+
+
+def add_token_variation(name: str, design: Design, spec: ModelSpec, sd: Tensor) -> Tensor:
+    """Add one of `TOKEN_VARIATION` to the model in context: each arm's own, or around that of an LLM with efforts.
+
+    An effort that has no tokens yet borrows from the LLM's others; ``sd`` says how far efforts differ.
+    """
+    dim, prior = DEFAULTS[name].dims[0], spec.prior(name)
+    arms = getattr(design.subsets, dim)
+    place, alone, _ = _in_trend(design, arms)
+    law = {"Normal": (pm.Normal, lambda value: value), "LogNormal": (pm.LogNormal, pt.log)}.get(prior.family)
+    if alone.all() or law is None:
+        return prior.variable(name, dims=dim)
+    of_llm = prior.variable(f"llm_{name}", dims="token_trend_llm")
+    mean = pt.switch(alone, prior.parameters["mu"], law[1](of_llm)[place])
+    return law[0](name, mean, pt.switch(alone, prior.parameters["sigma"], sd[0]), dims=dim)
+
+
+def _in_trend(design: Design, arms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of some arms: the LLM's place among those with a trend, whether the arm has none, and its rank along it."""
+    llms, rank = ranked_llms(design), design.effort_rank[arms]
+    alone = ~np.isfinite(rank)
+    pairs = design.pair_of_arm[arms]
+    place = np.array([0 if one else llms.index(pair) for one, pair in zip(alone, pairs, strict=True)], dtype=int)
+    return place, alone, np.nan_to_num(rank)
 
 
 def token_law(design: Design, arms: Sequence[int], easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:
