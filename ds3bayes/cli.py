@@ -231,6 +231,8 @@ def check(
     from ds3bayes.inference.fit import evals_of, spec_of
     from ds3bayes.inference.store import load, write_atomically
 
+    if tasks is not None and not by_simulation:
+        raise InputError(f"--tasks {tasks} says how many tasks to simulate: add --sbc")
     loaded = load(fit_file)
     if output is not None:
         _writable(output)
@@ -264,19 +266,33 @@ def check(
         "ds3bayes predict run.nc",
         "ds3bayes predict run.nc -s cot -s 'majority(n=8)' --tasks new",
         "ds3bayes predict run.nc -s 'tot(branching=5, kept_states=5)' -o predictions.nc --json",
+        "ds3bayes predict run.nc -s cot -s 'best_of_n(n=4)' --budgets 500:32000:500 -o grid.nc",
     )
 )
 def predict(
     fit_file: FitFile,
     strategy: Strategies = None,
     tasks: Tasks = None,
+    budgets: Annotated[
+        str | None,
+        typer.Option(help="every strategy at each of these token budgets: 500,1000,4000 or FROM:TO:STEP"),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="with --budgets, address of a Dask scheduler that does the work: tcp://HOST:8786")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="also write all draws to this .nc file")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict success and cost of strategies."""
+    """Predict success and cost of strategies, at many token budgets if asked."""
+    at = None if budgets is None else _whole_numbers("--budgets", budgets)
+    if cluster is not None and at is None:
+        raise InputError(f"--cluster {cluster} is for predictions at many budgets: add --budgets")
     loaded = _load(fit_file)
-    with _doing("predicting"):
-        pred = _predict(loaded, strategy, tasks)
+    if at is None:
+        with _doing("predicting"):
+            pred = _predict(loaded, strategy, tasks)
+    else:
+        pred = _predict_grid(loaded, strategy, at, tasks, cluster)
     if output is not None:
         _write_dataset(pred, output)
     rows = _summary(pred)
@@ -800,6 +816,34 @@ def _load(path: Path) -> xr.DataTree:
     from ds3bayes.inference.store import load
 
     return load(path)
+
+
+def _whole_numbers(option: str, text: str) -> list[int]:
+    """Read '500,1000,4000' or '500:32000:500', whose end counts."""
+    try:
+        if ":" not in text:
+            return [int(part) for part in text.split(",")]
+        start, stop, step = (int(part) for part in text.split(":"))
+        found = list(range(start, stop + 1, step))
+    except ValueError:
+        found = []
+    if not found:
+        raise InputError(
+            f"{option} {text}: give whole numbers, as in 500,1000,4000, or FROM:TO:STEP, as in 500:32000:500"
+        )
+    return found
+
+
+def _predict_grid(
+    fit: xr.DataTree, strategies: list[str] | None, budgets: list[int], tasks: str | None, cluster: str | None
+) -> xr.Dataset:
+    from ds3bayes.inference.fit import spec_of
+    from ds3bayes.queries.grid import predict_grid
+
+    query = spec_of(fit).query
+    which: Any = tasks or query.tasks
+    asked = strategies or list(query.strategies)
+    return predict_grid(fit, asked, budgets, tasks=which, cluster=cluster, progress=_say.is_terminal)
 
 
 def _predict(fitted: xr.DataTree, strategies: list[str] | None, tasks: str | None) -> xr.Dataset:

@@ -124,6 +124,7 @@ def test_bad_specs(run, tmp_path, name):
 def test_missing_files(run, tmp_path):
     refused(run("validate", "absent.toml"), tmp_path, set(), ["absent.toml", "no such spec"])
     refused(run("check", "absent.nc"), tmp_path, set(), ["absent.nc", "no such fit"])
+    refused(run("check", "absent.nc", "--tasks", 5), tmp_path, set(), ["--tasks 5", "add --sbc"])
     refused(run("predict", "absent.nc"), tmp_path, set(), ["absent.nc"])
     spec = write(tmp_path)
     refused(run("validate", spec), tmp_path, {spec}, ["table.csv"])
@@ -197,6 +198,26 @@ def test_predict_speaks_json(run, fit_file, simulated_fit, tmp_path):
         for name in ("success", "tokens", "usd", "flops", "seconds"):
             assert row[f"{name}_lower"] <= row[name] <= row[f"{name}_upper"]
     assert (tmp_path / "pred.nc").exists()
+
+
+def test_predict_at_many_budgets_is_the_grid(run, fit_file, simulated_fit, tmp_path):
+    code, out, _ = run("predict", fit_file, "-s", "cot", "--budgets", "200:600:200", "--json", "-o", "grid.nc")
+    assert code == 0
+    rows = json.loads(out)
+    assert [row["strategy"] for row in rows] == [f"cot(budget_tokens={budget})" for budget in (200, 400, 600)]
+    grid = ds3.predict_grid(simulated_fit, ["cot"], [200, 400, 600])
+    assert [row["success"] for row in rows] == pytest.approx(grid["success"].mean(("chain", "draw")).squeeze().values)
+    assert (tmp_path / "grid.nc").exists()
+
+
+def test_faulty_budgets_are_refused(run, tmp_path):
+    for budgets in ("600:200:100", "200:600:0", "many", "1:2"):
+        refused(
+            run("predict", "run.nc", "--budgets", budgets), tmp_path, set(), [f"--budgets {budgets}", "FROM:TO:STEP"]
+        )
+    refused(
+        run("predict", "run.nc", "--cluster", "tcp://h:1"), tmp_path, set(), ["--cluster tcp://h:1", "add --budgets"]
+    )
 
 
 def test_predict_uses_the_specs_questions(run, fit_file):
