@@ -218,7 +218,15 @@ def _crossed(rho: np.ndarray, pace: float, attempts: int, rng: np.random.Generat
     return solved
 
 
-def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simulation:
+def training_grid(
+    *,
+    tasks: int = 40,
+    attempts: int = 8,
+    task_level_sd: float = 3.0,
+    task_length: float = 5.0,
+    constants: hierarchy.Hierarchy | None = None,
+    seed: int = 0,
+) -> Simulation:
     """Draw six LLMs of rising training compute at three budgets, from the smooth skill hierarchy.
 
     An LLM learns levels of skills; a task of some level and number of skills is executed at the level that is best for
@@ -229,6 +237,12 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
     ----------
     tasks, attempts : int
         Tasks, and attempts of every LLM and budget at every task.
+    task_level_sd : float, default 3
+        Standard deviation over tasks of their level, > 0; levels are kept within 20 to 45.
+    task_length : float, default 5
+        Mean number of skills of a task, at least 1.
+    constants : Hierarchy, optional
+        Of the hierarchy of skills; the published ones if absent.
     seed : int
 
     Returns
@@ -239,14 +253,15 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
         level up to which it has learned skills, and the scalars ``task_level`` and ``task_level_sd``.
     """
     rng = np.random.default_rng([seed, 13])
-    constants = hierarchy.Hierarchy()
+    constants = constants or hierarchy.Hierarchy()
     compute = np.logspace(22.4, 24.0, 6)
-    budgets, mean_level, level_sd, mean_length = (500, 2000, 8000), 33.0, 3.0, 5.0
-    levels = np.clip(np.rint(rng.normal(mean_level, level_sd, tasks)), 20, 45).astype(int)
-    lengths = 1 + rng.poisson(mean_length - 1.0, tasks)
+    budgets, mean_level = (500, 2000, 8000), 33.0
+    levels = np.clip(np.rint(rng.normal(mean_level, task_level_sd, tasks)), 20, 45).astype(int)
+    lengths = 1 + rng.poisson(task_length - 1.0, tasks)
     learned = hierarchy.skill_levels(compute, constants)
     params, train_tokens = learned["params"].values, learned["tokens"].values
-    frontier = evaluate(hierarchy.highest_level, params / constants.params_per_concept)
+    concepts = params / constants.params_per_concept
+    frontier = evaluate(hierarchy.highest_level, concepts, constants.decay, constants.skills)
     names = [f"llm-{size / 1e9:.0f}b" for size in params]
     labels = [f"task-{index + 1:0{len(str(tasks))}d}" for index in range(tasks)]
     frames, success = [], np.empty((len(compute), len(budgets), tasks))
@@ -254,13 +269,25 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
         # Within reach of the tables of the fit: lower levels take so many skills that they never pay.
         executed = np.arange(level - 3, level + 1)
         skills = evaluate(
-            hierarchy.steps_at_level, float(length), level=level, executed=tuple(executed.tolist()), temperature=1.0
+            hierarchy.steps_at_level,
+            float(length),
+            level=level,
+            executed=tuple(executed.tolist()),
+            sigma=constants.sigma,
+            temperature=1.0,
         )
         for llm, name in enumerate(names):
             log_p, log_gamma = evaluate(
                 hierarchy.smooth_levels, frontier[llm], executed.astype(float), constants.skills, constants.sigma
             )
-            r = evaluate(hierarchy.step_success, skills, np.exp(log_p), temperature=1.0)
+            r = evaluate(
+                hierarchy.step_success,
+                skills,
+                np.exp(log_p),
+                relevance=constants.relevance,
+                search=constants.search,
+                temperature=1.0,
+            )
             # Between two whole numbers of skills, a task takes either.
             share = skills - np.floor(skills)
             reach_draw = rng.random()
@@ -295,7 +322,7 @@ def training_grid(*, tasks: int = 40, attempts: int = 8, seed: int = 0) -> Simul
             "success": (("model", "budget", "task"), success),
             "frontier": ("model", frontier),
             "task_level": ((), mean_level),
-            "task_level_sd": ((), level_sd),
+            "task_level_sd": ((), task_level_sd),
         },
         coords={"model": names, "budget": list(budgets), "task": labels},
     )
