@@ -6,7 +6,7 @@ import arviz as az
 import pytest
 
 import ds3bayes as ds3
-from ds3bayes.evals import to_table
+from ds3bayes.evals import select
 from ds3bayes.generative.build import held_out_rows
 from ds3bayes.generative.design import make_design
 from ds3bayes.inference.compiled import compile_model
@@ -21,7 +21,7 @@ def test_no_seed_diverges(name: str, root) -> None:
     spec = ds3.ModelSpec.from_toml(root / "models" / f"{name}.toml")
     evals = ds3.read_evals(root / "models" / spec.data.path)
     if spec.data.where:
-        evals = ds3.read_evals(to_table(evals).query(spec.data.where))
+        evals = select(evals, spec.data.where)
     design = make_design(evals, spec, held_out_rows(spec, evals))
     compiled = compile_model(design, spec, swap=False)
     diverging, r_hats, ess = [], [], []
