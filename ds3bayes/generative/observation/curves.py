@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # Nodes and weights for what differs between tasks of equal difficulty in log tokens.
 _LENGTHS, _LENGTH_WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 _LENGTH_WEIGHTS = _LENGTH_WEIGHTS / _LENGTH_WEIGHTS.sum()
+# Draws of which `answer_at_draws` holds all terms at the same time.
+_DRAWS_AT_ONCE = 64
 # Budgets need an incomplete beta function per node; four neighbouring nodes share one.
 _COARSE = 4
 
@@ -81,6 +83,8 @@ def select(
     concentration: Tensor | None = None,
     discrimination: Tensor | None = None,
     agreement: Tensor | None = None,
+    *,
+    q_of_cases: bool = False,
 ) -> Tensor:
     """Success of a strategy of repeated attempts, as a function of parameters that are learned.
 
@@ -96,6 +100,8 @@ def select(
         Gap of the scores of a learned verifier, in sds.
     agreement : tensor, shape (k,), optional
         Share of the variance of its scores that is common to a task's wrong (or right) attempts; best-of-n only.
+    q_of_cases : bool, default False
+        Whether each of the k cases has a ``q`` of its own, along its first axis.
 
     Returns
     -------
@@ -104,18 +110,20 @@ def select(
     """
     if isinstance(strategy, WeightedBestOfN) and (discrimination is not None or strategy.wrong_shares is None):
         gap = strategy.verifier.discrimination if discrimination is None else discrimination  # type: ignore[union-attr]
-        return _of_cases(q, vote_weights(strategy.n, 1.0 if concentration is None else concentration, gap))
+        weights = vote_weights(strategy.n, 1.0 if concentration is None else concentration, gap)
+        return _of_cases(q, weights, q_of_cases)
     if isinstance(strategy, Majority) and strategy.wrong_shares is None and strategy.n > 2:
-        return _of_cases(q, vote_weights(strategy.n, concentration))
+        return _of_cases(q, vote_weights(strategy.n, concentration), q_of_cases)
     if isinstance(strategy, BestOfN) and discrimination is not None:
-        return _of_cases(q, chosen_weights(strategy.n, discrimination, agreement))
+        return _of_cases(q, chosen_weights(strategy.n, discrimination, agreement), q_of_cases)
     return strategy.answer(q)
 
 
-def _of_cases(q: Tensor, weights: Tensor) -> Tensor:
-    """Success of a selector, or of k selectors whose weights are (k, n + 1)."""
-    cases = weights.ndim - 1
-    return bernstein(q, weights if not cases else pt.expand_dims(weights, tuple(range(1, 1 + np.ndim(q)))))
+def _of_cases(q: Tensor, weights: Tensor, own: bool) -> Tensor:
+    """Success of a selector, or of k selectors whose weights are (k, n + 1), at the same q or each at its own."""
+    if weights.ndim == 1:
+        return bernstein(q, weights)
+    return bernstein(q, pt.expand_dims(weights, tuple(range(1, 1 + np.ndim(q) - own))))
 
 
 class Curves(Observation[tuple[Curve, ...]]):
@@ -302,7 +310,7 @@ def _within(
 
 
 def answer_at_draws(strategy: Strategy, q: np.ndarray, **given: np.ndarray | None) -> np.ndarray:
-    """Evaluate `select` draw by draw.
+    """Evaluate `select` at draws, each with its own success of attempts.
 
     Parameters
     ----------
@@ -316,8 +324,12 @@ def answer_at_draws(strategy: Strategy, q: np.ndarray, **given: np.ndarray | Non
     array, shape (draws, tasks)
     """
     columns = {name: np.broadcast_to(values, (len(q), 1))[:, 0] for name, values in given.items() if values is not None}
-    symbols = {name: pt.scalar(name) for name in columns}
-    row = pt.vector("q")
-    answer = select(strategy, row, **symbols)
-    function = pytensor.function([row, *symbols.values()], answer, mode=MODE, on_unused_input="ignore")
-    return np.stack([function(*own) for own in zip(q, *columns.values(), strict=True)])
+    symbols = {name: pt.vector(name) for name in columns}
+    rows = pt.matrix("q")
+    answer = select(strategy, rows, **symbols, q_of_cases=True)
+    function = pytensor.function([rows, *symbols.values()], answer, mode=MODE, on_unused_input="ignore")
+    # In parts, so that what selectors make of every draw and task stays small.
+    parts = range(0, len(q), _DRAWS_AT_ONCE)
+    return np.concatenate(
+        [function(*(values[start : start + _DRAWS_AT_ONCE] for values in (q, *columns.values()))) for start in parts]
+    )
