@@ -363,6 +363,20 @@ def test_right_models_pass(name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "tasks"), [("game24", 15), ("training_runs", 10), ("skill_graph", 12), ("gsm8k_voting", 20)]
+)
+def test_shipped_models_pass(name, tasks, root):
+    """Trees and tokens, a loss bridge, a skill graph, and votes: the layout of their tables, fewer tasks."""
+    spec = ds3.ModelSpec.from_toml(root / "models" / f"{name}.toml")
+    evals = ds3.read_evals(root / "models" / spec.data.path)
+    ranks = ds3.sbc(evals, spec, fits=200, tasks=tasks, progress=False)
+    outcome = ds3.sbc_check(ranks, false_alarm=1e-3)
+    print(name, outcome)
+    assert outcome.passed, outcome
+
+
+@pytest.mark.slow
 def test_walks_of_the_simulator_pass():
     evals, spec = layout(tasks=30, attempts=8), ds3.ModelSpec.from_dict({"priors": NARROW})
     outcome = ds3.sbc_check(ds3.sbc(evals, spec, fits=200, drawn_by="simulator", progress=False), false_alarm=1e-3)
