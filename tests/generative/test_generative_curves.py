@@ -13,9 +13,11 @@ from scipy.special import expit
 import ds3bayes as ds3
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
+from ds3bayes.generative.observation.curves import answer_at_draws
 from ds3bayes.generative.selection import chosen_weights, vote_weights
 from ds3bayes.inference.fit import design_of
 from ds3bayes.queries.compare import observed_vs_predicted
+from ds3bayes.strategies import parse_strategy
 from ds3bayes.theory.evaluate import MODE
 from ds3bayes.theory.selectors import verifier_weights
 from ds3bayes.theory.votes import plurality_weights_partition, weighted_vote_weights_partition
@@ -222,3 +224,28 @@ def test_a_budget_is_predicted_with_its_forced_answers() -> None:
         difference = np.abs(found - expected.isel(aggregate=row)).values
         assert np.quantile(difference, 0.95) < 0.01
     assert (pred["success"].diff("strategy") > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "learned"),
+    [
+        ("weighted_best_of_n(n=4, verifier=learned(name=prm))", ("concentration", "discrimination")),
+        ("weighted_best_of_n(n=4, verifier=noisy(d=1))", ("concentration",)),
+        ("best_of_n(n=3, verifier=learned(name=prm))", ("discrimination", "agreement")),
+    ],
+)
+def test_every_draw_has_its_own_selector(strategy: str, learned: tuple[str, ...]) -> None:
+    """Draws all at once, more than are taken in one part, are what each gives alone."""
+    rng = np.random.default_rng(0)
+    q = rng.random((70, 3))
+    given = {name: rng.uniform(0.2, 0.9, (70, 1)) for name in learned}
+    parsed = parse_strategy(strategy)
+    found = answer_at_draws(parsed, q, **given)
+    assert found.shape == q.shape
+    for draw in (0, 63, 64, 69):
+        own = {name: values[draw : draw + 1] for name, values in given.items()}
+        np.testing.assert_allclose(answer_at_draws(parsed, q[draw : draw + 1], **own)[0], found[draw], rtol=1e-12)
+        if strategy.startswith("best_of_n"):
+            weights = pytensor.function([], chosen_weights(3, *(own[name][0, 0] for name in learned)), mode=MODE)()
+            expected = stats.binom.pmf(np.arange(4), 3, q[draw][:, None]) @ weights
+            np.testing.assert_allclose(found[draw], expected, rtol=1e-9)
