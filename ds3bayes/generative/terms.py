@@ -151,7 +151,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         if spec.capability.exchangeable:
             # Every distinct cell at every node once; tasks then look theirs up. Where there are more nodes than it
             # takes to interpolate between locations, they are looked up between those.
-            dense = law.location.type.shape[2] > _LOCATIONS.size
+            dense = (law.location.type.shape[2] or 0) > _LOCATIONS.size
             on, total = density_at(pt.as_tensor(_LOCATIONS[None, :])) if dense else (density[0], log_total[0])
             table = pt.log(on @ pt.as_tensor(mass.swapaxes(1, 2))) - total[:, :, None] + top[:, :, 0][:, None, :]
             table = table.dimshuffle(0, 2, 1)
