@@ -60,9 +60,10 @@ def test_an_effort_that_was_held_out_is_predicted_from_the_others() -> None:
     held = ds3.observed_vs_predicted(fit).query("rows == 'held out'")
     assert set(held["quantity"]) == {"success per attempt", "any of 8 attempts right", "tokens per attempt"}
     assert held["inside"].all(), held
-    # How far an LLM's tokens vary over tasks and attempts comes from its other efforts: no draw runs away.
+    # How far an LLM's tokens vary over tasks and attempts comes from its other efforts, so that no few draws rule the
+    # mean: it would be 1.5 medians if draws had a log-sd of .9, more than twice that of the trend over efforts.
     tokens = ds3.predict(fit, ["cot(effort=high)"])["tokens"].sel(model="a").squeeze()
-    assert float(tokens.max()) < 5 * float(tokens.median())
+    assert float(tokens.mean()) < 1.5 * float(tokens.median())
     # A prediction, not a shrug: intervals of success are narrower than half of all there is.
     of_success = held[held["quantity"] == "success per attempt"]
     assert (of_success["upper"] - of_success["lower"]).max() < 0.5
