@@ -288,11 +288,9 @@ def predict(
     if cluster is not None and at is None:
         raise InputError(f"--cluster {cluster} is for predictions at many budgets: add --budgets")
     loaded = _load(fit_file)
-    if at is None:
-        with _doing("predicting"):
-            pred = _predict(loaded, strategy, tasks)
-    else:
-        pred = _predict_grid(loaded, strategy, at, tasks, cluster)
+    # A grid shows how far it is by itself.
+    with _doing("predicting") if at is None else nullcontext():
+        pred = _predict(loaded, strategy, tasks, at, cluster)
     if output is not None:
         _write_dataset(pred, output)
     rows = _summary(pred)
@@ -834,24 +832,24 @@ def _whole_numbers(option: str, text: str) -> list[int]:
     return found
 
 
-def _predict_grid(
-    fit: xr.DataTree, strategies: list[str] | None, budgets: list[int], tasks: str | None, cluster: str | None
+def _predict(
+    fitted: xr.DataTree,
+    strategies: list[str] | None,
+    tasks: str | None,
+    budgets: list[int] | None = None,
+    cluster: str | None = None,
 ) -> xr.Dataset:
+    """Predict what was asked for, or else what the spec asks: at each of some budgets, if there are any."""
     from ds3bayes.inference.fit import spec_of
     from ds3bayes.queries.grid import predict_grid
-
-    query = spec_of(fit).query
-    which: Any = tasks or query.tasks
-    asked = strategies or list(query.strategies)
-    return predict_grid(fit, asked, budgets, tasks=which, cluster=cluster, progress=_say.is_terminal)
-
-
-def _predict(fitted: xr.DataTree, strategies: list[str] | None, tasks: str | None) -> xr.Dataset:
-    from ds3bayes.inference.fit import spec_of
     from ds3bayes.queries.predict import predict as query
 
     asked = spec_of(fitted).query
-    return query(fitted, strategies or list(asked.strategies) or None, tasks=tasks or asked.tasks)  # type: ignore[arg-type]
+    named = strategies or list(asked.strategies)
+    which: Any = tasks or asked.tasks
+    if budgets is None:
+        return query(fitted, named or None, tasks=which)
+    return predict_grid(fitted, named, budgets, tasks=which, cluster=cluster, progress=_say.is_terminal)
 
 
 def _decisions(pred: xr.Dataset, query: Any) -> tuple[dict[str, str], list[dict[str, Any]]]:

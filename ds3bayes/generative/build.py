@@ -13,6 +13,7 @@ from ds3bayes.evals import split
 from ds3bayes.generative.design import Design, make_design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import (
+    TOKEN_TREND,
     TOKEN_VARIATION,
     add_log_tokens,
     add_token_variation,
@@ -111,13 +112,10 @@ def parameters(spec: ModelSpec, design: Design) -> dict[str, Any]:
         if name == "log_tokens":
             if "timed_arm" in coords:
                 given[name] = add_log_tokens(design, spec)
-        elif "token_trend" in parameter.dims:
+        elif name in TOKEN_TREND:
+            # Added with log_tokens.
             continue
         elif name in TOKEN_VARIATION and "token_trend" in coords and parameter.dims[0] in coords:
-            if "effort_variation_sd" not in given:
-                given["effort_variation_sd"] = spec.prior("effort_variation_sd").variable(
-                    "effort_variation_sd", dims="token_trend"
-                )
             given[name] = add_token_variation(name, design, spec, given["effort_variation_sd"])
         elif all(dim in coords for dim in parameter.dims) and (name != "reachability" or spec.population.reachability):
             given[name] = spec.prior(name).variable(name, dims=parameter.dims)

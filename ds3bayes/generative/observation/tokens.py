@@ -34,13 +34,17 @@ def ranked_llms(design: Design) -> list[int]:
     return list(dict.fromkeys(design.pair_of_arm[ranked].tolist()))
 
 
+#: How ``log_tokens`` of an LLM change with its reasoning effort.
+TOKEN_TREND = ("effort_tokens", "effort_tokens_sd")
+
+
 def add_log_tokens(design: Design, spec: ModelSpec) -> Tensor:
     """Add ``log_tokens`` to the model in context, (timed_arm,): each its own, or along the LLM's efforts."""
     prior = spec.prior("log_tokens")
     if not ranked_llms(design) or prior.family != "Normal":
         return prior.variable("log_tokens", dims="timed_arm")
     own = prior.variable("llm_log_tokens", dims="token_trend_llm")
-    gain, sd = (spec.prior(name).variable(name, dims="token_trend") for name in ("effort_tokens", "effort_tokens_sd"))
+    gain, sd = (spec.prior(name).variable(name, dims="token_trend") for name in TOKEN_TREND)
     place, alone, rank = _in_trend(design, design.subsets.timed_arm)
     mean = pt.switch(alone, prior.parameters["mu"], own[place] + gain[0] * rank)
     return pm.Normal("log_tokens", mean, pt.switch(alone, prior.parameters["sigma"], sd[0]), dims="timed_arm")
