@@ -94,8 +94,12 @@ class CompiledModel:
                 cores=cores,
                 seed=sampling.seed,
                 target_accept=sampling.target_accept,
-                # Arms on the same tasks move together; a low-rank mass matrix follows that.
+                # Arms on the same tasks move together; a low-rank mass matrix follows that. What the first few draws
+                # say of it is shrunk more than by default (1e-5), and trajectories end after 255 steps: else half of
+                # all steps of a fit go into its first fifty draws, and estimating takes longer than stepping.
                 adaptation="low_rank",
+                mass_matrix_gamma=1e-2,
+                maxdepth=8,
                 save_warmup=False,
                 progress_bar=False,
                 **report,
