@@ -70,14 +70,14 @@ def test_success_of_a_task_is_the_formula_at_its_level_and_length():
     # 20 tokens per parameter: peeling learns all.
     np.testing.assert_allclose(in_model, frontier, rtol=1e-10)
 
-    nodes = np.linspace(-2.6, 2.6, 31)
+    nodes = np.linspace(-3.0, 3.0, 121)
     weight = np.exp(-0.5 * nodes**2)[:, None] * poisson.pmf(np.array(LENGTHS) - 1, 3.2) * np.gradient(LENGTHS)
     np.testing.assert_allclose(np.exp(log_weight), (weight / weight.sum()).ravel(), rtol=5e-3)
     arms = [design.arms[arm] for arm in design.blocks[0].arms]
     for walk in (0, 7, 17):
         place = design.llms.index(arms[walk].model)
         steps = arms[walk].budget_tokens / design.tokens_per_step
-        for node, length in ((6, 2), (15, 1), (24, 4)):
+        for node, length in ((24, 2), (60, 1), (96, 4)):
             level = 31.0 + 2.5 * nodes[node] - np.arange(4)
             skills = LENGTHS[length] * np.cumprod(np.concatenate([[1.0], 0.55 * np.log(level[:3])]))
             log_p, log_gamma = evaluate(hierarchy.smooth_levels, frontier[place], level, 9e3, 0.55)
@@ -93,6 +93,25 @@ def test_success_of_a_task_is_the_formula_at_its_level_and_length():
             guess, slip = float(given["guess"]), float(given["slip"])
             expected = logit(guess + (1 - guess - slip) * accuracy)
             assert location[0, walk, node * len(LENGTHS) + length] == pytest.approx(expected, abs=2e-3)
+
+
+def test_levels_are_fine_enough_to_sum_over(monkeypatch):
+    evals, spec = training_grid(tasks=40, attempts=8).evals, spec_of()
+    design = make_design(evals, spec)
+
+    def log_likelihoods():
+        model = assemble(spec, design)
+        of_tasks = model.replace_rvs_by_values([sum(model.potentials)])
+        function = pytensor.function(model.value_vars, of_tasks[0], mode=MODE, on_unused_input="ignore")
+        start = model.initial_point()
+        # Levels of tasks move across the nodes, around what they are in truth.
+        moved = [start | {"task_level": np.array([33.0 + 0.05 * step])} for step in range(5)]
+        return np.array([function(*[point[variable.name] for variable in model.value_vars]) for point in moved])
+
+    found = log_likelihoods()
+    monkeypatch.setattr(skill_hierarchy, "_LEVELS", np.linspace(-3.0, 3.0, 481))
+    # With a quarter of the nodes it is off by up to 1.
+    np.testing.assert_allclose(found, log_likelihoods(), atol=0.15)
 
 
 def test_what_a_table_must_say():
