@@ -730,14 +730,12 @@ def run(
 
 def _read(path: Path) -> tuple[Any, xr.Dataset]:
     """Read a spec and the rows of its table that it uses."""
-    from ds3bayes.evals import read_evals, select
     from ds3bayes.generative.spec import ModelSpec
 
     spec = ModelSpec.from_toml(path)
     if spec.data is None:
         raise InputError(f'{path}: names no data; add [data] with path = "table.csv"')
-    evals = read_evals(spec.data.path)
-    return spec, evals if spec.data.where is None else select(evals, spec.data.where)
+    return spec, spec.data.read()
 
 
 def _answerable(spec: Any, evals: xr.Dataset) -> None:

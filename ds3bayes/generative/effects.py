@@ -289,8 +289,8 @@ def _draw_block(
         else:
             scale = own_effect_scale(subsets, arm, draw)
             nodes = table.grid.nodes
-            centre = np.clip(location[signature, column, node], nodes[0], nodes[-1])
-            density = interaction_density(nodes - centre[:, None], scale, spec.population.interaction_dof)
+            centre = location[signature, column, node]
+            density = interaction_density(nodes, centre, scale, spec.population.interaction_dof)
             place = _categorical(density * _relative(log_mass), rng)
         logit[:, column] = table.place(cell, place, rng.random(tasks), value)
     tokens = np.full((tasks, arms), np.nan)

@@ -67,18 +67,27 @@ def path_logp(x: np.ndarray, location: Tensor, spread: Tensor, length_mean: Tens
     return pt.logsumexp(log_length + log_normal, axis=0)
 
 
-def interaction_density(difference: Tensor, scale: Tensor, dof: float) -> Tensor:
-    """Unnormalised Student t density of an arm's own task effect.
+def interaction_density(nodes: np.ndarray, location: Tensor, scale: Tensor, dof: float) -> Tensor:
+    """Unnormalised Student t density, at the nodes of logit success, of an arm's own task effect.
 
-    Heavier tails than the normal's let one task be unexpectedly hard for one arm without dragging the rest.
+    Heavier tails than the normal's let one task be unexpectedly hard for one arm without dragging the rest. A location
+    beyond the nodes counts as the last of them: the part of a Student t that far from its centre is nearly even, so
+    that an LLM with a location of 50 would pass for one of which nothing is known.
 
     Parameters
     ----------
-    difference : tensor
-        Logit success minus what the shared difficulty gives.
-    scale : tensor
+    nodes : array, shape (G,)
+        Logit success, rising.
+    location : tensor or array, shape (...)
+        Logit success that the shared difficulty gives.
+    scale : tensor or array, broadcasts with (..., G)
         Scale of the effect, > 0.
     dof : float
         Degrees of freedom, > 2.
+
+    Returns
+    -------
+    tensor or array, shape (..., G)
     """
-    return (1.0 + (difference / scale) ** 2 / dof) ** (-(dof + 1.0) / 2.0)
+    gap = nodes - location.clip(nodes[0], nodes[-1])[..., None]
+    return (1.0 + (gap / scale) ** 2 / dof) ** (-(dof + 1.0) / 2.0)

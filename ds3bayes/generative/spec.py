@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import xarray as xr
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,6 +24,7 @@ from pydantic import (
 )
 
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.evals import read_evals, select
 from ds3bayes.generative.capability import CAPABILITIES, Capability, Free, known_parameters, parse_capability
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter, Prior
@@ -38,6 +40,22 @@ class DataSource(_Part):
 
     path: str = Field(description="table of evaluations, relative to the spec's file")
     where: str | None = Field(None, description="query on the table's columns; rows that fail it are not used")
+
+    def read(self) -> xr.Dataset:
+        """Read the table, and keep the rows that are used.
+
+        Returns
+        -------
+        xarray.Dataset
+            As from `read_evals`.
+
+        Raises
+        ------
+        InputError
+            If the table is faulty, or ``where`` is no query on its columns or selects nothing.
+        """
+        evals = read_evals(self.path)
+        return evals if self.where is None else select(evals, self.where)
 
 
 class HoldOut(_Part):

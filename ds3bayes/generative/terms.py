@@ -132,13 +132,8 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     nodes = block.tables[0].grid.nodes
 
     def density_at(location: Tensor) -> tuple[Tensor, Tensor]:
-        """Density of logit success at its nodes (..., G), and the log of its sum (...).
-
-        A location beyond the nodes counts as their last: the part of a Student t that far from its centre is nearly
-        even, so that an LLM with a location of 50 would pass for one of which nothing is known.
-        """
-        gap = nodes - pt.clip(location, nodes[0], nodes[-1])[..., None]
-        density = interaction_density(gap, scale[:, None, None], spec.population.interaction_dof)
+        """Density of logit success at its nodes (..., G), and the log of its sum (...)."""
+        density = interaction_density(nodes, location, scale[:, None, None], spec.population.interaction_dof)
         return density, pt.log(density.sum(axis=-1))
 
     density, log_total = density_at(location)
@@ -214,18 +209,24 @@ def own_effect_scale(subsets: Subsets, arm: int, given: Mapping[str, Any]) -> An
 
 def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
     """Log-likelihood of each distinct task signature and node, shape (U, J); task law not yet included."""
+    total = _of_counts(block, terms, design, given) if spec.population.reachability else terms.log_cell.sum(axis=1)
+    tokens = token_terms(block, terms.easiness, design, given)
+    return total if tokens is None else total + tokens.log_likelihood
+
+
+def _of_counts(block: Block, terms: Terms, design: Design, given: Parameters) -> Tensor:
+    """Log-likelihood (U, J) of counts where a task may be out of the reach of all walks of an LLM."""
     first, _, _ = block.distinct
     total = 0.0
     for pair, mine in reach_groups(block, design):
         reached = terms.log_cell[:, mine].sum(axis=1)
-        if spec.population.reachability and pair >= 0:
+        if pair >= 0:
             log_reach = pt.log(given["reachability"][pair])
             log_miss = pt.log1p(-given["reachability"][pair])
             missed = log_miss if terms.log_missed is None else log_miss + terms.log_missed[:, mine].sum(axis=1)
             reached = _or_missed(log_reach + reached, missed, block.successes[first][:, mine].sum(axis=1) == 0)
         total = total + reached
-    tokens = token_terms(block, terms.easiness, design, given)
-    return total if tokens is None else total + tokens.log_likelihood
+    return total
 
 
 def _or_missed(reached: Tensor, missed: Tensor, unsolved: np.ndarray) -> Tensor:

@@ -77,10 +77,17 @@ def test_path_law_of_one_step_is_logit_normal():
     np.testing.assert_allclose(found - found[12], expected - expected[12], atol=1e-8)
 
 
+def _own_effect(location, scale, *, nodes, dof):
+    return interaction_density(np.array(nodes), location, scale, dof)
+
+
 @pytest.mark.parametrize("dof", [2.5, 7.0, 30.0])
 @pytest.mark.parametrize("scale", [0.05, 0.7, 3.0])
-def test_own_effect_is_student_t(dof, scale):
-    difference = np.linspace(-20.0, 20.0, 41)
-    found = np.log(evaluate(interaction_density, difference, scale, dof=dof))
+# Beyond the nodes, a location counts as the last of them.
+@pytest.mark.parametrize(("location", "centre"), [(0.0, 0.0), (2.3, 2.3), (50.0, 20.0), (-50.0, -20.0)])
+def test_own_effect_is_student_t(dof, scale, location, centre):
+    nodes = np.linspace(-20.0, 20.0, 41)
+    found = np.log(evaluate(_own_effect, location, scale, nodes=tuple(nodes.tolist()), dof=dof))
+    difference = nodes - centre
     expected = stats.t.logpdf(difference, dof, scale=scale)
     np.testing.assert_allclose(found - found[20], expected - expected[20], rtol=1e-10, atol=1e-10)

@@ -369,8 +369,7 @@ def test_right_models_pass(name):
 def test_shipped_models_pass(name, tasks, root):
     """Trees and tokens, a loss bridge, a skill graph, and votes: the layout of their tables, fewer tasks."""
     spec = ds3.ModelSpec.from_toml(root / "models" / f"{name}.toml")
-    evals = ds3.read_evals(root / "models" / spec.data.path)
-    ranks = ds3.sbc(evals, spec, fits=200, tasks=tasks, progress=False)
+    ranks = ds3.sbc(spec.data.read(), spec, fits=200, tasks=tasks, progress=False)
     outcome = ds3.sbc_check(ranks, false_alarm=1e-3)
     print(name, outcome)
     assert outcome.passed, outcome
