@@ -480,8 +480,38 @@ def _wrong_sums(n: int, d: float) -> tuple[np.ndarray, np.ndarray]:
     those of the panels of [0, 1], repeated in every unit interval [j, j + 1], j < n.
     """
     edges = _panels(d)
-    size = 16 if d < 2.0 else 10
-    x, x_weight, barycentric, derivative = _lobatto(size)
+    size = _panel_size(d)
+    _, x_weight, _, derivative = _lobatto(size)
+    one, same, before = _one_more_wrong(d)
+    sums = np.ones((n + 1, n, one.size))
+    sums[1, 0] = one
+    for k in range(2, n + 1):
+        sums[k, :k] = sums[k - 1, :k] @ same.T
+        sums[k, 1:k] += sums[k - 1, : k - 1] @ before.T
+    masses = np.zeros((n + 1, n, edges.size - 1, size))
+    spread = x_weight[:, None] * derivative
+    for c in range(1, n + 1):
+        # The sum of c right votes is c less the sum of c wrong ones.
+        upper = 1.0 - sums[c, :c][::-1, ::-1]
+        masses[c, :c] = upper.reshape(c, edges.size - 1, size) @ spread.T
+    return _frozen(sums.reshape(n + 1, -1)), _frozen(masses.reshape(n + 1, -1))
+
+
+def _panel_size(d: float) -> int:
+    return 16 if d < 2.0 else 10
+
+
+# All numbers of votes share it, and a posterior's discriminations are tabulated at some dozen.
+@lru_cache(maxsize=64)
+def _one_more_wrong(d: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distribution function F_1 of a wrong vote at the nodes, and what one more makes of F_{k-1}.
+
+    F_k in a unit interval is linear in F_{k-1} there (vote below the node's place) and one interval before: returns the
+    two matrices after F_1.
+    """
+    edges = _panels(d)
+    size = _panel_size(d)
+    x, _, barycentric, _ = _lobatto(size)
     half = 0.5 * np.diff(edges)
     nodes = np.minimum(edges[:-1, None] + half[:, None] * (x + 1.0), edges[1:, None]).reshape(-1)
     total = nodes.size
@@ -491,7 +521,6 @@ def _wrong_sums(n: int, d: float) -> tuple[np.ndarray, np.ndarray]:
         return np.where(inside, ndtr((logit(np.where(inside, v, 0.5)) + 0.5 * d * d) / d), v >= 1.0)
 
     gauss, gauss_weight = np.polynomial.legendre.leggauss(12)
-    # F_k in a unit interval is linear in F_{k-1} there (vote below the node's place) and one interval before.
     same, before = np.zeros((total, total)), np.zeros((total, total))
     for i, place in enumerate(nodes):
         cuts = np.concatenate([edges, place - edges, 1.0 + place - edges])
@@ -515,18 +544,7 @@ def _wrong_sums(n: int, d: float) -> tuple[np.ndarray, np.ndarray]:
             index = panel[:, None] * size + np.arange(size)
             matrix[i] = np.bincount(index.reshape(-1), weights=basis.reshape(-1), minlength=total)
 
-    sums = np.ones((n + 1, n, total))
-    sums[1, 0] = below(nodes)
-    for k in range(2, n + 1):
-        sums[k, :k] = sums[k - 1, :k] @ same.T
-        sums[k, 1:k] += sums[k - 1, : k - 1] @ before.T
-    masses = np.zeros((n + 1, n, half.size, size))
-    spread = x_weight[:, None] * derivative
-    for c in range(1, n + 1):
-        # The sum of c right votes is c less the sum of c wrong ones.
-        upper = 1.0 - sums[c, :c][::-1, ::-1]
-        masses[c, :c] = upper.reshape(c, half.size, size) @ spread.T
-    return _frozen(sums.reshape(n + 1, -1)), _frozen(masses.reshape(n + 1, -1))
+    return _frozen(below(nodes)), _frozen(same), _frozen(before)
 
 
 def _fixed_series(sums: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:

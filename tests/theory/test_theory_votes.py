@@ -335,10 +335,14 @@ def test_weighted_vote_on_a_finer_grid(d, monkeypatch):
         edges = coarse(x)
         return np.sort(np.append(edges, 0.5 * (edges[1:] + edges[:-1])))
 
+    def forget():
+        for cached in (votes._wrong_sums, votes._one_more_wrong):
+            cached.cache_clear()
+
     monkeypatch.setattr(votes, "_panels", halved)
-    votes._wrong_sums.cache_clear()
+    forget()
     fine = votes._weighted(12, d, lambda sums: votes._fixed_series(sums, shares))
-    votes._wrong_sums.cache_clear()
+    forget()
     np.testing.assert_allclose(fine, plain, atol=1e-11)
 
 
