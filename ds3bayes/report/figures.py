@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ds3bayes.inference.checks import CheckResult
 from ds3bayes.report.tables import (
     COST_NAMES,
     HARDLY_LEARNED,
@@ -601,6 +602,40 @@ def _compared(
         axes.set_title(str(kind), parse_math=False)
     show_legend(figure, grid[0], _observed_handles(missed=not table["inside"].all()), width, ax)
     return figure, list(grid)
+
+
+@_styled
+def check_outcome(result: CheckResult, *, width: float = WIDE) -> Figure:
+    """Draw the numbers behind a check and their bound; on a narrow page names stand above their rows.
+
+    Parameters
+    ----------
+    result : CheckResult
+    width : float
+        In inches.
+    """
+    figure, axes = root_figure(None, (width, 3.2))
+    result.picture(ax=axes)
+    axes.set_title("")
+    if isinstance(axes.yaxis.get_major_locator(), ticker.FixedLocator):
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        narrow = width < _NARROW
+        figure.set_size_inches(width, 1.0 + (0.42 if narrow else 0.18) * len(names))
+        if narrow:
+            for y, name in enumerate(names):
+                axes.text(
+                    0.0,
+                    y - 0.15,
+                    _wrap(name, _label_width(width)),
+                    transform=axes.get_yaxis_transform(),
+                    va="bottom",
+                    fontsize=7,
+                    linespacing=1.0,
+                    parse_math=False,
+                )
+            axes.set_yticks([])
+            axes.set_ylim(len(names) - 0.5, -0.8)
+    return figure
 
 
 def _lines(row: _Row, width: float) -> int:

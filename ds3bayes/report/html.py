@@ -126,6 +126,15 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
                 "result": result,
                 "question": _QUESTIONS.get(result.name, ""),
                 "table": tables.check_table(result.name, result.table),
+                # What was learned has a section, with a picture, of its own; nothing to draw where nothing was found.
+                "picture": None
+                if result.table is learned or result.table.empty
+                else _picture(
+                    figures.check_outcome,
+                    "The numbers behind the check; dashed lines are its bounds.",
+                    f"{result.name}: {result.sentence}",
+                    result,
+                ),
             }
             for result in checks
         ],

@@ -36,7 +36,7 @@ def checks() -> list[CheckResult]:
         }
     )
     slow = pd.DataFrame({"r_hat": [1.2], "ess_bulk": [12.0], "ess_tail": [9.0]}, index=["location[a]"])
-    disagree, weak = "chains disagree <here>.", "1 of 3 was hardly learned."
+    disagree, weak = "chains disagree <here>: r-hat 1.2.", "1 of 3 was hardly learned."
     return [
         CheckResult(name="convergence", passed=False, sentence=disagree, table=slow, draw=draw_convergence),
         CheckResult(name="what was learned", passed=True, sentence=weak, table=learned, draw=draw_learned),

@@ -104,6 +104,23 @@ def test_pictures_say_their_numbers_and_are_safe(read):
     assert any("missed" in image["alt"] or "inside" in image["alt"] for image in images)
 
 
+def test_checks_are_drawn_but_for_what_has_a_section_of_its_own(read, text):
+    assert [image["alt"] for image in read.named("img") if "<here>" in image["alt"]] == [
+        "convergence: chains disagree <here>: r-hat 1.2."
+    ]
+    assert "Picture and table of convergence" in text
+    assert "Table of what was learned" in text
+
+
+def test_names_of_a_checks_rows_stand_beside_them_or_above_them(checks):
+    names = ["location a | cot", "location b | cot", "skew bench"]
+    beside = figures.check_outcome(checks[1], width=figures.WIDE).axes[0]
+    assert sorted(label.get_text() for label in beside.get_yticklabels()) == names
+    above = figures.check_outcome(checks[1], width=figures.PHONE).axes[0]
+    assert sorted(label.get_text() for label in above.texts) == names
+    assert not above.get_yticks().size
+
+
 def luminance(colour: str) -> float:
     """Relative luminance of a colour of the page, as WCAG 2 defines it."""
     digits = colour.lstrip("#")
@@ -302,6 +319,7 @@ def test_figures_are_figures_and_leave_the_users_style_alone(fitted, checks, wid
         figures.compared_cost(compared, width=width),
         figures.evaluator_sweep(tables.sweeps(fitted)[0], width=width),
         figures.prior_and_posterior(checks[1].table, log_scaled=["spread"], width=width),
+        *(figures.check_outcome(one, width=width) for one in checks),
     ]
     assert all(isinstance(figure, Figure) for figure in drawn)
     assert all(figure.get_figwidth() == width for figure in drawn)
