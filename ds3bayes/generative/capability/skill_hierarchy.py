@@ -35,8 +35,8 @@ _ENDLESS = 1e5
 _STEP_LOGITS = np.linspace(-10.0, 8.0, 361)
 _MOST_SKILLS = 300
 # Levels of tasks, in sds of their law from its mean. Counts tell a task's level to a tenth of an sd: sums over a
-# quarter of these nodes are off by 1 in the log, and rough.
-_LEVELS = np.linspace(-3.0, 3.0, 121)
+# fifth of these nodes are off by 1 in the log, and rough.
+_LEVELS = np.linspace(-3.0, 3.0, 151)
 # Logs of mean degrees at which the giant component is tabulated.
 _LOG_DEGREES = np.linspace(-12.0, 12.0, 1921)
 
