@@ -109,8 +109,10 @@ def test_one_attempt_each(fitted):
 
 def test_many_tasks_with_few_attempts(fitted):
     solved = np.random.default_rng(6).binomial(4, logits(2000))
-    # How far success falls short by reach or by difficulty, four attempts hardly tell: that mixes slowest.
-    fit, said, pred = fitted(table(solved, 4), draws=1500, task_draws=400)
+    # How far success falls short by reach or by difficulty, four attempts hardly tell: that mixes slowest. With the
+    # default target one of the 6,000 draws diverges, of twelve other seeds none; the warning says what helps.
+    spec = ds3.ModelSpec.from_dict({"sampling": {"target_accept": 0.95}})
+    fit, said, pred = fitted(table(solved, 4), spec, draws=1500, task_draws=400)
     assert not fit["sample_stats"]["diverging"].any()
     assert said["convergence"].passed
     low, high = interval(pred["new"])
