@@ -111,7 +111,7 @@ def test_levels_are_fine_enough_to_sum_over(monkeypatch):
     found = log_likelihoods()
     monkeypatch.setattr(skill_hierarchy, "_LEVELS", np.linspace(-3.0, 3.0, 601))
     # With a fifth of the nodes it is off by up to 1.
-    np.testing.assert_allclose(found, log_likelihoods(), atol=0.08)
+    np.testing.assert_allclose(found, log_likelihoods(), atol=0.03)
 
 
 def test_what_a_table_must_say():
