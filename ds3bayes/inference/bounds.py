@@ -24,3 +24,5 @@ FALSE_ALARM = 0.01
 FEW_TASKS = 10
 #: Fewest draws from which a fit warns of influential tasks: with fewer, their k is mostly noise.
 MIN_DRAWS_OF_K = 400
+#: Fewest draws whose tail can be smoothed at all, for Pareto k and for sensitivity to the prior.
+MIN_DRAWS_OF_TAIL = 25

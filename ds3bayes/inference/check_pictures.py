@@ -141,4 +141,4 @@ def draw_uniformity(table: pd.DataFrame, ax: Axes) -> None:
 def _name_rows(ax: Axes, names: Sequence[str]) -> None:
     """Name the rows from the top down."""
     ax.set_yticks(np.arange(len(names)), names, fontsize=7, parse_math=False)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_ylim(max(1, len(names)) - 0.5, -0.5)

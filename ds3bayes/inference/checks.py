@@ -32,6 +32,7 @@ from ds3bayes.inference.bounds import (
     MAX_INFLUENTIAL,
     MAX_RHAT,
     MIN_BFMI,
+    MIN_DRAWS_OF_TAIL,
     MIN_ESS,
 )
 from ds3bayes.inference.fit import design_of, log_prior, spec_of
@@ -326,6 +327,9 @@ def _statistics(c: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
 def leave_one_out(fit: xr.DataTree) -> CheckResult:
     """Check by Pareto-smoothed importance sampling whether single tasks (or aggregated rows) dominate the fit."""
     unit, group = ("task", "tasks") if "tasks" in fit["log_likelihood"] else ("aggregate", "aggregates")
+    name = f"leave one {unit} out"
+    if faulty := _too_few_draws(fit, name, [unit, "elpd", "pareto_k"], pictures.draw_leave_one_out):
+        return faulty
     with warnings.catch_warnings():
         # The warning about high Pareto k is what this check reports.
         warnings.simplefilter("ignore", UserWarning)
@@ -365,7 +369,7 @@ def leave_one_out(fit: xr.DataTree) -> CheckResult:
         else:
             advice += "."
     return CheckResult(
-        name=f"leave one {unit} out",
+        name=name,
         passed=bool(passed),
         sentence=said + advice,
         table=table,
@@ -465,6 +469,9 @@ def sensitivity(fit: xr.DataTree, *, threshold: float = DEPENDS_ON_PRIOR) -> Che
     Kallioinen, Paananen, Buerkner, Vehtari (2024), Detecting and diagnosing prior and likelihood sensitivity with
     power-scaling, Statistics and Computing 34.
     """
+    name = "dependence on the prior"
+    if faulty := _too_few_draws(fit, name, ["prediction", "prior", "likelihood"], pictures.draw_sensitivity):
+        return faulty
     spec = spec_of(fit)
     effects = fit["task_effects"].to_dataset()
     posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
@@ -479,8 +486,8 @@ def sensitivity(fit: xr.DataTree, *, threshold: float = DEPENDS_ON_PRIOR) -> Che
         if np.isfinite(mine["log_tokens"].values).any():
             predictions[f"tokens of {label}"] = mine["log_tokens"].mean("cell")
     if "aggregate_success" in posterior:
-        for name in map(str, posterior["aggregate"].values):
-            predictions[f"success of {name}"] = posterior["aggregate_success"].sel(aggregate=name, drop=True)
+        for row in map(str, posterior["aggregate"].values):
+            predictions[f"success of {row}"] = posterior["aggregate_success"].sel(aggregate=row, drop=True)
     names = {f"p{place}": label for place, label in enumerate(predictions)}
     scaled = xr.DataTree.from_dict(
         {
@@ -510,9 +517,21 @@ def sensitivity(fit: xr.DataTree, *, threshold: float = DEPENDS_ON_PRIOR) -> Che
         + "; ".join(f"{row.prediction} ({row.prior:.2f})" for row in resting.head(3).itertuples())
         + ": state the prior with them."
     )
-    return CheckResult(
-        name="dependence on the prior", passed=True, sentence=sentence, table=table, draw=pictures.draw_sensitivity
+    return CheckResult(name=name, passed=True, sentence=sentence, table=table, draw=pictures.draw_sensitivity)
+
+
+def _too_few_draws(
+    fit: xr.DataTree, name: str, columns: Sequence[str], draw: Callable[[pd.DataFrame, Axes], None]
+) -> CheckResult | None:
+    """Fail a check by importance sampling, with an empty table, where draws are too few for it."""
+    sizes = fit["log_likelihood"].sizes
+    draws = sizes["chain"] * sizes["draw"]
+    if draws >= MIN_DRAWS_OF_TAIL:
+        return None
+    sentence = (
+        f"needs at least {MIN_DRAWS_OF_TAIL} draws, this fit has {draws}: raise draws in [sampling], or task_draws."
     )
+    return CheckResult(name=name, passed=False, sentence=sentence, table=pd.DataFrame(columns=columns), draw=draw)
 
 
 @contextmanager

@@ -240,6 +240,20 @@ def test_every_check_has_all_its_parts(good):
         assert any(len(marks.get_offsets()) for marks in axes.collections if hasattr(marks, "get_offsets"))
 
 
+def test_checks_of_a_handful_of_draws_say_that_they_need_more(good):
+    draws = good["log_likelihood"]["draw"].values
+    for some, short in ((6, True), (7, False)):
+        few = good.map_over_datasets(
+            lambda data, some=some: data.sel(draw=draws[:some]) if "draw" in data.dims else data
+        )
+        few.attrs = good.attrs
+        results = {result.name: result for result in ds3.check(few)}
+        for name in ("leave one task out", "dependence on the prior"):
+            said = f"needs at least 25 draws, this fit has {4 * some}: raise draws in [sampling], or task_draws."
+            assert (results[name].sentence == said) is short
+            results[name].picture().canvas.draw()
+
+
 def test_pictures_draw_on_given_axes(good):
     axes = Figure().subplots(1, 2)
     figure = leave_one_out(good).picture(ax=axes[1])
