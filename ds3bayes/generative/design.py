@@ -290,6 +290,11 @@ class Design:
         return [str(arm) for arm in self.arms]
 
     @cached_property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks of the arms, in order of first appearance."""
+        return list(dict.fromkeys(arm.benchmark for arm in self.arms))
+
+    @cached_property
     def subsets(self) -> Subsets:
         """Which arms each parameter belongs to."""
         return Subsets.of(self)

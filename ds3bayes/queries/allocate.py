@@ -128,7 +128,7 @@ def allocate(
         faults.append("no strategies; give at least one, such as 'cot'")
     if faults:
         raise InputError.of_faults("allocate", faults)
-    name = only_benchmark(list(dict.fromkeys(arm.benchmark for arm in design.arms)), benchmark)
+    name = only_benchmark(design.benchmarks, benchmark)
     view = View.of(fit, tasks, True, new_tasks, seed)
     parsed = [parse_strategy(one) if isinstance(one, str) else one for one in strategies]
     worlds = [_World.of(view, one, name, family, tokens_per_attempt) for one in parsed]
@@ -260,7 +260,7 @@ class _World:
         """Tabulate mean success over tasks at locations from low to high."""
         low, high = max(low, -_FAR), min(high, _FAR)
         nodes = np.arange(low - 2 * _SPACING, high + 3 * _SPACING, _SPACING)
-        concentration = self.view.concentration(self.strategy, self.arm)
+        concentration = self.view.concentration(self.arm)
         rows = [
             self.strategy.answer_array(expit(node + self.effects) * self.reached, concentration).mean(axis=1)
             for node in nodes

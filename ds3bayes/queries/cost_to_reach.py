@@ -14,15 +14,16 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.inference.fit import design_of
 from ds3bayes.queries.decide import COSTS
 from ds3bayes.queries.grid import predict_grid
-from ds3bayes.queries.predict import predict
+from ds3bayes.queries.predict import View, predict, predict_limit
 from ds3bayes.strategies import BestOfN, Strategy, parse_strategy
+from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import ORACLE
 
 Array = np.ndarray
 
 _DIAL = re.compile(r"(\w+)\s*=\s*\*")
-#: Large enough to stand for no limit: in tokens of an attempt, and in attempts before a perfect verifier.
-_ENDLESS = {"budget_tokens": 10**12, "n": 10**9}
+#: Tokens of an attempt that stand for no limit.
+_ENDLESS = 10**12
 
 
 def cost_to_reach(
@@ -59,8 +60,9 @@ def cost_to_reach(
     xarray.Dataset
         Dims (chain, draw, model, benchmark, strategy), a strategy being the family at an effort: ``setting`` smallest
         of the values that reaches the target, and ``cost`` there, both inf where none does. With dims (model,
-        benchmark, strategy): ``p_reach``, and ``p_never`` probability that no setting however large reaches it (NaN
-        where that limit is not known: votes and imperfect verifiers). ``attrs["sentence"]`` says it in words.
+        benchmark, strategy): ``p_reach``, and ``p_never`` probability that neither a setting tried nor one without
+        limit reaches it (NaN where that limit is not known: weighted votes and learned verifiers).
+        ``attrs["sentence"]`` says it in words.
 
     Raises
     ------
@@ -78,6 +80,7 @@ def cost_to_reach(
     if cost not in pred:
         raise InputError(f"the predictions have no {cost} ({pred.attrs['absent']})")
     limit = _limit(fit, dial, base, given)
+    limits = {} if limit is None else {str(label): limit.sel(strategy=label) for label in limit["strategy"].values}
     labels: dict[str, list[tuple[int, int]]] = {}
     for place, label in enumerate(str(name) for name in pred["strategy"].values):
         one = parse_strategy(label)
@@ -96,8 +99,9 @@ def cost_to_reach(
         costs = np.where(ever, np.take_along_axis(costs, first[..., None], axis=-1)[..., 0], np.inf)
         found = {"setting": np.where(ever, setting[first], np.inf), "cost": costs, "p_reach": ever.astype(float)}
         found["p_never"] = np.full(ever.shape, np.nan)
-        if limit is not None and name in limit:
-            found["p_never"] = (limit[name].transpose(*exists.dims).values < success).astype(float)
+        if name in limits:
+            endless = limits[name].transpose(*exists.dims).values
+            found["p_never"] = np.where(np.isnan(endless), np.nan, ~ever & (endless < success))
         for key, drawn in found.items():
             parts[key].append(exists.copy(data=drawn).where(exists).assign_coords(strategy=name))
     joined = {key: xr.concat(arrays, "strategy").transpose("chain", "draw", *dims) for key, arrays in parts.items()}
@@ -168,17 +172,17 @@ def _set(strategy: Strategy, dial: str, value: int) -> Strategy:
     return replace(strategy, **change)
 
 
-def _limit(fit: xr.DataTree, dial: str, base: Strategy, given: dict[str, Any]) -> dict[str, xr.DataArray] | None:
-    """Success without limit on the setting, by starred label, where it has a closed form."""
-    known = dial == "budget_tokens" or (dial == "n" and isinstance(base, BestOfN) and base.verifier == ORACLE)
-    if not known:
+def _limit(fit: xr.DataTree, dial: str, base: Strategy, given: dict[str, Any]) -> xr.DataArray | None:
+    """Success without limit on the setting, by starred label, where it is known."""
+    if dial == "budget_tokens":
+        success = predict(fit, [_set(base, dial, _ENDLESS)], **given)["success"]
+    elif isinstance(base, AttemptStrategy):
+        view = View.of(fit, given["tasks"], True, given["new_tasks"], given["seed"])
+        success = predict_limit(view, base)
+    else:
         return None
-    pred = predict(fit, [_set(base, dial, _ENDLESS[dial])], **given)
-    labels = [str(label) for label in pred["strategy"].values]
-    return {
-        _starred(parse_strategy(label), dial): pred["success"].isel(strategy=place, drop=True)
-        for place, label in enumerate(labels)
-    }
+    starred = [_starred(parse_strategy(str(label)), dial) for label in success["strategy"].values]
+    return success.assign_coords(strategy=starred)
 
 
 def _starred(strategy: Strategy, dial: str) -> str:

@@ -12,9 +12,9 @@ import xarray as xr
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
 from ds3bayes.queries.predict import UNITS, View
-from ds3bayes.strategies import BestOfN, CoT, Direct, Majority, Strategy, WeightedBestOfN
+from ds3bayes.strategies import BestOfN, CoT, Direct, Majority, WeightedBestOfN
+from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import LearnedVerifier
-from ds3bayes.theory.votes import plurality_limit_partition
 
 Array = np.ndarray
 
@@ -106,9 +106,11 @@ def attempts_curve(
             for step, n in enumerate(attempts):
                 if isinstance(strategy, WeightedBestOfN) and n > _MOST_WEIGHTED:
                     continue
-                values = view.evaluate(replace(strategy, n=n), arm)[0]["success"][0]  # type: ignore[call-arg]
+                values = view.evaluate(replace(strategy, n=n), arm)[0]["success"][0]
                 success[:, place, column, step] = values.mean(axis=1)
-            limit[:, place, column] = _limit(view, strategy, arm)
+            endless = view.limit(strategy, arm)
+            if endless is not None:
+                limit[:, place, column] = endless.mean(axis=1)
     dims = ("chain", "draw", "sampler", "selector")
     unit, meaning = UNITS["success"]
     return xr.Dataset(
@@ -233,12 +235,12 @@ def _chosen(view: View, samplers: Sequence[str] | None) -> list[Arm]:
     return [arm for _, arm in best.values()]
 
 
-def _selectors(view: View, arm: Arm) -> dict[str, Strategy]:
+def _selectors(view: View, arm: Arm) -> dict[str, AttemptStrategy]:
     """Return the selectors over attempts of an arm that the fit can predict, by name."""
     index = view.design.arms.index(arm)
     given: dict[str, Any] = {"sampler": arm.walk, **arm.setting}
-    found: dict[str, Strategy] = {"best of n, oracle": BestOfN(n=1, **given)}
-    if view.concentration(found["best of n, oracle"], index) is not None:
+    found: dict[str, AttemptStrategy] = {"best of n, oracle": BestOfN(n=1, **given)}
+    if view.concentration(index) is not None:
         found["majority vote"] = Majority(n=1, **given)
     weighted = any(isinstance(curve.strategy, WeightedBestOfN) for curve in view.design.observed.get("curves", ()))
     # Learned verifiers are labelled "LLM | name".
@@ -250,17 +252,6 @@ def _selectors(view: View, arm: Arm) -> dict[str, Strategy]:
             if weighted:
                 found[f"weighted vote, {name}"] = WeightedBestOfN(n=1, verifier=verifier, **given)
     return found
-
-
-def _limit(view: View, strategy: Strategy, arm: Arm) -> Array | float:
-    """Success (samples,) of endlessly many attempts."""
-    q = view.evaluate(arm.strategy, arm)[0]["success"][0]
-    if isinstance(strategy, BestOfN) and not isinstance(strategy.verifier, LearnedVerifier):
-        return (q > 0).mean(axis=1)
-    if isinstance(strategy, Majority):
-        concentration = view.concentration(strategy, view.design.arms.index(arm))
-        return plurality_limit_partition(q, concentration).mean(axis=1)
-    return np.nan
 
 
 def _budgetable(view: View, arm: Arm) -> bool:

@@ -97,11 +97,9 @@ def predict_grid(
                     families[label] = (str(replace(set_strategy, budget_tokens=None)), budget)
                     jobs.setdefault(arm, []).append((label, set_strategy))
     labels = list(families)
-    models = list(dict.fromkeys(arm.model for arm in view.design.arms))
-    benchmarks = list(dict.fromkeys(arm.benchmark for arm in view.design.arms))
     places = {label: place for place, label in enumerate(labels)}
     # Draws last while it is filled, so that a column lies in one piece.
-    shape = (len(models), len(benchmarks), len(labels), view.samples)
+    shape = (len(view.models), len(view.design.benchmarks), len(labels), view.samples)
     found: dict[str, Array] = {}
     absent: dict[str, str] = {}
     error = 0.0
@@ -109,7 +107,7 @@ def predict_grid(
     def put(name: str, arm: Arm, label: str, values: Array) -> None:
         if name not in found:
             found[name] = np.full(shape, np.nan)
-        found[name][models.index(arm.model), benchmarks.index(arm.benchmark), places[label]] = values
+        found[name][(*view.place(arm), places[label])] = values
 
     total = sum(len(pairs) for pairs in jobs.values()) * view.samples
     with _workers(cluster) as run, _shown(progress, total) as done:
@@ -148,7 +146,7 @@ def predict_grid(
                     if name not in curved:
                         put(name, arm, label, values[:, 0])
     drawn = {name: np.moveaxis(values, -1, 0) for name, values in found.items()}
-    return _dataset(view, drawn, absent, families, models, benchmarks, error)
+    return _dataset(view, drawn, absent, families, error)
 
 
 def _checked(strategies: Sequence[Strategy], budgets: Sequence[int]) -> list[int]:
@@ -535,11 +533,9 @@ def _dataset(
     found: dict[str, Array],
     absent: dict[str, str],
     families: dict[str, tuple[str, int]],
-    models: list[str],
-    benchmarks: list[str],
     error: float,
 ) -> xr.Dataset:
-    pred = as_dataset(view, found, absent, list(families), models, benchmarks, None)
+    pred = as_dataset(view, found, absent, list(families), None)
     pred.attrs["largest_error"] = error
     family, budget = zip(*families.values(), strict=True)
     return pred.assign_coords(

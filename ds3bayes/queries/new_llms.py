@@ -73,7 +73,7 @@ def predict_llms(
     draws = {str(name): values.stack(sample=("chain", "draw")) for name, values in view.posterior.data_vars.items()}
     rng = np.random.default_rng([seed, 8])
     settings = {setting_label(arm): index for index, arm in enumerate(design.arms)}
-    benchmarks = list(dict.fromkeys(arm.benchmark for arm in design.arms))
+    benchmarks = design.benchmarks
     labels = [str(strategy) for strategy in parsed]
     success = np.full((view.samples, len(llms), len(benchmarks), len(parsed)), np.nan)
     for number, facts in enumerate(llms.values()):
@@ -98,7 +98,7 @@ def predict_llms(
                 )
                 effects, reached = task_effects_of_new(view, arm, draws, rng)
                 q = expit(location[:, None] + effects) * reached
-                answer = strategy.answer_array(q, view.concentration(strategy, arm))
+                answer = strategy.answer_array(q, view.concentration(arm))
                 success[:, number, place, column] = answer.mean(axis=1)
             if not hits:
                 raise InputError(

@@ -19,7 +19,7 @@ from ds3bayes.generative.spec import Cost, ModelSpec
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import design_of, spec_of
 from ds3bayes.strategies import Majority, Strategy, TreeOfThought, WeightedBestOfN, parse_strategy
-from ds3bayes.strategies.attempts import RepeatedSampling
+from ds3bayes.strategies.attempts import AttemptStrategy, RepeatedSampling
 from ds3bayes.strategies.base import ORACLE, as_verifier
 from ds3bayes.theory.cost import flops, joules, usd
 from ds3bayes.theory.cost import seconds as seconds_at
@@ -99,19 +99,16 @@ def predict(
     view = View.of(fit, tasks, calibrated, new_tasks, seed)
     chosen = expand(view, strategies)
     labels = list(chosen)
-    design = view.design
-    models = list(dict.fromkeys(arm.model for arm in design.arms))
-    benchmarks = list(dict.fromkeys(arm.benchmark for arm in design.arms))
     names = view.task_names
     rng = np.random.default_rng([seed, 3])
-    size = (view.samples, len(models), len(benchmarks), len(labels))
+    size = (view.samples, len(view.models), len(view.design.benchmarks), len(labels))
     found: dict[str, Array] = {}
     absent: dict[str, str] = {}
     for column, label in enumerate(labels):
         for arm in chosen[label]:
             quantities, reasons = view.evaluate(chosen[label][arm], arm)
             absent |= reasons
-            place = (slice(None), models.index(arm.model), benchmarks.index(arm.benchmark), column)
+            place = (slice(None), *view.place(arm), column)
             for name, (values, rows) in quantities.items():
                 if per_task:
                     store = found.setdefault(name, np.full((*size, len(names)), np.nan))
@@ -124,7 +121,31 @@ def predict(
                     if name == "success" and outcome:
                         values = view.one_evaluation(values, arm, rng)
                     store[place] = values.mean(axis=1)
-    return as_dataset(view, found, absent, labels, models, benchmarks, names if per_task else None)
+    return as_dataset(view, found, absent, labels, names if per_task else None)
+
+
+def predict_limit(view: View, strategy: AttemptStrategy) -> xr.DataArray:
+    """Predict the success of a strategy with endlessly many attempts.
+
+    Parameters
+    ----------
+    view : View
+    strategy : AttemptStrategy
+        Its number of attempts does not matter.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims (chain, draw, model, benchmark, strategy) as of `predict`; NaN where the limit is not known.
+    """
+    chosen = expand(view, [strategy])
+    success = np.full((view.samples, len(view.models), len(view.design.benchmarks), len(chosen)), np.nan)
+    for column, arms in enumerate(chosen.values()):
+        for arm, one in arms.items():
+            endless = view.limit(one, arm)  # type: ignore[arg-type]
+            if endless is not None:
+                success[(slice(None), *view.place(arm), column)] = endless.mean(axis=1)
+    return as_dataset(view, {"success": success}, {}, list(chosen), None)["success"]
 
 
 def as_dataset(
@@ -132,8 +153,6 @@ def as_dataset(
     found: dict[str, Array],
     absent: dict[str, str],
     labels: list[str],
-    models: list[str],
-    benchmarks: list[str],
     names: list[str] | None,
 ) -> xr.Dataset:
     """Arrange what was found, each (samples, model, benchmark, strategy[, task]), as `predict` returns it."""
@@ -142,8 +161,8 @@ def as_dataset(
     coords: dict[str, Any] = {
         "chain": view.effects["chain"].values,
         "draw": view.effects["draw"].values,
-        "model": models,
-        "benchmark": benchmarks,
+        "model": view.models,
+        "benchmark": view.design.benchmarks,
         "strategy": labels,
     }
     if names:
@@ -292,6 +311,15 @@ class View:
         """Labels of a dimension of the posterior, none if it has no such dimension."""
         return [str(name) for name in self.posterior[dim].values] if dim in self.posterior.dims else []
 
+    @cached_property
+    def models(self) -> list[str]:
+        """Names of the LLMs of the arms, in order of first appearance."""
+        return list(dict.fromkeys(arm.model for arm in self.design.arms))
+
+    def place(self, arm: Arm) -> tuple[int, int]:
+        """Return where an arm's LLM and benchmark stand in predictions."""
+        return self.models.index(arm.model), self.design.benchmarks.index(arm.benchmark)
+
     @property
     def verifiers(self) -> list[str]:
         """Labels (LLM | name) of the verifiers that were learned."""
@@ -356,6 +384,11 @@ class View:
         found |= {name: (values, names) for name, values in costs.items()}
         return found, absent
 
+    def limit(self, strategy: AttemptStrategy, arm: Arm) -> Array | None:
+        """Success (samples, tasks) of a strategy with endlessly many attempts, or None where that is not known."""
+        one, _ = self.evaluate(replace(strategy, n=1), arm)
+        return strategy.limit_array(one["success"][0], self.concentration(self.design.arms.index(arm)))
+
     def _of_a_run(self, q: Array, index: int) -> Array:
         """Success of the attempts of a future run: where runs differ, a draw of it."""
         if not self.subsets.has("overdispersed_arm", index):
@@ -368,7 +401,7 @@ class View:
 
     def answer(self, strategy: Strategy, q: Array, index: int, draws: Array | slice = slice(None)) -> Array:
         """Success (draws, tasks) of what the strategy does with attempts of success q, for all draws or for some."""
-        concentration = self.concentration(strategy, index)
+        concentration = self.concentration(index)
         concentration = None if concentration is None else concentration[draws]
         label = verifier_label(self.design.arms[index].model, strategy)
         weighted = (
@@ -552,13 +585,12 @@ class View:
         )
         return log_success - np.log(-np.expm1(log_success))
 
-    def concentration(self, strategy: Strategy, index: int) -> Array | None:
+    def concentration(self, index: int) -> Array | None:
         """Draws of how wrong answers scatter in an arm, or in the mean over arms where it logged none."""
         if not len(self.subsets.voted_arm):
             return None
         if self.subsets.has("voted_arm", index):
             return self.parameter("wrong_answer_concentration", "voted_arm", index)
-        del strategy
         pooled = np.log(self.posterior["wrong_answer_concentration"].values)
         samples = pooled.reshape(-1, pooled.shape[-1])
         rng = np.random.default_rng([self.seed, 5, index])

@@ -76,14 +76,12 @@ def variance(
     if view.which == "observed":
         effects = task_effects(view.design, view.spec, view.posterior, seed + 1)
         again = replace(view, effects=effects.drop_vars(["log_likelihood", "task"]), seed=seed + 1)
-    models = list(dict.fromkeys(arm.model for arm in view.design.arms))
-    benchmarks = list(dict.fromkeys(arm.benchmark for arm in view.design.arms))
-    shape = (len(models), len(benchmarks), len(chosen))
+    shape = (len(view.models), len(view.design.benchmarks), len(chosen))
     parts = np.full((*shape, len(PARTS)), np.nan)
     mean, count = np.full(shape, np.nan), np.full(shape, np.nan)
     for column, arms in enumerate(chosen.values()):
         for arm, strategy in arms.items():
-            place = (models.index(arm.model), benchmarks.index(arm.benchmark), column)
+            place = (*view.place(arm), column)
             success = view.evaluate(strategy, arm)[0]["success"][0]
             of_tasks = success.mean(axis=1)
             chance = (success * (1.0 - success)).mean()
@@ -109,7 +107,12 @@ def variance(
             "mean": (dims, mean, {"units": "1", "long_name": "expected share of right answers"}),
             "tasks_evaluated": (dims, count, {"units": "tasks", "long_name": "tasks in the evaluation"}),
         },
-        coords={"model": models, "benchmark": benchmarks, "strategy": list(chosen), "part": list(PARTS)},
+        coords={
+            "model": view.models,
+            "benchmark": view.design.benchmarks,
+            "strategy": list(chosen),
+            "part": list(PARTS),
+        },
         attrs={"tasks": view.which, "attempts": attempts},
     )
     return result.assign_attrs(sentence=_sentence(result))

@@ -293,6 +293,19 @@ class AttemptStrategy(RepeatedSampling):
         """Return n: every attempt is one unit, whatever the path length."""
         return float(self.n)
 
+    def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
+        """Success as the number of attempts grows without bound, or None where that is not known.
+
+        Parameters
+        ----------
+        q : numpy.ndarray
+            Probability that one attempt is right.
+        concentration : numpy.ndarray, optional
+            How wrong answers agree, broadcasts against ``q``.
+        """
+        del q, concentration
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class SingleAttempt(RepeatedSampling):

@@ -64,6 +64,13 @@ class BestOfN(AttemptStrategy):
         # noisy_verifier has this limit too, but not without its quadrature.
         return any_right(q, self.n) if math.isinf(d) else noisy_verifier(q, self.n, d, wrong)
 
+    def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
+        """Return whether an attempt can be right at all: among endless normal scores any lead wins; q without one."""
+        del concentration
+        if isinstance(self.verifier, LearnedVerifier):
+            return None
+        return (q > 0.0).astype(float) if as_verifier(self.verifier).discrimination > 0.0 else q
+
     def decide(self, outcome: np.ndarray, answers: Ints, rng: np.random.Generator) -> tuple[Bools, Ints]:
         """Draw scores and take the top one; a truncated attempt is taken last."""
         del answers

@@ -13,6 +13,8 @@ from ds3bayes.strategies.walks import Bools, Ints, plurality
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.selectors import bernstein
 from ds3bayes.theory.votes import (
+    plurality_limit,
+    plurality_limit_partition,
     plurality_table,
     plurality_table_partition,
     plurality_weights,
@@ -102,6 +104,12 @@ class Majority(Vote):
             In the broadcast shape.
         """
         return evaluate(bernstein, q, self._weights(concentration), core=(0, 1))
+
+    def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the chance that the right answer is likelier than every wrong one."""
+        if self.wrong_shares is not None:
+            return evaluate(plurality_limit, q, wrong_shares=self.wrong_shares)
+        return None if concentration is None else plurality_limit_partition(q, concentration)
 
     def decide(self, outcome: np.ndarray, answers: Ints, rng: np.random.Generator) -> tuple[Bools, Ints]:
         """Count the votes."""

@@ -54,8 +54,32 @@ def test_a_budget_is_searched_and_its_limit_is_the_walk_itself(one):
     assert float(result["p_reach"]) == pytest.approx(1 - float(result["p_never"]), abs=0.1)
 
 
-def test_votes_have_no_known_limit(one):
-    result = ds3.cost_to_reach(one, "majority(n=*, wrong_shares=[0.5, 0.5])", success=0.6, values=[1, 5, 9])
+def test_a_vote_never_reaches_what_neither_few_nor_endless_votes_do(one):
+    family, target = "majority(n=*, wrong_shares=[0.6, 0.4])", 0.6
+    result = ds3.cost_to_reach(one, family, success=target, values=[1, 5, 9]).squeeze()
+    effects = one["task_effects"].to_dataset().squeeze("chain")
+    right = effects["reachable"] / (1.0 + np.exp(-effects["logit_success"]))
+    # The right answer wins in the end where it is given more often than the wrong one given most often.
+    endless = (right > 0.6 * (1.0 - right)).mean("cell")
+    never = (endless < target).values & np.isinf(result["setting"].values)
+    assert 0.0 < never.mean() < 1.0
+    assert float(result["p_never"]) == pytest.approx(never.mean())
+    assert "no n however large reaches it" in result.attrs["sentence"]
+
+
+def test_noisy_verifiers_find_what_is_there_and_coins_find_nothing(one):
+    oracle, noisy, coin = (
+        ds3.cost_to_reach(one, f"best_of_n(n=*, verifier={kind})", success=0.7, values=[1, 4]).squeeze()
+        for kind in ("oracle", "noisy(d=1)", "noisy(d=0)")
+    )
+    # A lead in normal scores wins in the end; without any, n attempts are as good as one.
+    assert float(noisy["p_never"]) == float(oracle["p_never"])
+    assert float(coin["p_never"]) == pytest.approx(1.0 - float(coin["p_reach"]))
+
+
+def test_weighted_votes_have_no_known_limit(one):
+    family = "weighted_best_of_n(n=*, verifier=noisy(d=1), wrong_shares=[0.5, 0.5])"
+    result = ds3.cost_to_reach(one, family, success=0.6, values=[1, 3])
     assert np.isnan(result["p_never"]).all()
     assert "however large" not in result.attrs["sentence"]
 

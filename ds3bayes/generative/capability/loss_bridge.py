@@ -104,7 +104,7 @@ class LossBridge(SharedEasiness):
             )
         families = sorted(set(design.family) - {""})
         return {
-            "benchmark": list(dict.fromkeys(arm.benchmark for arm in design.arms)),
+            "benchmark": design.benchmarks,
             "setting": list(dict.fromkeys(setting_label(arm) for arm in design.arms)),
             "llm": list(design.llms),
             "family": families if len(families) > 1 else [],

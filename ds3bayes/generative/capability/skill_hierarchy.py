@@ -139,7 +139,7 @@ class SkillHierarchy(Capability):
                 "more of them"
             )
         return {
-            "benchmark": list(dict.fromkeys(arm.benchmark for arm in design.arms)),
+            "benchmark": design.benchmarks,
             "llm": list(design.llms),
         }
 
@@ -169,7 +169,7 @@ class SkillHierarchy(Capability):
     ) -> TaskLaw:
         """Sum over levels and lengths: normal over levels, Poisson over lengths, both on the given values."""
         arms = [design.arms[design.walk_arms[walk]] for walk in design.walks_of(block)]
-        benchmark = list(dict.fromkeys(arm.benchmark for arm in design.arms)).index(arms[0].benchmark)
+        benchmark = design.benchmarks.index(arms[0].benchmark)
         lengths = np.array(self.task_lengths, dtype=float)
         # Nodes move with the population, so that a shift of all levels changes nothing but how far they are apart.
         level = given["task_level"][benchmark] + given["task_level_sd"][benchmark] * _LEVELS
