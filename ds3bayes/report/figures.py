@@ -124,6 +124,7 @@ def success_against_cost(
     cost: str,
     max_cost: float | None = None,
     target: float | None = None,
+    key: bool = False,
     width: float = WIDE,
     ax: Axes | None = None,
 ) -> Figure:
@@ -137,6 +138,8 @@ def success_against_cost(
         Which cost the options have.
     max_cost, target : float, optional
         Cap on cost and success aimed at, drawn as guides.
+    key : bool, default False
+        Where points are labelled by numbers alone, say in the legend which options they are.
     width : float
         In inches.
     ax : matplotlib.axes.Axes, optional
@@ -183,30 +186,33 @@ def success_against_cost(
         low, high = axes.get_ylim()
         axes.set_ylim(low, max(high, min(target + 0.05, 1.02)))
         guides.append(axes.axhline(target, color=GREY, linestyle=":", linewidth=1.2, zorder=1))
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=_COLOURS[i % len(_COLOURS)],
-            marker=_MARKERS[i % len(_MARKERS)],
-            linestyle="",
-            label=_wrap(kind, 40),
-        )
-        for i, kind in enumerate(kinds)
-    ]
+    handles = [_mark(place, _wrap(kind, 40)) for place, kind in enumerate(kinds)]
     handles.append(Line2D([], [], color=GREY, label="frontier of the means"))
     if max_cost is not None:
         handles.append(Line2D([], [], color=GREY, linestyle="--", label=f"cap, {amount(max_cost, cost, exact=True)}"))
     if target is not None:
         handles.append(Line2D([], [], color=GREY, linestyle=":", label=f"target, success {target:g}"))
-    show_legend(figure, axes, handles, width, ax)
     in_words = not narrow and len(labelled) <= 8
+    if key and not in_words:
+        handles += [
+            _mark(kinds.index(group[row.Index]), f"{row.number}  {_wrap(_short(row.strategy), 40)}")
+            for row in labelled.itertuples()
+        ]
+        if ax is None:
+            figure.set_figheight(figure.get_figheight() + 0.19 * -(-len(labelled) // (1 if narrow else 3)))
+    show_legend(figure, axes, handles, width, ax)
     texts = [
         f"{row.number}  {_wrap(_short(row.strategy), 30)}" if in_words else str(row.number)
         for row in labelled.itertuples()
     ]
     _place_labels(axes, labelled, options, texts, 8.0, guides)
     return figure
+
+
+def _mark(place: int, label: str) -> Line2D:
+    """Explain the colour and the marker of a place in the order of kinds."""
+    colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+    return Line2D([], [], color=colour, marker=marker, linestyle="", label=label)
 
 
 def say_success_against_cost(options: pd.DataFrame, *, cost: str) -> str:

@@ -64,7 +64,7 @@ def plot_frontier(
     options = tables.decide(pred.sel(benchmark=[chosen]), query)[0].options
     if cost not in pred:
         return figures.success_alone(options, target=success, ax=ax)
-    return figures.success_against_cost(options, cost=cost, max_cost=max_cost, target=success, ax=ax)
+    return figures.success_against_cost(options, cost=cost, max_cost=max_cost, target=success, key=True, ax=ax)
 
 
 def plot_success_by_attempts(

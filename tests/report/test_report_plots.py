@@ -54,6 +54,17 @@ def test_plots_make_a_figure_of_their_own(fitted, pred):
     assert ds3.plot_prior_posterior(fitted, ["spread"]).axes[0].get_title(loc="left") == "spread"
 
 
+@pytest.mark.parametrize("n", [1, 6])
+def test_points_that_only_a_number_names_are_explained(fitted, n):
+    figure = ds3.plot_frontier(ds3.predict(fitted, [f"best_of_n(n={k}, verifier=oracle)" for k in range(1, n + 1)]))
+    numbers = {text.get_text().partition("  ")[0] for text in figure.axes[0].texts}
+    explained = {text.get_text().partition("  ")[0] for text in figure.legends[0].get_texts()}
+    # A few are named where they stand.
+    in_words = any("best_of_n" in text.get_text() for text in figure.axes[0].texts)
+    assert in_words is (n == 1)
+    assert in_words is not (numbers <= explained)
+
+
 def line(model: str = "m", benchmark: str = "b", kind: str = "cot", end: bool = True) -> list[tuple]:
     xs = [1.0, 4.0, 16.0] + [np.inf] * end
     return [(model, benchmark, "cot", kind, x, 0.5, 0.4, 0.6) for x in xs]
