@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 
 from ds3bayes.inference.bounds import DEPENDS_ON_PRIOR, FALSE_ALARM, HARDLY_LEARNED, HIGH_K, MAX_RHAT, MIN_ESS
 
-# Okabe and Ito's colours, told apart by every common kind of colour vision.
-_GOOD, _BAD, _OTHER, _LINE = "#0072B2", "#D55E00", "#999999", "#6e6e6e"
-_DASHED: dict[str, Any] = {"color": _LINE, "linestyle": "--", "linewidth": 0.8}
+# Okabe and Ito's colours, told apart by every common kind of colour vision, and a grey.
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#6e6e6e"
+_GOOD, _BAD, _OTHER = BLUE, VERMILION, "#999999"
+_DASHED: dict[str, Any] = {"color": GREY, "linestyle": "--", "linewidth": 0.8}
 #: Rows of a table that a picture names; of a longer one it shows those that come first.
 MOST_ROWS = 30
 

@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ds3bayes.inference.check_pictures import BLUE, GREY, VERMILION
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.report.tables import (
     COST_NAMES,
@@ -41,17 +42,8 @@ _NARROW = 6.0
 # Options of least regret that are labelled, on a wide and on a narrow page; those on the frontier always are.
 _LABELS = (15, 8)
 
-# Okabe and Ito's colours, told apart by every common kind of colour vision.
-BLACK, GREY = "#000000", "#6e6e6e"
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#B8A900",
-)
+# The rest of Okabe and Ito's colours, yellow darkened.
+BLACK, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#000000", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#B8A900"
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 _STYLE: dict[str, Any] = {
