@@ -62,7 +62,8 @@ def cost_to_reach(
         of the values that reaches the target, and ``cost`` there, both inf where none does. With dims (model,
         benchmark, strategy): ``p_reach``, and ``p_never`` probability that neither a setting tried nor one without
         limit reaches it (NaN where that limit is not known: weighted votes and learned verifiers).
-        ``attrs["sentence"]`` says it in words.
+        ``attrs["sentence"]`` says it in words, ``attrs["largest_error"]`` how far off success may be in a grid of
+        budgets (`predict_grid`).
 
     Raises
     ------
@@ -126,6 +127,7 @@ def cost_to_reach(
             "tasks": str(pred.attrs["tasks"]),
             "smallest_tried": tried[0],
             "largest_tried": tried[-1],
+            "largest_error": pred.attrs.get("largest_error", 0.0),
         },
     )
     return result.assign_attrs(sentence=_sentence(result))

@@ -168,8 +168,11 @@ def test_tasks_are_predicted_from_their_skills(made: Simulation, fit: xr.DataTre
     truth = made.truth["eventual_success"].sel(task=names)
     held = inside(pred.transpose("chain", "draw", "model", "task"), truth)
     assert held.mean() >= 0.7
-    fresh = ds3.predict(fit, ["cot"], tasks="new")["success"].mean(("chain", "draw")).values.ravel()
-    np.testing.assert_allclose(fresh, made.truth["eventual_success"].mean("task").values, atol=0.12)
+    success = ds3.predict(fit, ["cot"], tasks="new")["success"].squeeze(("benchmark", "strategy"))
+    fresh, truth = success.mean(("chain", "draw")).values, made.truth["eventual_success"]
+    # What the fit does not know, and how far 40 tasks are from their population; 4 LLMs, a false alarm in 4,000.
+    error = np.hypot(success.std(("chain", "draw")).values, truth.std("task").values / np.sqrt(truth.sizes["task"]))
+    assert (abs(fresh - truth.mean("task").values) < 4 * error).all()
     assert (np.diff(fresh) > 0).all()
 
 

@@ -50,8 +50,9 @@ def test_a_budget_is_searched_and_its_limit_is_the_walk_itself(one):
     cost, setting = result["cost"].values, result["setting"].values
     done = np.isfinite(setting)
     assert np.all(cost[done] <= setting[done] * (1 + 1e-9))
-    # The largest budget is as good as none, up to what the grid may be off.
-    assert float(result["p_reach"]) == pytest.approx(1 - float(result["p_never"]), abs=0.1)
+    # The largest budget is as good as none, but for draws as close to the target as the grid may be off.
+    close = float((abs(free - target) <= result.attrs["largest_error"]).mean())
+    assert abs(float(result["p_reach"]) - (1 - float(result["p_never"]))) <= close + 1e-12
 
 
 def test_a_vote_never_reaches_what_neither_few_nor_endless_votes_do(one):
