@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ from ds3bayes.generative.terms import (
 from ds3bayes.theory.evaluate import MODE
 
 Array = np.ndarray
+_AtDraw = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 # Points of the lattice on which latent tokens are integrated out for the pointwise likelihood: a prime, of which 5 is a
 # primitive root.
@@ -58,9 +59,8 @@ class PopulationAtDraws:
 
     def __init__(self, design: Design, spec: ModelSpec, posterior: xr.Dataset) -> None:
         given = _symbols(posterior)
-        self.names = list(given)
-        self._functions = []
-        self._joint: list[Any] = []
+        self._terms: list[_AtDraw] = []
+        self._joint: list[_AtDraw | None] = []
         for index, block in enumerate(design.blocks):
             terms = block_terms(block, index, design, spec, given)
             timed = [block.arms[column] for column in timed_columns(block, design)]
@@ -94,23 +94,18 @@ class PopulationAtDraws:
                 own = cut_log_likelihood(data, design, given) + pt.log(sd)
                 _, signature, _ = block.distinct
                 joint = pt.inc_subtensor(outputs["log_marginal"][signature][tasks], own[places])
-                self._joint[index] = pytensor.function(list(given.values()), joint, mode=MODE, on_unused_input="ignore")
-            function = pytensor.function(
-                list(given.values()), list(outputs.values()), mode=MODE, on_unused_input="ignore"
-            )
-            self._functions.append((function, list(outputs)))
+                self._joint[index] = _at_draw(given, {"joint": joint})
+            self._terms.append(_at_draw(given, outputs))
 
     def __call__(self, block: int, draw: Mapping[str, Array]) -> dict[str, Array]:
         """Evaluate one block at one draw."""
-        function, names = self._functions[block]
-        return dict(zip(names, function(*self._arguments(draw)), strict=True))
+        return self._terms[block](draw)
 
     def joint(self, block: int, draw: Mapping[str, Array]) -> Array:
         """Log density (T,) of each task's data and, per unit of ``cut_tokens``, of its latent tokens."""
-        return self._joint[block](*self._arguments(draw))
-
-    def _arguments(self, draw: Mapping[str, Array]) -> list[Array]:
-        return [np.asarray(draw[name], dtype=float) for name in self.names]
+        evaluate = self._joint[block]
+        assert evaluate is not None, "no task of this block has latent tokens"
+        return evaluate(draw)["joint"]
 
 
 def points_at_draws(design: Design, spec: ModelSpec, posterior: xr.Dataset) -> dict[str, tuple[Sequence[str], Array]]:
@@ -127,14 +122,12 @@ def points_at_draws(design: Design, spec: ModelSpec, posterior: xr.Dataset) -> d
     points = {name: one for name, one in found.items() if one is not None}
     if not points:
         return {}
-    function = pytensor.function(
-        list(given.values()), [values for _, values in points.values()], mode=MODE, on_unused_input="ignore"
-    )
-    drawn = [function(*[np.asarray(draw[name], dtype=float) for name in given]) for draw in each_draw(posterior)]
+    evaluate = _at_draw(given, {name: values for name, (_, values) in points.items()})
+    drawn = [evaluate(draw) for draw in each_draw(posterior)]
     shape = (posterior.sizes["chain"], posterior.sizes["draw"])
     return {
-        name: (labels, np.stack([one[place] for one in drawn]).reshape(*shape, len(labels)))
-        for place, (name, (labels, _)) in enumerate(points.items())
+        name: (labels, np.stack([one[name] for one in drawn]).reshape(*shape, len(labels)))
+        for name, (labels, _) in points.items()
     }
 
 
@@ -144,6 +137,16 @@ def _symbols(posterior: xr.Dataset) -> dict[str, Any]:
         str(name): pt.TensorType("float64", (None,) * (values.ndim - 2))(str(name))
         for name, values in posterior.data_vars.items()
     }
+
+
+def _at_draw(given: Mapping[str, Any], outputs: Mapping[str, Any]) -> _AtDraw:
+    """Return a function that evaluates expressions, by name, at the variables of one draw."""
+    function = pytensor.function(list(given.values()), list(outputs.values()), mode=MODE, on_unused_input="ignore")
+
+    def evaluate(draw: Mapping[str, Array]) -> dict[str, Array]:
+        return dict(zip(outputs, function(*[np.asarray(draw[name], dtype=float) for name in given]), strict=True))
+
+    return evaluate
 
 
 def each_draw(posterior: xr.Dataset) -> Iterator[dict[str, Array]]:
