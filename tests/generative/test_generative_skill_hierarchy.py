@@ -16,7 +16,7 @@ from ds3bayes.generative.design import make_design
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import MODE, evaluate
 
-LENGTHS = (1, 2, 3, 5, 8)
+LENGTHS = tuple(range(1, 16))
 
 
 def spec_of(**rest) -> ds3.ModelSpec:
@@ -70,14 +70,14 @@ def test_success_of_a_task_is_the_formula_at_its_level_and_length():
     # 20 tokens per parameter: peeling learns all.
     np.testing.assert_allclose(in_model, frontier, rtol=1e-10)
 
-    nodes = np.linspace(-3.0, 3.0, 151)
-    weight = np.exp(-0.5 * nodes**2)[:, None] * poisson.pmf(np.array(LENGTHS) - 1, 3.2) * np.gradient(LENGTHS)
+    nodes = np.linspace(-3.0, 3.0, 76)
+    weight = np.exp(-0.5 * nodes**2)[:, None] * poisson.pmf(np.array(LENGTHS) - 1, 3.2)
     np.testing.assert_allclose(np.exp(log_weight), (weight / weight.sum()).ravel(), rtol=5e-3)
     arms = [design.arms[arm] for arm in design.blocks[0].arms]
     for walk in (0, 7, 17):
         place = design.llms.index(arms[walk].model)
         steps = arms[walk].budget_tokens / design.tokens_per_step
-        for node, length in ((24, 2), (60, 1), (96, 4)):
+        for node, length in ((12, 2), (30, 0), (48, 7)):
             level = 31.0 + 2.5 * nodes[node] - np.arange(4)
             skills = LENGTHS[length] * np.cumprod(np.concatenate([[1.0], 0.55 * np.log(level[:3])]))
             log_p, log_gamma = evaluate(hierarchy.smooth_levels, frontier[place], level, 9e3, 0.55)
@@ -110,8 +110,8 @@ def test_levels_are_fine_enough_to_sum_over(monkeypatch):
 
     found = log_likelihoods()
     monkeypatch.setattr(skill_hierarchy, "_LEVELS", np.linspace(-3.0, 3.0, 601))
-    # With a fifth of the nodes it is off by up to 1.
-    np.testing.assert_allclose(found, log_likelihoods(), atol=0.03)
+    # With half of the nodes it is off by up to .3.
+    np.testing.assert_allclose(found, log_likelihoods(), atol=0.06)
 
 
 def test_what_a_table_must_say():

@@ -34,9 +34,9 @@ _ENDLESS = 1e5
 # skills. Tasks that take more skills than that at a level are as good as not solved there.
 _STEP_LOGITS = np.linspace(-10.0, 8.0, 361)
 _MOST_SKILLS = 300
-# Levels of tasks, in sds of their law from its mean. Counts tell a task's level to a tenth of an sd: sums over a
-# fifth of these nodes are off by 1 in the log, and rough.
-_LEVELS = np.linspace(-3.0, 3.0, 151)
+# Levels of tasks, in sds of their law from its mean. Counts tell a task's level to a tenth of an sd: sums over half of
+# these nodes are off by .3 in the log, and rough.
+_LEVELS = np.linspace(-3.0, 3.0, 76)
 # Logs of mean degrees at which the giant component is tabulated.
 _LOG_DEGREES = np.linspace(-12.0, 12.0, 1921)
 
@@ -61,8 +61,9 @@ class SkillHierarchy(Capability):
 
     Parameters
     ----------
-    task_lengths : tuple of int
-        Numbers of skills that tasks may need, in rising order.
+    task_lengths : tuple of int, default 1 to 15
+        Numbers of skills that tasks may need, in rising order. Counts tell lengths apart: where a task needs 6 and the
+        table has 5 and 8 only, the fit takes another level, or another ``search``, for the difference.
     levels_down : int, default 3
         How many levels below its own a task may be executed.
 
@@ -72,7 +73,7 @@ class SkillHierarchy(Capability):
     """
 
     kind: Literal["skill_hierarchy"] = "skill_hierarchy"
-    task_lengths: tuple[int, ...] = (1, 2, 3, 5, 8)
+    task_lengths: tuple[int, ...] = tuple(range(1, 16))
     levels_down: int = Field(3, ge=0, le=6)
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "concept_scale": Parameter(
