@@ -602,6 +602,7 @@ def sbc(
     fits: Annotated[int, typer.Option(help="data sets drawn and fitted")] = 200,
     tasks: Annotated[int | None, typer.Option(help="the first tasks of each benchmark only")] = None,
     drawn_by: Annotated[str, typer.Option(help="'model', or 'simulator': step by step, for one LLM")] = "model",
+    thin: Annotated[int, typer.Option(help="of this many draws of a fit, one is ranked")] = 5,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
     picture: Annotated[Path | None, typer.Option("--picture", help="draw the ranks to this .png, .svg or .pdf")] = None,
     as_json: Json = False,
@@ -622,6 +623,7 @@ def sbc(
         fits=fits,
         tasks=tasks,
         drawn_by=drawn_by,  # type: ignore[arg-type]
+        thin=thin,
         seed=seed,
         progress=_say.is_terminal,
     )
@@ -630,7 +632,8 @@ def sbc(
         from ds3bayes.report.calibration_figure import plot_ranks
 
         plot_ranks(ranks).savefig(picture, dpi=150)
-    told = {name: ranks.attrs[name] for name in ("divergences", "compilations", "compile_seconds", "fit_seconds")}
+    kept = ("divergences", "correlated", "compilations", "compile_seconds", "fit_seconds")
+    told = {name: ranks.attrs[name] for name in kept}
     if as_json:
         _print_json(
             {

@@ -257,6 +257,10 @@ def test_priors_for_posteriors_are_ranked_uniformly(monkeypatch):
     assert ranks.attrs["drawn_by"] == "model"
     assert {"location", "spread", "skew", "reachability"} <= set(ranks.data_vars)
     assert ds3.sbc_check(ranks, false_alarm=1e-3).passed
+    # Of 100 fits with 49 independent draws each; as seen from their mean, those correlate by -1/49.
+    assert abs(ranks.attrs["correlated"] + 1 / 49) < 4 / np.sqrt(100 * 49)
+    assert "raise thin" not in ds3.sbc_check(ranks).sentence
+    assert "raise thin" in ds3.sbc_check(ranks.assign_attrs(correlated=0.3)).sentence
     shifted = ds3.ModelSpec.from_dict({"priors": {"location": {"family": "Normal", "mu": 3.0, "sigma": 3.0}}})
     outcome = ds3.sbc_check(ds3.sbc(evals, fits=100, fit_spec=shifted, progress=False))
     assert not outcome.passed
@@ -324,7 +328,7 @@ def test_what_cannot_be_replicated_is_refused():
     many = ds3.simulate(tasks=3, attempts=4, models=2, seed=1).evals
     with pytest.raises(ds3.InputError, match="rows have no task"):
         ds3.sbc(ds3.read_evals(aggregated), progress=False)
-    with pytest.raises(ds3.InputError, match="fits, tune and cores must be at least 1"):
+    with pytest.raises(ds3.InputError, match="fits, tune, thin and cores must be at least 1"):
         ds3.sbc(evals, fits=0, progress=False)
     with pytest.raises(ds3.InputError, match="is for one LLM"):
         ds3.sbc(many, drawn_by="simulator", progress=False)
@@ -371,7 +375,7 @@ def test_shipped_models_pass(name, tasks, root):
     spec = ds3.ModelSpec.from_toml(root / "models" / f"{name}.toml")
     ranks = ds3.sbc(spec.data.read(), spec, fits=200, tasks=tasks, progress=False)
     outcome = ds3.sbc_check(ranks, false_alarm=1e-3)
-    print(name, outcome)
+    print(name, outcome, ranks.attrs)
     assert outcome.passed, outcome
 
 

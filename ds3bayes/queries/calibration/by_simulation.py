@@ -31,7 +31,9 @@ from ds3bayes.inference.fit import prior_draws
 # What a replicated table holds: names of cells, facts of tasks and LLMs, counts, and mean tokens.
 _FACTS = ("steps", "skills", "level", "family", "params", "train_tokens")
 _RANKS = 49
-_THIN = 10
+# Correlation of successive ranked draws above which ranks are no longer nearly uniform for a right model: they then
+# count too few draws, and crowd at both ends.
+_CORRELATED = 0.25
 
 
 def sbc(
@@ -43,6 +45,7 @@ def sbc(
     fit_spec: ModelSpec | None = None,
     drawn_by: Literal["model", "simulator"] = "model",
     tune: int = 300,
+    thin: int = 5,
     cores: int = 2,
     seed: int = 0,
     progress: bool = True,
@@ -70,6 +73,8 @@ def sbc(
         no code with the model; the latter for one LLM with the default population.
     tune : int, default 300
         Warm-up draws of each fit's chain.
+    thin : int, default 5
+        Of this many draws one is ranked; more if they are ``correlated``.
     cores : int, default 2
         Fits made at the same time.
     seed : int, default 0
@@ -79,7 +84,8 @@ def sbc(
     -------
     xarray.Dataset
         A variable per parameter, of dims (fit, ...), its rank among the draws, 0 to 49; parameters that both models
-        have. Attributes: ``divergences`` in all fits, ``compile_seconds``, ``fit_seconds`` (all fits together),
+        have. Attributes: ``divergences`` in all fits, ``correlated`` correlation of successive ranked draws of the
+        parameter that moves slowest, mean over fits, ``compile_seconds``, ``fit_seconds`` (all fits together),
         ``compilations``. `uniformity` and `sbc_check` judge it.
 
     Raises
@@ -93,10 +99,10 @@ def sbc(
     """
     spec = spec or ModelSpec()
     table = _layout(evals, tasks)
-    if min(fits, tune, cores) < 1:
-        raise InputError(f"fits, tune and cores must be at least 1, got {fits}, {tune} and {cores}")
+    if min(fits, tune, thin, cores) < 1:
+        raise InputError(f"fits, tune, thin and cores must be at least 1, got {fits}, {tune}, {thin} and {cores}")
     draw, truth = _drawn(table, spec, fits, drawn_by, seed)
-    sampling = spec.sampling.model_copy(update={"draws": (_RANKS + 1) * _THIN, "tune": tune, "chains": 1})
+    sampling = spec.sampling.model_copy(update={"draws": (_RANKS + 1) * thin, "tune": tune, "chains": 1})
     fitted = fit_spec or spec
     started = time.perf_counter()
     compiled = compile_model(make_design(read_evals(draw(0)), fitted), fitted)
@@ -107,6 +113,7 @@ def sbc(
         return model, model.sample(sampling.model_copy(update={"seed": index}), cores=1)
 
     ranks: dict[str, list[np.ndarray]] = {}
+    correlations: dict[str, list[np.ndarray]] = {}
     codes, divergences, steps = {id(compiled.code)}, 0, range(fits)
     started = time.perf_counter()
     # Threads suffice: sampling runs outside of Python.
@@ -117,11 +124,12 @@ def sbc(
         ):
             codes.add(id(model.code))
             divergences += int(tree["sample_stats"]["diverging"].sum())
-            posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(_THIN, None, _THIN))
+            posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(thin, None, thin))
             for name in map(str, posterior.data_vars):
                 if name in truth:
                     below = posterior[name].values < truth[name].isel(chain=0, draw=index).values
                     ranks.setdefault(name, []).append(below.sum(axis=0))
+                    correlations.setdefault(name, []).append(_successive(posterior[name].values))
     fit_seconds = time.perf_counter() - started
     coords = {dim: truth[dim] for dim in truth.dims if dim not in ("chain", "draw")}
     return xr.Dataset(
@@ -129,6 +137,7 @@ def sbc(
         coords={"fit": steps, **coords},
         attrs={
             "divergences": divergences,
+            "correlated": round(max(float(np.mean(values, axis=0).max()) for values in correlations.values()), 3),
             "compilations": len(codes),
             "compile_seconds": round(compile_seconds, 2),
             "fit_seconds": round(fit_seconds, 2),
@@ -136,6 +145,13 @@ def sbc(
             "drawn_by": drawn_by,
         },
     )
+
+
+def _successive(draws: np.ndarray) -> np.ndarray:
+    """Correlation of each entry's successive draws (draw, ...); 0 where it does not vary."""
+    gap = draws - draws.mean(axis=0)
+    power = (gap**2).sum(axis=0)
+    return (gap[1:] * gap[:-1]).sum(axis=0) / np.where(power > 0.0, power, 1.0)
 
 
 def uniformity(ranks: xr.Dataset) -> pd.DataFrame:
@@ -201,6 +217,9 @@ def sbc_check(ranks: xr.Dataset, *, false_alarm: float = 0.01) -> CheckResult:
             f"of {told}, {len(bad)} are not ranked uniformly: {'; '.join(said)}. The model that is fitted is not "
             "the one that data are drawn from, or the sampler fails."
         )
+    if ranks.attrs.get("correlated", 0.0) > _CORRELATED:
+        correlated = ranks.attrs["correlated"]
+        sentence += f" Successive draws correlate by {correlated:.2f}, which alone makes ranks uneven: raise thin."
     return CheckResult(
         name="simulation-based calibration",
         passed=bad.empty,
