@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec, Sampling
+from ds3bayes.inference.linking import compile_for_nutpie
 from ds3bayes.inference.ridges import COORDINATES, along_ridges
 
 Tensor = Any
@@ -118,9 +119,7 @@ def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> Comp
     if swap:
         structure, arrays = _structure(model)
         _lift(model, arrays)
-    return CompiledModel(
-        spec=spec, structure=structure, coords=_coords(model), compiled=nutpie.compile_pymc_model(model)
-    )
+    return CompiledModel(spec=spec, structure=structure, coords=_coords(model), compiled=compile_for_nutpie(model))
 
 
 def _coords(model: pm.Model) -> dict[str, list[str]]:
