@@ -754,7 +754,7 @@ def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:
     from ds3bayes.inference.fit import fit as sample
 
     if not _say.is_terminal:
-        _say.print("compiling and sampling (about a minute) ...")
+        _say.print("compiling and sampling (a minute; several for large models) ...")
     fitted = sample(evals, spec, progress=_say.is_terminal, **sampling)
     if not _say.is_terminal:
         sizes, seconds = fitted["posterior"].sizes, fitted.attrs["sample_seconds"]
