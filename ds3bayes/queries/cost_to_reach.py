@@ -178,7 +178,7 @@ def _limit(fit: xr.DataTree, dial: str, base: Strategy, given: dict[str, Any]) -
     """Success without limit on the setting, by starred label, where it is known."""
     if dial == "budget_tokens":
         success = predict(fit, [_set(base, dial, _ENDLESS)], **given)["success"]
-    elif isinstance(base, AttemptStrategy):
+    elif dial == "n" and isinstance(base, AttemptStrategy):
         view = View.of(fit, given["tasks"], True, given["new_tasks"], given["seed"])
         success = predict_limit(view, base)
     else:
