@@ -713,7 +713,7 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         level=level,
         skills=skills,
         task_class=np.asarray(spec.capability.task_class(tasks, level, skills)),
-        easiness=difficulty_grid(len(members)) if len(members) > 1 or not spec.capability.exchangeable else None,
+        easiness=_easiness(attempts) if len(members) > 1 or not spec.capability.exchangeable else None,
         tables=tuple(tables),
         cell=cell,
         successes=successes,
@@ -723,6 +723,11 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         token_weight=token_weight,
         log_prompt=log_prompt,
     )
+
+
+def _easiness(attempts: Array) -> Grid:
+    """Return the grid of easiness for attempts (T, A), of each arm the median over the tasks that it tried."""
+    return difficulty_grid([float(np.median(column[column > 0])) if column.any() else 0.0 for column in attempts.T])
 
 
 def _units(arm: Arm, steps: Array) -> Array:

@@ -132,7 +132,7 @@ class Sampling(_Part):
     """How long to sample."""
 
     draws: int = Field(1000, ge=1)
-    tune: int = Field(1000, ge=1)
+    tune: int = Field(600, ge=1)
     chains: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
     target_accept: float = Field(

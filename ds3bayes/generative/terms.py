@@ -217,30 +217,47 @@ def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, 
 def _of_counts(block: Block, terms: Terms, design: Design, given: Parameters) -> Tensor:
     """Log-likelihood (U, J) of counts where a task may be out of the reach of all walks of an LLM."""
     first, _, _ = block.distinct
-    total = 0.0
-    for pair, mine in reach_groups(block, design):
-        reached = terms.log_cell[:, mine].sum(axis=1)
-        if pair >= 0:
-            log_reach = pt.log(given["reachability"][pair])
-            log_miss = pt.log1p(-given["reachability"][pair])
-            missed = log_miss if terms.log_missed is None else log_miss + terms.log_missed[:, mine].sum(axis=1)
-            reached = _or_missed(log_reach + reached, missed, block.successes[first][:, mine].sum(axis=1) == 0)
-        total = total + reached
-    return total
+    groups = reach_groups(block, design)
+    walks = [(pair, mine) for pair, mine in groups if pair >= 0]
+    trees = [mine for pair, mine in groups if pair < 0]
+    total = terms.log_cell[:, trees[0]].sum(axis=1) if trees else 0.0
+    if not walks:
+        return total
+
+    def by_pair(log_cell: Tensor) -> Tensor:
+        """Sum the cells (U, A, J) of each pair of an LLM and a benchmark: (U, P, J)."""
+        if all(len(mine) == 1 for _, mine in walks):
+            return log_cell[:, np.concatenate([mine for _, mine in walks])]
+        return pt.stack([log_cell[:, mine].sum(axis=1) for _, mine in walks], axis=1)
+
+    reach = given["reachability"][np.array([pair for pair, _ in walks])][:, None]
+    reached = pt.log(reach) + by_pair(terms.log_cell)
+    solved = np.stack([block.successes[first][:, mine].sum(axis=1) for _, mine in walks], axis=1)
+    row, place, unsolved = _unsolved(solved)
+    missed = pt.log1p(-reach)[place]
+    if terms.log_missed is not None:
+        missed = missed + by_pair(terms.log_missed)[row, place]
+    either = _or_missed(reached[row, place], missed, unsolved[:, None])
+    return total + pt.set_subtensor(reached[row, place], either).sum(axis=1)
+
+
+def _unsolved(solved: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return where counts of solved attempts are 0: an index array per axis, and which of these places are meant.
+
+    At least two places, of others if need be, so that compiled code can be given tables with any number of them.
+    """
+    unsolved = (solved == 0).ravel()
+    flat = np.sort(np.argsort(~unsolved, kind="stable")[: max(2, int(unsolved.sum()))])
+    return (*np.unravel_index(flat, solved.shape), unsolved[flat])
 
 
 def _or_missed(reached: Tensor, missed: Tensor, unsolved: np.ndarray) -> Tensor:
-    """Add to the likelihood (U, ...) of unsolved tasks that of being out of reach, (U or nothing, ...).
+    """Add to the likelihood of tasks without successes that of being out of reach; to no other's.
 
-    Out of reach, every attempt fails: that explains a task without successes, and no other.
+    Out of reach, every attempt fails: that explains a task without successes, and no other. It is asked of those alone,
+    for sums of exponentials are what a gradient spends its time on.
     """
-    # Only where it matters, for sums of exponentials are what a gradient spends its time on. At least two rows are
-    # taken, so that compiled code can be given tables with any number of unsolved tasks.
-    rows = np.sort(np.argsort(~unsolved, kind="stable")[: max(2, int(unsolved.sum()))])
-    mine = reached[rows]
-    other = missed[rows] if getattr(missed, "ndim", 0) else missed
-    chosen = unsolved[rows].reshape(-1, *(1,) * (mine.ndim - 1))
-    return pt.set_subtensor(mine, pt.switch(chosen, pt.logaddexp(mine, other), mine))
+    return pt.switch(unsolved, pt.logaddexp(reached, missed), reached)
 
 
 def log_marginal(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
@@ -254,11 +271,12 @@ def log_marginal(block: Block, terms: Terms, design: Design, spec: ModelSpec, gi
     total = _log_dot(table.log_mass[0][cell], terms.log_weight)
     (pair, _), *_ = reach_groups(block, design)
     if spec.population.reachability and pair >= 0:
+        row, unsolved = _unsolved(block.successes[first][:, 0])
         missed = pt.log1p(-given["reachability"][pair])
         if table.log_missed is not None:
-            missed = missed + _log_dot(table.log_missed[cell], terms.log_weight)
-        unsolved = block.successes[first][:, 0] == 0
-        total = _or_missed(pt.log(given["reachability"][pair]) + total, missed, unsolved)
+            missed = missed + _log_dot(table.log_missed[cell[row]], terms.log_weight)
+        total = total + pt.log(given["reachability"][pair])
+        total = pt.set_subtensor(total[row], _or_missed(total[row], missed, unsolved))
     return total
 
 

@@ -33,8 +33,9 @@ def along_ridges(model: pm.Model, design: Design) -> pm.Model:
     Returns
     -------
     pymc.Model
-        The model itself where an LLM has several walks on a benchmark, which one reachability joins, or where
-        either is not sampled.
+        The model itself where an LLM has several walks on a benchmark, which one reachability joins, where either is
+        not sampled, and where locations are drawn around a mean of theirs: LLMs that share their tasks tell each
+        other which of them are out of reach, so that there is no such ridge.
 
     Notes
     -----
@@ -45,7 +46,7 @@ def along_ridges(model: pm.Model, design: Design) -> pm.Model:
     # Of walks known from aggregates alone, mean success itself is sampled.
     sampled = "mean_logit" if "mean_logit" in free else "location"
     one_walk_each = np.array_equal(design.pair_of_arm[design.walk_arms], np.arange(len(design.pairs)))
-    if not {sampled, "reachability", "spread"} <= free or not one_walk_each:
+    if not {sampled, "reachability", "spread"} <= free or "location_mean" in free or not one_walk_each:
         return model
     with model:
         overall = pm.Flat(COORDINATES[0], dims="walk")

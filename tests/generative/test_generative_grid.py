@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from ds3bayes.generative.grid import Grid, difficulty_grid, success_grid
 from ds3bayes.generative.observation.counts import LogLikelihood
@@ -73,7 +73,7 @@ def test_table_is_the_integral_of_likelihood_times_piecewise_linear_density(grid
 
 
 def test_offsets_are_a_quarter_of_the_narrowest_likelihood():
-    for grid in (success_grid(1), success_grid(3), success_grid(9)):
+    for grid in (success_grid(1), success_grid(3)):
         for n in (1, 8, 100, 10_000, 1_000_000):
             offsets, weights = grid.within(n)
             assert offsets[1] - offsets[0] <= 0.5 / np.sqrt(n) * (1 + 1e-12)
@@ -82,10 +82,33 @@ def test_offsets_are_a_quarter_of_the_narrowest_likelihood():
 
 
 def test_nodes_are_equally_spaced_from_lower():
-    for grid in (success_grid(1), success_grid(2), success_grid(8), difficulty_grid(2), difficulty_grid(40)):
+    for grid in (
+        success_grid(1),
+        success_grid(2),
+        success_grid(8),
+        difficulty_grid([2, 2]),
+        difficulty_grid([1e6] * 40),
+    ):
         np.testing.assert_allclose(np.diff(grid.nodes), grid.spacing, rtol=1e-9)
         assert grid.nodes[0] == grid.lower
         assert abs(grid.nodes[-1] - grid.upper) <= grid.spacing / 2 + 1e-9
+
+
+@pytest.mark.parametrize("attempts", [[1] * 2, [4] * 18, [1000] * 10, [50, 0, 4]])
+def test_sums_over_easiness_are_integrals(attempts):
+    # A task whose easiness the counts tell as well as they do with own effects of 0.6 and a spread of 3.5.
+    known = sum(1.0 / (0.6**2 + 4.0 / n) for n in attempts if n)
+    sd = 1.0 / (3.5 * np.sqrt(known))
+    grid = difficulty_grid(attempts)
+    for centre in np.linspace(0.0, grid.spacing, 7):
+        total = norm.pdf(grid.nodes, centre, sd).sum() * grid.spacing
+        # Poisson summation, and what of the law is beyond the nodes.
+        assert abs(total - 1.0) < 2.1 * np.exp(-2.0 * (np.pi * sd / grid.spacing) ** 2) + 2 * norm.sf(4.4 / sd)
+        assert abs(total - 1.0) < 1e-3
+
+
+def test_easiness_without_counts_has_the_coarsest_grid():
+    assert difficulty_grid([]).spacing == difficulty_grid([0, 0]).spacing == 0.2
 
 
 def test_the_empty_cell_has_likelihood_one():

@@ -13,6 +13,7 @@ from scipy.special import expit, log_expit
 import ds3bayes as ds3
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
+from ds3bayes.generative.population import interaction_density
 from ds3bayes.strategies.walks import SOLVED, walk
 from ds3bayes.theory.evaluate import MODE
 
@@ -75,7 +76,7 @@ def test_likelihood_is_that_of_finer_loops_over_both_skills_and_own_effects() ->
     for column in range(3):
         centre = location[column] + given["spread"][column] * easiness[:, None] + loading[column] * second
         centre = np.clip(centre, nodes[0], nodes[-1])
-        density = stats.t.pdf((nodes - centre[..., None]) / given["interaction_sd"][column], 7)
+        density = interaction_density(nodes, centre, given["interaction_sd"][column], 7)
         offsets, hat = block.tables[column].grid.within(5)
         for task in range(4):
             solved = table.query("model == @design.arms[@column].model").iloc[task]["successes"]

@@ -2,20 +2,25 @@
 
 import itertools
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytensor
+import pytensor.tensor as pt
 import pytest
 import xarray as xr
+from pytensor.graph.replace import graph_replace
 from scipy import stats
 
 import ds3bayes as ds3
+from ds3bayes.generative import design as design_module
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import make_design
 from ds3bayes.generative.effects import PopulationAtDraws, task_effects
+from ds3bayes.generative.grid import difficulty_grid, success_grid
 from ds3bayes.generative.terms import block_terms, log_likelihood, log_marginal
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import prior_draws
@@ -42,6 +47,13 @@ def hat_means(grid: Any, rows: list[tuple[int, int]]) -> np.ndarray:
         values = np.prod([stats.binom.pmf(c, n, q) for n, c in rows], axis=0) if rows else np.ones_like(q)
         result.append(float(values @ weights))
     return np.array(result)
+
+
+def own_effect(nodes: np.ndarray, centre: float, scale: float, dof: float) -> np.ndarray:
+    """A Student t, less what its piecewise linear interpolation between the nodes adds on average."""
+    v, h = ((nodes - centre) / scale) ** 2, nodes[1] - nodes[0]
+    second = (dof + 1) * ((dof + 2) * v - dof) / (dof + v) ** 2 / (scale**2 + h**2 / 10)
+    return stats.t.pdf(np.sqrt(v), dof) * (1 - h**2 / 12 * second + (h**2 / 12 * second) ** 2 / 2)
 
 
 class Enumerated:
@@ -113,7 +125,7 @@ class Enumerated:
                 else:
                     centre, scale = location + spread * z, value_of("interaction_sd", arm)
                 centre = min(max(centre, grid[0]), grid[-1])
-                density = stats.t.pdf((grid - centre) / scale, self.spec.population.interaction_dof)
+                density = own_effect(grid, centre, scale, self.spec.population.interaction_dof)
                 likelihood = float(density @ means / density.sum())
             if what.is_tree:
                 trees *= likelihood
@@ -489,3 +501,35 @@ def test_the_model_has_named_dims(game24_evals, game24_spec):
         (dim,) = model.named_vars_to_dims[variable.name]
         assert dim == known_parameters()[variable.name].dims[0]
         assert len(model.coords[dim]) > 0
+
+
+def test_finer_grids_change_nothing(monkeypatch):
+    """Ten LLMs and a thousand attempts each pin tasks down between the nodes; log-likelihoods must not tell where."""
+    rng = np.random.default_rng(5)
+    llms, tasks = 10, 60
+    easiness = rng.standard_normal(tasks)
+    rows = []
+    for llm in range(llms):
+        q = 1 / (1 + np.exp(-(-1.0 + 3.5 * easiness + 0.6 * rng.standard_t(7.0, tasks))))
+        rows += [(f"m{llm}", f"t{i}", c) for i, c in enumerate(rng.binomial(1000, q))]
+    table = pd.DataFrame(rows, columns=["model", "task", "successes"])
+    evals = ds3.read_evals(table.assign(benchmark="b", strategy="cot", attempts=1000))
+    spec = ds3.ModelSpec()
+
+    def log_likelihoods() -> np.ndarray:
+        model = ds3.build_model(spec, evals)
+        # Whole LLMs move against their tasks: where all peaks cross the nodes together.
+        given = {"location": -1.0 * np.ones(llms), "spread": 3.5 * np.ones(llms), "interaction_sd": 0.6 * np.ones(llms)}
+        given |= {"reachability": 0.97 * np.ones(llms), "skew": np.zeros(1)}
+        others = {model[name]: pt.as_tensor(value) for name, value in given.items() if name != "location"}
+        fixed = graph_replace(model.potentials[0], others)
+        at = pytensor.function([model["location"]], fixed, mode=MODE)
+        return np.array([float(at(given["location"] + shift)) for shift in np.linspace(-0.5, 0.5, 21)])
+
+    coarse = log_likelihoods()
+    monkeypatch.setattr(design_module, "difficulty_grid", lambda n: replace(difficulty_grid(n), spacing=0.02))
+    monkeypatch.setattr(design_module, "success_grid", lambda n: replace(success_grid(n), spacing=0.08))
+    difference = coarse - log_likelihoods()
+    assert np.std(difference) < 0.01
+    # They do tell where the LLMs are.
+    assert np.ptp(coarse) > 3.0

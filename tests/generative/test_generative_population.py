@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 from scipy.integrate import quad
 
+from ds3bayes.generative.grid import success_grid
+from ds3bayes.generative.observation.counts import LogLikelihood
 from ds3bayes.generative.population import interaction_density, path_logp, split_normal_logp
 from ds3bayes.theory.evaluate import evaluate
 
@@ -86,8 +88,36 @@ def _own_effect(location, scale, *, nodes, dof):
 # Beyond the nodes, a location counts as the last of them.
 @pytest.mark.parametrize(("location", "centre"), [(0.0, 0.0), (2.3, 2.3), (50.0, 20.0), (-50.0, -20.0)])
 def test_own_effect_is_student_t(dof, scale, location, centre):
-    nodes = np.linspace(-20.0, 20.0, 41)
-    found = np.log(evaluate(_own_effect, location, scale, nodes=tuple(nodes.tolist()), dof=dof))
-    difference = nodes - centre
-    expected = stats.t.logpdf(difference, dof, scale=scale)
-    np.testing.assert_allclose(found - found[20], expected - expected[20], rtol=1e-10, atol=1e-10)
+    nodes = np.linspace(-20.0, 20.0, 40_001)
+    found = evaluate(_own_effect, location, scale, nodes=tuple(nodes.tolist()), dof=dof)
+    expected = stats.t.pdf(nodes - centre, dof, scale=scale)
+    # What is taken off for nodes 0.001 apart is spacing^2/12 times a curvature from -1.4 to 8 over scale^2.
+    atol = 1e-12 * expected.max()
+    np.testing.assert_allclose(
+        found / found.max() * expected.max(), expected, rtol=9.5 / 12 * (1e-3 / scale) ** 2, atol=atol
+    )
+
+
+@pytest.mark.parametrize(("scale", "most"), [(0.35, 0.006), (0.7, 0.003), (1.5, 0.0006)])
+@pytest.mark.parametrize("attempts", [4, 100, 1000])
+def test_hats_integrate_likelihoods_of_own_effects(scale, most, attempts):
+    """Expected likelihoods of counts, against integrals; values of the Student t itself are off by four times more."""
+    grid, dof = success_grid(2), 7.0
+    counts = sorted({0, 1, attempts // 2, attempts - 1})
+    mass = np.exp(
+        grid.table([LogLikelihood(attempts=attempts, rows=((None, attempts, c),)) for c in counts]).log_mass[0]
+    )
+    x = np.linspace(grid.lower, grid.upper, 54_001)
+    likelihood = np.exp(stats.binom.logpmf(np.array(counts)[:, None], attempts, 1 / (1 + np.exp(-x))))
+    errors, plain = [], []
+    for location in np.linspace(-3.0, 3.0, 61):
+        law = stats.t.pdf(x - location, dof, scale=scale)
+        exact = likelihood @ law / law.sum()
+        mine = interaction_density(grid.nodes, np.array(location), scale, dof)
+        errors.append(np.log(mass @ mine / mine.sum() / exact))
+        student = stats.t.pdf(grid.nodes - location, dof, scale=scale)
+        plain.append(np.log(mass @ student / student.sum() / exact))
+    # By root mean square over locations, for what is the same at all of them does no harm.
+    error, of_plain = np.std(errors, axis=0).max(), np.std(plain, axis=0).max()
+    assert error < most
+    assert error < 0.25 * of_plain

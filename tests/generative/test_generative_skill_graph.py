@@ -16,6 +16,7 @@ from ds3bayes.evals.simulate import Simulation
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.capability import SkillMastery
 from ds3bayes.generative.design import make_design
+from ds3bayes.generative.population import interaction_density
 from ds3bayes.report.graph_figure import plot_learned_graph
 from ds3bayes.theory.evaluate import MODE
 
@@ -72,7 +73,7 @@ def test_likelihood_is_loops_over_tasks_walks_and_own_effects() -> None:
             log_q = sum(log_expit(logit[llm, ORDER.index(skill)] + offset) for skill in row["skills"].split("|"))
             location = log_q - np.log(-np.expm1(log_q)) + residual
             scale = given["interaction_sd"][column]
-            density = stats.t.pdf((nodes - location) / scale, 7)
+            density = interaction_density(nodes, location, scale, 7)
             offsets, hat = block.tables[column].grid.within(5)
             likelihood = stats.binom.pmf(row["successes"], 5, expit(nodes[:, None] + offsets)) @ hat
             expected += np.log(density @ likelihood / density.sum())
