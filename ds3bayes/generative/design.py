@@ -17,9 +17,11 @@ from ds3bayes.generative.grid import (
     AGREEMENT,
     OVERDISPERSION,
     Axis,
+    EasinessNodes,
     Grid,
     Table,
-    difficulty_grid,
+    easiness_nodes,
+    easiness_spacing,
     success_grid,
 )
 from ds3bayes.generative.observation import OBSERVATIONS
@@ -127,8 +129,8 @@ class Block:
         Skills each task needs, in order, empty where not given, shape (T,).
     task_class : int array
         Tasks whose law may differ have different numbers, shape (T,).
-    easiness : Grid, optional
-        Grid of the shared easiness; None for a lone arm, whose task law lives on `tables[0].grid`.
+    easiness : EasinessNodes, optional
+        Nodes of the shared easiness; None for a lone arm, whose task law lives on `tables[0].grid`.
     tables : tuple of Table
         One per arm; the last cell of each is the empty one, of likelihood 1.
     cell : int array, shape (T, A)
@@ -150,7 +152,7 @@ class Block:
     level: Array
     skills: tuple[tuple[str, ...], ...]
     task_class: Array
-    easiness: Grid | None
+    easiness: EasinessNodes | None
     tables: tuple[Table, ...]
     cell: Array
     successes: Array
@@ -725,9 +727,10 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
     )
 
 
-def _easiness(attempts: Array) -> Grid:
-    """Return the grid of easiness for attempts (T, A), of each arm the median over the tasks that it tried."""
-    return difficulty_grid([float(np.median(column[column > 0])) if column.any() else 0.0 for column in attempts.T])
+def _easiness(attempts: Array) -> EasinessNodes:
+    """Return nodes of easiness for attempts (T, A), of each arm the median over the tasks that it tried."""
+    typical = [float(np.median(column[column > 0])) if column.any() else 0.0 for column in attempts.T]
+    return easiness_nodes(easiness_spacing(typical))
 
 
 def _units(arm: Arm, steps: Array) -> Array:

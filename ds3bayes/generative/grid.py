@@ -210,8 +210,32 @@ def success_grid(arms: int) -> Grid:
     return Grid(lower=-16.0, upper=11.0, spacing=0.25)
 
 
-def difficulty_grid(attempts: Sequence[float]) -> Grid:
-    """Return the grid of the shared, standardised easiness; the finer, the closer a task's counts pin it down.
+@dataclass(frozen=True, kw_only=True)
+class EasinessNodes:
+    """Where the law of the shared, standardised easiness is summed: close in the middle, further apart in its tails.
+
+    Parameters
+    ----------
+    nodes : array, shape (J,)
+        From -7 to 4.6.
+    log_width : array, shape (J,)
+        Log of the part of the axis that each node stands for.
+    """
+
+    nodes: Array
+    log_width: Array
+
+
+def easiness_nodes(spacing: float) -> EasinessNodes:
+    """Return nodes that are ``spacing`` apart at 0, and sqrt(1 + (z/3)^2) times that at an easiness of z."""
+    first, last = np.arcsinh(-7.0 / 3.0), np.arcsinh(4.6 / 3.0)
+    intervals = int(np.ceil(3.0 * (last - first) / spacing))
+    t, step = np.linspace(first, last, intervals + 1, retstep=True)
+    return EasinessNodes(nodes=3.0 * np.sinh(t), log_width=np.log(3.0 * step * np.cosh(t)))
+
+
+def easiness_spacing(attempts: Sequence[float]) -> float:
+    """Return how close nodes of the shared easiness have to be: the closer, the more a task's counts tell of it.
 
     A sum over nodes misses an integral by 2 exp(-2 (pi sd / spacing)^2), sd being that of the task's easiness given its
     counts, and the misses of all tasks add up. An arm with n attempts tells logit success to about 2/sqrt(n), and
@@ -225,8 +249,8 @@ def difficulty_grid(attempts: Sequence[float]) -> Grid:
 
     Returns
     -------
-    Grid
+    float
+        Between 0.05 and 0.2.
     """
     known = sum(1.0 / (0.6**2 + 4.0 / n) for n in attempts if n > 0)
-    spacing = 1.6 / (3.5 * np.sqrt(known)) if known else np.inf
-    return Grid(lower=-7.0, upper=4.6, spacing=float(np.clip(spacing, 0.05, 0.2)))
+    return float(np.clip(1.6 / (3.5 * np.sqrt(known)), 0.05, 0.2)) if known else 0.2

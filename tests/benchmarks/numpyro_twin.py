@@ -59,6 +59,7 @@ def several_llms(design: Design) -> Callable[[], None]:
     first, _, counts = block.distinct
     cell, solved = block.cell[first], block.successes[first] > 0
     nodes, easiness = block.tables[0].grid.nodes, block.easiness.nodes
+    spacing = nodes[1] - nodes[0]
     most = max(table.log_mass.shape[1] for table in block.tables)
     log_mass = np.stack([np.pad(t.log_mass[0], ((0, most - t.log_mass.shape[1]), (0, 0))) for t in block.tables])
     top = log_mass.max(axis=2)
@@ -73,13 +74,15 @@ def several_llms(design: Design) -> Callable[[], None]:
         location = numpyro.sample("location", dist.Normal(mean, sd).expand([llms]))
         scale = numpyro.sample("interaction_sd", dist.LogNormal(np.log(0.7), 0.5).expand([llms]))
         reachability = numpyro.sample("reachability", dist.Beta(4.0, 1.0).expand([llms]))
-        log_weight = two_piece_normal(easiness, skew)
+        log_weight = two_piece_normal(easiness, skew) + block.easiness.log_width
         log_weight = log_weight - logsumexp(log_weight)
         centre = location[:, None] + spread[:, None] * easiness
         apart = (nodes - centre[..., None]) / scale[:, None, None]
         base = 1.0 + apart**2 / 7.0
-        # Student t of 7 degrees of freedom, (1 + u^2 / 7)^-4.
-        density = 1.0 / base**4
+        # Student t of 7 degrees of freedom, (1 + u^2 / 7)^-4, less what its linear interpolation adds.
+        second = 8.0 / 7.0 * (9.0 - 10.0 / base) / base / (scale[:, None, None] ** 2 + spacing**2 / 10.0)
+        excess = spacing**2 / 12.0 * second
+        density = (1.0 - excess + excess**2 / 2.0) / base**4
         of_cell = jnp.log(density @ mass) - jnp.log(density.sum(axis=-1))[..., None] + top[:, None, :]
         total = log_weight
         for llm in range(llms):

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import binom, norm
 
-from ds3bayes.generative.grid import Grid, difficulty_grid, success_grid
+from ds3bayes.generative.grid import Grid, easiness_nodes, easiness_spacing, success_grid
 from ds3bayes.generative.observation.counts import LogLikelihood
 from ds3bayes.strategies import BestOfN, PassPower
 
@@ -82,13 +82,7 @@ def test_offsets_are_a_quarter_of_the_narrowest_likelihood():
 
 
 def test_nodes_are_equally_spaced_from_lower():
-    for grid in (
-        success_grid(1),
-        success_grid(2),
-        success_grid(8),
-        difficulty_grid([2, 2]),
-        difficulty_grid([1e6] * 40),
-    ):
+    for grid in (success_grid(1), success_grid(2)):
         np.testing.assert_allclose(np.diff(grid.nodes), grid.spacing, rtol=1e-9)
         assert grid.nodes[0] == grid.lower
         assert abs(grid.nodes[-1] - grid.upper) <= grid.spacing / 2 + 1e-9
@@ -99,16 +93,29 @@ def test_sums_over_easiness_are_integrals(attempts):
     # A task whose easiness the counts tell as well as they do with own effects of 0.6 and a spread of 3.5.
     known = sum(1.0 / (0.6**2 + 4.0 / n) for n in attempts if n)
     sd = 1.0 / (3.5 * np.sqrt(known))
-    grid = difficulty_grid(attempts)
-    for centre in np.linspace(0.0, grid.spacing, 7):
-        total = norm.pdf(grid.nodes, centre, sd).sum() * grid.spacing
-        # Poisson summation, and what of the law is beyond the nodes.
-        assert abs(total - 1.0) < 2.1 * np.exp(-2.0 * (np.pi * sd / grid.spacing) ** 2) + 2 * norm.sf(4.4 / sd)
-        assert abs(total - 1.0) < 1e-3
+    grid = easiness_nodes(easiness_spacing(attempts))
+    for centre in np.linspace(-3.0, 2.0, 41):
+        total = norm.pdf(grid.nodes, centre, sd) @ np.exp(grid.log_width)
+        # Poisson summation with the spacing there is at the centre, and what of the law is beyond the nodes.
+        spacing = np.interp(centre, grid.nodes, np.exp(grid.log_width))
+        bound = 2.5 * np.exp(-2.0 * (np.pi * sd / spacing) ** 2) + 2 * norm.sf((4.6 - centre) / sd)
+        assert abs(total - 1.0) < max(bound, 1e-4)
+        if abs(centre) < 1.0:
+            assert abs(total - 1.0) < 2e-3
 
 
-def test_easiness_without_counts_has_the_coarsest_grid():
-    assert difficulty_grid([]).spacing == difficulty_grid([0, 0]).spacing == 0.2
+def test_easiness_nodes_reach_both_ends():
+    for spacing in (0.05, 0.13, 0.2):
+        grid = easiness_nodes(spacing)
+        np.testing.assert_allclose(grid.nodes[[0, -1]], [-7.0, 4.6])
+        # Widths are those of the gaps between nodes, to the second order of the spacing.
+        between = (grid.nodes[2:] - grid.nodes[:-2]) / 2
+        np.testing.assert_allclose(np.exp(grid.log_width)[1:-1], between, rtol=spacing**2)
+        assert np.diff(grid.nodes).min() <= spacing
+
+
+def test_easiness_without_counts_has_the_fewest_nodes():
+    assert easiness_spacing([]) == easiness_spacing([0, 0]) == 0.2
 
 
 def test_the_empty_cell_has_likelihood_one():

@@ -20,7 +20,7 @@ from ds3bayes.generative import design as design_module
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import make_design
 from ds3bayes.generative.effects import PopulationAtDraws, task_effects
-from ds3bayes.generative.grid import difficulty_grid, success_grid
+from ds3bayes.generative.grid import success_grid
 from ds3bayes.generative.terms import block_terms, log_likelihood, log_marginal
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import prior_draws
@@ -82,7 +82,7 @@ class Enumerated:
             easiness = (nodes - mean) / math.sqrt(weight @ (nodes - mean) ** 2)
         else:
             easiness = block.easiness.nodes
-            weight = two_piece(easiness, skew)
+            weight = two_piece(easiness, skew) * np.exp(block.easiness.log_width)
             weight = weight / weight.sum()
 
         result = []
@@ -527,7 +527,7 @@ def test_finer_grids_change_nothing(monkeypatch):
         return np.array([float(at(given["location"] + shift)) for shift in np.linspace(-0.5, 0.5, 21)])
 
     coarse = log_likelihoods()
-    monkeypatch.setattr(design_module, "difficulty_grid", lambda n: replace(difficulty_grid(n), spacing=0.02))
+    monkeypatch.setattr(design_module, "easiness_spacing", lambda _: 0.02)
     monkeypatch.setattr(design_module, "success_grid", lambda n: replace(success_grid(n), spacing=0.08))
     difference = coarse - log_likelihoods()
     assert np.std(difference) < 0.01

@@ -155,7 +155,7 @@ class SharedEasiness(Capability):
         location, spread = given["location"][walks], given["spread"][walks]
         if block.easiness is not None:
             easiness = block.easiness.nodes
-            log_weight = split_normal_logp(easiness, skew)
+            log_weight = split_normal_logp(easiness, skew) + block.easiness.log_width
             return TaskLaw(
                 log_weight=log_weight - pt.logsumexp(log_weight),
                 easiness=easiness[None, :],

@@ -111,7 +111,7 @@ class LatentSkills(Free):
         skew = given["skew"][index] if spec.population.family == "split_normal" else pt.as_tensor(0.0)
         walks = design.walks_of(block)
         z = block.easiness.nodes
-        log_weight = split_normal_logp(z, skew)
+        log_weight = split_normal_logp(z, skew) + block.easiness.log_width
         log_weight = log_weight - pt.logsumexp(log_weight)
         location, spread, loading = (given[name][walks] for name in ("location", "spread", "skill_loading"))
         at_nodes = (
