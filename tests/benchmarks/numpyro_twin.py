@@ -77,6 +77,7 @@ def several_llms(design: Design) -> Callable[[], None]:
         log_weight = two_piece_normal(easiness, skew) + block.easiness.log_width
         log_weight = log_weight - logsumexp(log_weight)
         centre = location[:, None] + spread[:, None] * easiness
+        centre = jnp.clip(centre, nodes[0], nodes[-1])
         apart = (nodes - centre[..., None]) / scale[:, None, None]
         base = 1.0 + apart**2 / 7.0
         # Student t of 7 degrees of freedom, (1 + u^2 / 7)^-4, less what its linear interpolation adds.
