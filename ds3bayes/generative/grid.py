@@ -239,8 +239,8 @@ def easiness_spacing(attempts: Sequence[float]) -> float:
 
     A sum over nodes misses an integral by 2 exp(-2 (pi sd / spacing)^2), sd being that of the task's easiness given its
     counts, and the misses of all tasks add up. An arm with n attempts tells logit success to about 2/sqrt(n), and
-    easiness to that and the arm's own effect, over the arm's spread; the smallest own effects and the largest spreads
-    that data are often found to have, 0.6 and 3.5, set the spacing to 1.6 sd.
+    easiness to that and the arm's own effect, over the arm's spread. Spacing is 1.6 sd for own effects of 0.6 and a
+    spread of 3.5; where LLMs with many attempts have much smaller effects of their own, sums are less exact.
 
     Parameters
     ----------

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
+from ds3bayes.generative.grid import EasinessNodes
+
 Tensor = Any
 
 # Path lengths beyond this hold less than 1e-6 of a Poisson law of mean 40.
@@ -36,6 +38,12 @@ def split_normal_logp(easiness: Tensor, skew: Tensor) -> Tensor:
     gap = right - left
     from_mode = easiness * pt.sqrt((1 - 2 / np.pi) * gap**2 + 1) + np.sqrt(2 / np.pi) * gap
     return -0.5 * (from_mode / pt.switch(from_mode < 0, left, right)) ** 2
+
+
+def easiness_log_weight(at: EasinessNodes, skew: Tensor) -> Tensor:
+    """Log probability (J,) of each node of the standardised easiness, whose law is a two-piece normal."""
+    log_weight = split_normal_logp(at.nodes, skew) + at.log_width
+    return log_weight - pt.logsumexp(log_weight)
 
 
 def path_logp(x: np.ndarray, location: Tensor, spread: Tensor, length_mean: Tensor) -> Tensor:

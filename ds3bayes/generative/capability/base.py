@@ -11,7 +11,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pydantic import BaseModel, ConfigDict
 
-from ds3bayes.generative.population import path_logp, split_normal_logp
+from ds3bayes.generative.population import easiness_log_weight, path_logp, split_normal_logp
 from ds3bayes.generative.priors import Parameter, log, prior
 
 if TYPE_CHECKING:
@@ -155,9 +155,8 @@ class SharedEasiness(Capability):
         location, spread = given["location"][walks], given["spread"][walks]
         if block.easiness is not None:
             easiness = block.easiness.nodes
-            log_weight = split_normal_logp(easiness, skew) + block.easiness.log_width
             return TaskLaw(
-                log_weight=log_weight - pt.logsumexp(log_weight),
+                log_weight=easiness_log_weight(block.easiness, skew),
                 easiness=easiness[None, :],
                 location=(location[:, None] + spread[:, None] * easiness)[None],
             )

@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import TaskLaw, Tensor
 from ds3bayes.generative.capability.free import Free
-from ds3bayes.generative.population import split_normal_logp
+from ds3bayes.generative.population import easiness_log_weight
 from ds3bayes.generative.priors import Parameter, prior
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ class LatentSkills(Free):
         skew = given["skew"][index] if spec.population.family == "split_normal" else pt.as_tensor(0.0)
         walks = design.walks_of(block)
         z = block.easiness.nodes
-        log_weight = split_normal_logp(z, skew) + block.easiness.log_width
-        log_weight = log_weight - pt.logsumexp(log_weight)
+        log_weight = easiness_log_weight(block.easiness, skew)
         location, spread, loading = (given[name][walks] for name in ("location", "spread", "skill_loading"))
         at_nodes = (
             location[:, None, None]
