@@ -17,6 +17,7 @@ from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.grid import Table
 from ds3bayes.generative.interpolate import neighbours
 from ds3bayes.generative.observation.tokens import timed_columns, token_terms
+from ds3bayes.generative.own_effect import sums_over_own_effect
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.tree import log_tree_success
@@ -101,7 +102,6 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     """
     law = spec.capability.task_law(block, index, design, spec, given)
     first, _, _ = block.distinct
-    columns = np.arange(len(block.arms))[None, :]
     masses = cell_log_mass(block, design, given)
     missed = []
     if any(table.log_missed is not None for table in block.tables):
@@ -131,33 +131,34 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         scale = pt.concatenate([scale, given["tree_interaction_sd"][subsets.places("tree_arm", trees)]])[order]
     nodes = block.tables[0].grid.nodes
 
-    def density_at(location: Tensor) -> tuple[Tensor, Tensor]:
-        """Density of logit success at its nodes (..., G), and the log of its sum (...)."""
-        density = interaction_density(nodes, location, scale[:, None, None], spec.population.interaction_dof)
-        return density, pt.log(density.sum(axis=-1))
-
-    density, log_total = density_at(location)
+    dof = spec.population.interaction_dof
+    arm, cell = np.arange(len(block.arms)), block.cell[first]
+    # Every distinct cell at every location of its arm once; tasks then look theirs up. Where there are more locations
+    # than it takes to interpolate between some, they are looked up between those.
+    size = location.type.shape[2]
+    rows = 1 if spec.capability.exchangeable else len(first)
+    between = size is None or rows * size > _LOCATIONS.size
+    if between:
+        at = np.tile(_LOCATIONS, (arm.size, 1))
+    else:
+        at = location.dimshuffle(1, 0, 2).reshape((arm.size, rows * size))
 
     def over_own_effect(tables: list[Any]) -> Tensor:
         """Sum out the arms' own task effects from the likelihood of their cells: (U, A, J)."""
         log_mass = _padded(tables)
         top = log_mass.max(axis=2, keepdims=True)
-        mass = np.exp(log_mass - top)
-        if spec.capability.exchangeable:
-            # Every distinct cell at every node once; tasks then look theirs up. Where there are more nodes than it
-            # takes to interpolate between locations, they are looked up between those.
-            dense = (law.location.type.shape[2] or 0) > _LOCATIONS.size
-            on, total = density_at(pt.as_tensor(_LOCATIONS[None, :])) if dense else (density[0], log_total[0])
-            table = pt.log(on @ pt.as_tensor(mass.swapaxes(1, 2))) - total[:, :, None] + top[:, :, 0][:, None, :]
-            table = table.dimshuffle(0, 2, 1)
-            if dense:
-                table = _between_locations(table, location[0])
-            return table[columns, block.cell[first]]
-        mine = (columns, block.cell[first])
-        return pt.log((density * mass[mine][:, :, None, :]).sum(axis=-1)) - log_total + top[mine]
+        sums, total = sums_over_own_effect(nodes, at, scale, np.exp(log_mass - top), dof)
+        table = pt.log(sums / total[:, None]) + top
+        if between:
+            return _between_locations(table, location, cell)
+        if rows == 1:
+            return table[arm, cell]
+        place = np.arange(rows * size).reshape(rows, 1, size)
+        return table[arm[:, None], cell[:, :, None], place]
 
     # Where tasks differ in law, each of the observed ones is as likely.
-    joint = pt.exp(law.log_weight)[:, None] * density / pt.exp(log_total)[..., None]
+    density = interaction_density(nodes, location, scale[:, None, None], dof)
+    joint = pt.exp(law.log_weight)[:, None] * density / density.sum(axis=-1, keepdims=True)
     marginal = joint.sum(axis=2).mean(axis=0)
     return Terms(
         log_weight=law.log_weight,
@@ -172,15 +173,18 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     )
 
 
-def _between_locations(table: Tensor, location: Tensor) -> Tensor:
-    """Interpolate a table (A, C, L) over `_LOCATIONS` at the locations (A, J) of each arm: (A, C, J)."""
+def _between_locations(table: Tensor, location: Tensor, cell: np.ndarray) -> Tensor:
+    """Interpolate tables (A, C, L) over `_LOCATIONS` at the locations (1 or U, A, J) of cells (U, A): (U, A, J)."""
     start, weights = neighbours(location, _LOCATIONS)
     # Beyond the ends, where success or failure is certain for any count, the table is flat.
     padded = pt.concatenate([table[..., :1], table, table[..., -1:]], axis=-1)
-    arm = np.arange(location.type.shape[0])[:, None, None]
-    # (A, J, 4, C): the four neighbours of each node, with all cells side by side.
-    near = padded.dimshuffle(0, 2, 1)[arm, start[:, :, None] + np.arange(4)]
-    return (near * pt.stack(weights, axis=-1)[..., None]).sum(axis=2).dimshuffle(0, 2, 1)
+    arm = np.arange(cell.shape[1])
+    near, weight = start[..., None] + np.arange(4), pt.stack(weights, axis=-1)
+    if location.type.shape[0] == 1:
+        # The four neighbours of each node with all cells side by side, (A, J, 4, C); then each task's cell.
+        every = (padded.dimshuffle(0, 2, 1)[arm[:, None, None], near[0]] * weight[0][..., None]).sum(axis=2)
+        return every.dimshuffle(0, 2, 1)[arm, cell]
+    return (padded[arm[:, None, None], cell[..., None, None], near] * weight).sum(axis=-1)
 
 
 def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:
