@@ -257,8 +257,8 @@ def test_priors_for_posteriors_are_ranked_uniformly(monkeypatch):
     assert ranks.attrs["drawn_by"] == "model"
     assert {"location", "spread", "skew", "reachability"} <= set(ranks.data_vars)
     assert ds3.sbc_check(ranks, false_alarm=1e-3).passed
-    # Of 100 fits with 49 independent draws each; as seen from their mean, those correlate by -1/49.
-    assert abs(ranks.attrs["correlated"] + 1 / 49) < 4 / np.sqrt(100 * 49)
+    # Of 100 fits with 19 independent draws each; as seen from their mean, those correlate by -1/19.
+    assert abs(ranks.attrs["correlated"] + 1 / 19) < 4 / np.sqrt(100 * 19)
     assert "raise thin" not in ds3.sbc_check(ranks).sentence
     assert "raise thin" in ds3.sbc_check(ranks.assign_attrs(correlated=0.3)).sentence
     shifted = ds3.ModelSpec.from_dict({"priors": {"location": {"family": "Normal", "mu": 3.0, "sigma": 3.0}}})

@@ -30,7 +30,7 @@ from ds3bayes.inference.fit import prior_draws
 
 # What a replicated table holds: names of cells, facts of tasks and LLMs, counts, and mean tokens.
 _FACTS = ("steps", "skills", "level", "family", "params", "train_tokens")
-_RANKS = 49
+_RANKS = 19
 # Correlation of successive ranked draws above which ranks are no longer nearly uniform for a right model: they then
 # count too few draws, and crowd at both ends.
 _CORRELATED = 0.25
@@ -44,7 +44,7 @@ def sbc(
     tasks: int | None = None,
     fit_spec: ModelSpec | None = None,
     drawn_by: Literal["model", "simulator"] = "model",
-    tune: int = 300,
+    tune: int = 150,
     thin: int = 5,
     cores: int = 2,
     seed: int = 0,
@@ -53,7 +53,7 @@ def sbc(
     """Check by simulation that posteriors of a model mean what they say.
 
     Parameters are drawn from the priors and a data set from each; the model is fitted to every data set, compiled
-    once, and each parameter's truth is ranked among 49 nearly independent posterior draws. If model, likelihood and
+    once, and each parameter's truth is ranked among 19 nearly independent posterior draws. If model, likelihood and
     sampler agree, ranks are uniform.
 
     Parameters
@@ -71,7 +71,7 @@ def sbc(
     drawn_by : {"model", "simulator"}, default "model"
         Draw task effects and counts from the model's laws, or walk the paths of `simulate` step by step, which shares
         no code with the model; the latter for one LLM with the default population.
-    tune : int, default 300
+    tune : int, default 150
         Warm-up draws of each fit's chain.
     thin : int, default 5
         Of this many draws one is ranked; more if they are ``correlated``.
@@ -83,7 +83,7 @@ def sbc(
     Returns
     -------
     xarray.Dataset
-        A variable per parameter, of dims (fit, ...), its rank among the draws, 0 to 49; parameters that both models
+        A variable per parameter, of dims (fit, ...), its rank among the draws, 0 to 19; parameters that both models
         have. Attributes: ``divergences`` in all fits, ``correlated`` correlation of successive ranked draws of the
         parameter that moves slowest, mean over fits, ``compile_seconds``, ``fit_seconds`` (all fits together),
         ``compilations``. `uniformity` and `sbc_check` judge it.
