@@ -17,7 +17,7 @@ from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.grid import Table
 from ds3bayes.generative.interpolate import neighbours
 from ds3bayes.generative.observation.tokens import timed_columns, token_terms
-from ds3bayes.generative.own_effect import sums_over_own_effect
+from ds3bayes.generative.own_effect import log_expected_mass
 from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.tree import log_tree_success
@@ -147,8 +147,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         """Sum out the arms' own task effects from the likelihood of their cells: (U, A, J)."""
         log_mass = _padded(tables)
         top = log_mass.max(axis=2, keepdims=True)
-        sums, total = sums_over_own_effect(nodes, at, scale, np.exp(log_mass - top), dof)
-        table = pt.log(sums / total[:, None]) + top
+        table = log_expected_mass(nodes, at, scale, np.exp(log_mass - top), dof) + top
         if between:
             return _between_locations(table, location, cell)
         if rows == 1:
