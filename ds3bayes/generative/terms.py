@@ -130,7 +130,6 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         location = pt.concatenate([location, searched[None]], axis=1)[:, order]
         scale = pt.concatenate([scale, given["tree_interaction_sd"][subsets.places("tree_arm", trees)]])[order]
     nodes = block.tables[0].grid.nodes
-
     dof = spec.population.interaction_dof
     arm, cell = np.arange(len(block.arms)), block.cell[first]
     # Every distinct cell at every location of its arm once; tasks then look theirs up. Where there are more locations
