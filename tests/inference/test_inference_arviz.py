@@ -81,6 +81,17 @@ def only_fault(fit: xr.DataTree) -> str:
 # --- warnings -----------------------------------------------------------------------------------------------
 
 
+def test_draws_outlast_a_fault_in_looking_at_them(monkeypatch):
+    def breaks(*_):
+        raise RuntimeError("no such measure")
+
+    monkeypatch.setattr("ds3bayes.inference.checks.sampling_faults", breaks)
+    evals = ds3.simulate(tasks=4, attempts=5, seed=1).evals
+    with pytest.warns(ds3.FitWarning, match="RuntimeError: no such measure"):
+        fit = ds3.fit(evals, draws=20, tune=50, chains=1, progress=False)
+    assert fit["posterior"].sizes["draw"] == 20
+
+
 def test_a_good_fit_does_not_warn(good):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
