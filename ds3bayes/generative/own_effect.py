@@ -8,11 +8,8 @@ have any mass.
 
 from __future__ import annotations
 
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
@@ -20,6 +17,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
+from ds3bayes.generative.elementary import code_version, compiled, log_each
 from ds3bayes.generative.population import interaction_density
 
 Array = np.ndarray
@@ -29,8 +27,6 @@ Tensor = Any
 _SMALLEST = 0.1
 # Share of the nodes up to which it pays to leave any out, as measured.
 _NARROW = 0.25
-# Sums may be reordered to use vector instructions; NaN and infinity keep their meaning.
-_compiled = numba.njit(error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
 
 
 def log_expected_mass(nodes: Array, location: Tensor, scale: Tensor, mass: Tensor, dof: float) -> Tensor:
@@ -125,29 +121,7 @@ class SlopesOfExpectedMass(_OverNodes):
         output_storage[0][0], output_storage[1][0] = _slopes(*inputs, self.dof)  # type: ignore[call-arg]
 
 
-@_compiled
-def _log(values: Array, out: Array) -> None:
-    """Logarithms of numbers above 1e-300, to 1e-15: with vector instructions, an eighth of the time of `np.log` here.
-
-    A number is 2^k y with y within a factor sqrt(2) of 1; log y = 2 (s + s^3/3 + s^5/5 + ...) for s = (y - 1)/(y + 1).
-    """
-    bits = values.view(np.int64)
-    scaled = np.empty_like(bits)
-    for j in range(bits.size):
-        # The high bits are the exponent; the number taken off are the bits of sqrt(1/2).
-        power = (bits[j] - 0x3FE6A09E667F3BCD) >> 52
-        scaled[j] = bits[j] - (power << 52)
-        out[j] = power
-    y = scaled.view(np.float64)
-    for j in range(y.size):
-        s = (y[j] - 1.0) / (y[j] + 1.0)
-        z = s * s
-        tail = 1 / 11 + z * (1 / 13 + z * (1 / 15 + z * (1 / 17 + z / 19)))
-        series = 1.0 + z * (1 / 3 + z * (1 / 5 + z * (1 / 7 + z * (1 / 9 + z * tail))))
-        out[j] = out[j] * 0.6931471805599453 + 2.0 * s * series
-
-
-@_compiled
+@compiled
 def _raise(near: Array, power: float, out: Array) -> None:
     """Powers of numbers in (0, 1]: by products and a root where the power is a multiple of a half."""
     whole = int(power)
@@ -165,7 +139,7 @@ def _raise(near: Array, power: float, out: Array) -> None:
             out[j] *= near[j]
 
 
-@_compiled
+@compiled
 def _nearness(node: float, location: Array, scale: float, dof: float, out: Array) -> None:
     """1 / (1 + t^2 / dof) at a node, for t how far it is from each location, in scales."""
     per_scale = 1.0 / scale
@@ -174,13 +148,13 @@ def _nearness(node: float, location: Array, scale: float, dof: float, out: Array
         out[j] = 1.0 / (1.0 + t * t / dof)
 
 
-@_compiled
+@compiled
 def _narrow(start: Array, stop: Array, nodes: int) -> bool:
     """Whether cells have mass at so few nodes that adding node by node beats a product of matrices over all."""
     return (stop - start).sum() < _NARROW * nodes * start.size
 
 
-@_compiled
+@compiled
 def _expect(
     nodes: Array, location: Array, scale: Array, mass: Array, start: Array, stop: Array, dof: float
 ) -> tuple[Array, Array, Array]:
@@ -210,17 +184,17 @@ def _expect(
                         sums[row, cell, j] += share * density[g, j]
         else:
             np.dot(mass[row], density, sums[row])
-        _log(total[row], near)
+        log_each(total[row], near)
         for cell in range(cells):
             for j in range(size):
                 sums[row, cell, j] = max(sums[row, cell, j], 1e-300)
-            _log(sums[row, cell], result[row, cell])
+            log_each(sums[row, cell], result[row, cell])
             for j in range(size):
                 result[row, cell, j] -= near[j]
     return result, sums, total
 
 
-@_compiled
+@compiled
 def _slopes(
     nodes: Array,
     location: Array,
@@ -282,8 +256,7 @@ def _slopes(
     return of_location, of_scale
 
 
-# PyTensor keeps machine code on disk by operation and this number, which changes with this file.
-_VERSION = int.from_bytes(sha256(Path(__file__).read_bytes()).digest()[:7])
+_VERSION = code_version(__file__)
 
 
 @register_funcify_default_op_cache_key(LogExpectedMass)

@@ -16,6 +16,7 @@ import pytensor.tensor as pt
 from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.grid import Table
 from ds3bayes.generative.interpolate import neighbours
+from ds3bayes.generative.node_mean import log_mean_over_nodes
 from ds3bayes.generative.observation.tokens import timed_columns, token_terms
 from ds3bayes.generative.own_effect import log_expected_mass
 from ds3bayes.generative.population import interaction_density
@@ -266,7 +267,7 @@ def log_marginal(block: Block, terms: Terms, design: Design, spec: ModelSpec, gi
     """Log-likelihood of each distinct task signature, shape (U,): counts and tokens, task effects summed out."""
     constant = block.easiness is None and block.tables[0].axis is None
     if not constant or timed_columns(block, design).size:
-        return pt.logsumexp(terms.log_weight + log_likelihood(block, terms, design, spec, given), axis=1)
+        return log_mean_over_nodes(log_likelihood(block, terms, design, spec, given), terms.log_weight)
     # A lone arm's likelihoods are numbers: a product of matrix and vector, and no exponential per task and node.
     first, _, _ = block.distinct
     table, cell = block.tables[0], block.cell[first][:, 0]
