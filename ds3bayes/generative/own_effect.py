@@ -162,7 +162,7 @@ def _expect(
     cells = mass.shape[1]
     spacing = nodes[1] - nodes[0]
     sums, total = np.empty((rows, cells, size)), np.zeros((rows, size))
-    result = np.empty((rows, cells, size))
+    result, log_total = np.empty((rows, cells, size)), np.empty(size)
     near, at, density = np.empty(size), np.empty(size), np.empty((nodes.size, size))
     for row in range(rows):
         for j in range(size):
@@ -184,13 +184,13 @@ def _expect(
                         sums[row, cell, j] += share * density[g, j]
         else:
             np.dot(mass[row], density, sums[row])
-        log_each(total[row], near)
+        log_each(total[row], log_total)
         for cell in range(cells):
             for j in range(size):
                 sums[row, cell, j] = max(sums[row, cell, j], 1e-300)
             log_each(sums[row, cell], result[row, cell])
             for j in range(size):
-                result[row, cell, j] -= near[j]
+                result[row, cell, j] -= log_total[j]
     return result, sums, total
 
 
