@@ -43,7 +43,7 @@ def log_each(values: Array, out: Array) -> None:
 
 @_exact
 def exp_each(values: Array, out: Array) -> None:
-    """Put exponentials of numbers up to 700, shape (n,), into ``out``, with a relative error below 5e-16; below -708 as at it.
+    """Put exponentials of numbers up to 700, shape (n,), into ``out``; relative error below 5e-16 from -708 on.
 
     A number is k log 2 + r with r within log(2)/2 of 0; exp r by its Taylor series.
     """
