@@ -143,14 +143,7 @@ def fit(
         "seed": sampling.seed,
         **{name: round(value, 3) for name, value in times.items()},
     }
-    try:
-        warn_of_faults(result)
-    except FitWarning:
-        raise
-    except Exception as error:
-        # An hour's draws outlast whatever fails in looking at them.
-        told = f"looking for faults of the fit failed ({type(error).__name__}: {error}); it is returned all the same"
-        warnings.warn(told, FitWarning, stacklevel=2)
+    warn_of_faults(result)
     return result
 
 
@@ -302,6 +295,16 @@ def _stages(show: bool) -> Iterator[Any]:
 
 def warn_of_faults(result: xr.DataTree, what: str = "") -> None:
     """Warn of what went wrong in sampling, and of tasks that decide too much; one warning each."""
+    try:
+        faults = _faults(result)
+    except Exception as error:
+        # An hour's draws outlast whatever fails in looking at them.
+        faults = [f"looking for faults of the fit failed ({type(error).__name__}: {error}); it is kept all the same"]
+    for fault in faults:
+        warnings.warn(what + fault, FitWarning, stacklevel=3)
+
+
+def _faults(result: xr.DataTree) -> list[str]:
     from ds3bayes.inference.checks import leave_one_out, sampling_faults
 
     faults, _ = sampling_faults(result)
@@ -311,5 +314,4 @@ def warn_of_faults(result: xr.DataTree, what: str = "") -> None:
         # Where tasks are few, each is bound to matter; `check` says so.
         if not influence.passed and len(influence.table) >= FEW_TASKS:
             faults.append(influence.sentence)
-    for fault in faults:
-        warnings.warn(what + fault, FitWarning, stacklevel=3)
+    return faults
