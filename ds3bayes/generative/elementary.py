@@ -39,6 +39,9 @@ def log_each(values: Array, out: Array) -> None:
         tail = 1 / 11 + z * (1 / 13 + z * (1 / 15 + z * (1 / 17 + z / 19)))
         series = 1.0 + z * (1 / 3 + z * (1 / 5 + z * (1 / 7 + z * (1 / 9 + z * tail))))
         out[j] = out[j] * 0.6931471805599453 + 2.0 * s * series
+        # The bits of NaN would pass for a number's.
+        if values[j] != values[j]:
+            out[j] = values[j]
 
 
 @_exact

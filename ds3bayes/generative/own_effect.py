@@ -140,6 +140,13 @@ def _raise(near: Array, power: float, out: Array) -> None:
 
 
 @compiled
+def _clip(values: Array, lower: float, upper: float, out: Array) -> None:
+    """Move numbers beyond either end to it; NaN stays, which `min` and `max` would lose."""
+    for j in range(values.size):
+        out[j] = lower if values[j] < lower else upper if values[j] > upper else values[j]
+
+
+@compiled
 def _nearness(node: float, location: Array, scale: float, dof: float, out: Array) -> None:
     """1 / (1 + t^2 / dof) at a node, for t how far it is from each location, in scales."""
     per_scale = 1.0 / scale
@@ -165,8 +172,7 @@ def _expect(
     result, log_total = np.empty((rows, cells, size)), np.empty(size)
     near, at, density = np.empty(size), np.empty(size), np.empty((nodes.size, size))
     for row in range(rows):
-        for j in range(size):
-            at[j] = min(max(location[row, j], nodes[0]), nodes[-1])
+        _clip(location[row], nodes[0], nodes[-1], at)
         bend = spacing**2 / 12.0 * (dof + 1.0) / dof / (scale[row] ** 2 + spacing**2 / 10.0)
         for g in range(nodes.size):
             _nearness(nodes[g], at, scale[row], dof, near)
@@ -187,7 +193,8 @@ def _expect(
         log_each(total[row], log_total)
         for cell in range(cells):
             for j in range(size):
-                sums[row, cell, j] = max(sums[row, cell, j], 1e-300)
+                if sums[row, cell, j] < 1e-300:
+                    sums[row, cell, j] = 1e-300
             log_each(sums[row, cell], result[row, cell])
             for j in range(size):
                 result[row, cell, j] -= log_total[j]
@@ -214,8 +221,7 @@ def _slopes(
     near, at, less, weight = np.empty(size), np.empty(size), np.empty(size), np.empty((nodes.size, size))
     of_sums, of_total = np.empty((mass.shape[1], size)), np.empty(size)
     for row in range(rows):
-        for j in range(size):
-            at[j] = min(max(location[row, j], nodes[0]), nodes[-1])
+        _clip(location[row], nodes[0], nodes[-1], at)
         of_total[:] = 0.0
         for cell in range(mass.shape[1]):
             for j in range(size):

@@ -48,3 +48,11 @@ def test_sums_are_those_of_the_density(attempts, dof, mode):
         # Logarithms near 0 and slopes at nodes that hardly matter are sums of terms that cancel.
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12 * abs(other).max())
     assert (found[1][0, :2] == 0.0).all()
+
+
+@pytest.mark.parametrize(("location", "scale"), [(np.nan, 1.0), (0.0, np.nan)])
+def test_what_is_no_number_stays_so(location, scale):
+    """A sampler must see that a point has no likelihood."""
+    at = [pt.as_tensor(np.full((1, 3), location)), pt.as_tensor(np.array([scale]))]
+    result = log_expected_mass(NODES, *at, masses(1, 2, 1000, np.random.default_rng(0)), 7.0)
+    assert np.isnan(pytensor.function([], result, mode="FAST_COMPILE")()).all()
