@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytensor.tensor as pt
 
-from ds3bayes.generative.interpolate import before, neighbours
+from ds3bayes.generative.interpolate import interpolate, neighbours, padded
 
 if TYPE_CHECKING:
     from ds3bayes.generative.observation.counts import LogLikelihood
@@ -158,11 +158,8 @@ class Table:
         """Log mass (C, G) at a value of the axis's parameter, a scalar tensor: cubic in its log."""
         if self.axis is None:
             return self.log_mass[0]
-        first, weights = neighbours(pt.log(value), self.axis.nodes)
         # Impossible cells stay so: nothing is as unlikely as exp(-700), and infinities do not interpolate.
-        finite = np.maximum(self.log_mass, -700.0)
-        padded = pt.as_tensor(np.concatenate([before(finite), finite, before(finite[::-1])]))
-        return sum(weight * padded[first + right] for right, weight in enumerate(weights))
+        return interpolate(padded(np.maximum(self.log_mass, -700.0)), neighbours(pt.log(value), self.axis.nodes))
 
     def place(self, cell: Array, node: Array, uniform: Array, value: float = 1.0) -> Array:
         """Draw x given its cell and node: exact for the piecewise linear density.

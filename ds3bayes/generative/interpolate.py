@@ -9,21 +9,42 @@ import pytensor.tensor as pt
 
 Tensor = Any
 
-
-def before(rows: np.ndarray) -> np.ndarray:
-    """Continue rows quadratically by one at their start: the outer neighbour of a cubic."""
-    return 3 * rows[:1] - 3 * rows[1:2] + rows[2:3]
+# Catmull-Rom weights of four neighbours at a share t of the way from the second to the third: a column each, by power.
+_CUBIC = 0.5 * np.array([[0.0, 2.0, 0.0, 0.0], [-1.0, 0.0, 1.0, 0.0], [2.0, -5.0, 4.0, -1.0], [-1.0, 3.0, -3.0, 1.0]])
 
 
-def neighbours(value: Tensor, nodes: np.ndarray) -> tuple[Tensor, list[Tensor]]:
-    """Return the padded index of the first of four neighbours, and their Catmull-Rom weights."""
+def padded(table: np.ndarray, axes: int = 1) -> np.ndarray:
+    """Continue a table quadratically by one at both ends of its first axes: the outer neighbours of a cubic."""
+    for axis in range(axes):
+        rows = np.moveaxis(table, axis, 0)
+        first, last = (3 * end[:1] - 3 * end[1:2] + end[2:3] for end in (rows, rows[::-1]))
+        table = np.moveaxis(np.concatenate([first, rows, last]), 0, axis)
+    return table
+
+
+def neighbours(value: Tensor, nodes: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return where the four neighbours of values (...) stand in a padded table, and their weights, (..., 4) each.
+
+    Beyond the ends of the equally spaced nodes, values count as those.
+    """
     position = pt.clip((value - nodes[0]) / (nodes[1] - nodes[0]), 0.0, nodes.size - 1.0)
     left = pt.clip(pt.floor(position), 0, nodes.size - 2)
-    t = position - left
-    weights = [
-        0.5 * (-t + 2 * t**2 - t**3),
-        0.5 * (2 - 5 * t**2 + 3 * t**3),
-        0.5 * (t + 4 * t**2 - 3 * t**3),
-        0.5 * (-(t**2) + t**3),
-    ]
-    return left.astype("int64"), weights
+    t = pt.shape_padright(position - left)
+    weight = _CUBIC[0] + t * (_CUBIC[1] + t * (_CUBIC[2] + t * _CUBIC[3]))
+    return pt.shape_padright(left.astype("int64")) + np.arange(4), weight
+
+
+def interpolate(table: np.ndarray, *places: tuple[Tensor, Tensor]) -> Tensor:
+    """Interpolate between the first axes of a padded table, one of `neighbours` each; its other axes stay.
+
+    Places broadcast against each other. Blocks of 4 or 16 entries at once: graphs of single entries take many seconds
+    to compile.
+    """
+    axes, rest = len(places), table.ndim - len(places)
+    index, weight = [], 1.0
+    for axis, (place, share) in enumerate(places):
+        block = (..., *(slice(None) if other == axis else None for other in range(axes)))
+        index.append(place[block])
+        weight = weight * share[block]
+    value = pt.shape_padright(weight, rest) * pt.as_tensor(table)[tuple(index)]
+    return value.sum(axis=tuple(range(-axes - rest, -rest if rest else 0)))

@@ -8,6 +8,7 @@ have any mass.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
-from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
 from ds3bayes.generative.elementary import code_version, compiled, log_each
 from ds3bayes.generative.population import interaction_density
@@ -87,7 +88,7 @@ class LogExpectedMass(_OverNodes):
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Compute the result and what the derivative needs."""
         del node
-        for storage, value in zip(output_storage, _expect(*inputs, self.dof), strict=True):  # type: ignore[call-arg]
+        for storage, value in zip(output_storage, _expect(self.dof)(*inputs), strict=True):
             storage[0] = value
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
@@ -118,25 +119,7 @@ class SlopesOfExpectedMass(_OverNodes):
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Compute both derivatives."""
         del node
-        output_storage[0][0], output_storage[1][0] = _slopes(*inputs, self.dof)  # type: ignore[call-arg]
-
-
-@compiled
-def _raise(near: Array, power: float, out: Array) -> None:
-    """Powers of numbers in (0, 1]: by products and a root where the power is a multiple of a half."""
-    whole = int(power)
-    if power == whole:
-        out[:] = 1.0
-    elif power == whole + 0.5:
-        for j in range(near.size):
-            out[j] = np.sqrt(near[j])
-    else:
-        for j in range(near.size):
-            out[j] = near[j] ** power
-        return
-    for _ in range(whole):
-        for j in range(near.size):
-            out[j] *= near[j]
+        output_storage[0][0], output_storage[1][0] = _slopes(self.dof)(*inputs)
 
 
 @compiled
@@ -146,13 +129,22 @@ def _clip(values: Array, lower: float, upper: float, out: Array) -> None:
         out[j] = lower if values[j] < lower else upper if values[j] > upper else values[j]
 
 
-@compiled
-def _nearness(node: float, location: Array, scale: float, dof: float, out: Array) -> None:
-    """1 / (1 + t^2 / dof) at a node, for t how far it is from each location, in scales."""
-    per_scale = 1.0 / scale
-    for j in range(location.size):
-        t = (node - location[j]) * per_scale
-        out[j] = 1.0 / (1.0 + t * t / dof)
+def _power(exponent: float) -> Any:
+    """Return a compiled power: products and a root where the exponent is a multiple of a half, which loops can use."""
+    whole = int(exponent)
+    if exponent not in (whole, whole + 0.5):
+        return compiled(lambda base: base**exponent)
+    half = exponent != whole
+
+    # The exponent is a constant of the code, so that the loop here is unrolled, and one over arrays runs in vectors.
+    @compiled
+    def power(base: float) -> float:
+        result = 1.0
+        for _ in range(whole):
+            result *= base
+        return result * np.sqrt(base) if half else result
+
+    return power
 
 
 @compiled
@@ -161,105 +153,122 @@ def _narrow(start: Array, stop: Array, nodes: int) -> bool:
     return (stop - start).sum() < _NARROW * nodes * start.size
 
 
-@compiled
-def _expect(
-    nodes: Array, location: Array, scale: Array, mass: Array, start: Array, stop: Array, dof: float
-) -> tuple[Array, Array, Array]:
-    rows, size = location.shape
-    cells = mass.shape[1]
-    spacing = nodes[1] - nodes[0]
-    sums, total = np.empty((rows, cells, size)), np.zeros((rows, size))
-    result, log_total = np.empty((rows, cells, size)), np.empty(size)
-    near, at, density = np.empty(size), np.empty(size), np.empty((nodes.size, size))
-    for row in range(rows):
-        _clip(location[row], nodes[0], nodes[-1], at)
-        bend = spacing**2 / 12.0 * (dof + 1.0) / dof / (scale[row] ** 2 + spacing**2 / 10.0)
-        for g in range(nodes.size):
-            _nearness(nodes[g], at, scale[row], dof, near)
-            _raise(near, (dof + 1.0) / 2.0, density[g])
-            for j in range(size):
-                excess = bend * near[j] * (dof + 2.0 - (dof + 3.0) * near[j])
-                density[g, j] *= 1.0 - excess + 0.5 * excess**2
-                total[row, j] += density[g, j]
-        if _narrow(start[row], stop[row], nodes.size):
-            sums[row] = 0.0
+@lru_cache(maxsize=16)
+def _expect(dof: float) -> Any:
+    """Return the compiled expectation for some degrees of freedom."""
+    power = _power((dof + 1.0) / 2.0)
+
+    @compiled
+    def expect(
+        nodes: Array, location: Array, scale: Array, mass: Array, start: Array, stop: Array
+    ) -> tuple[Array, Array, Array]:
+        rows, size = location.shape
+        cells = mass.shape[1]
+        spacing = nodes[1] - nodes[0]
+        sums, total = np.empty((rows, cells, size)), np.zeros((rows, size))
+        result, log_total = np.empty((rows, cells, size)), np.empty(size)
+        at, density = np.empty(size), np.empty((nodes.size, size))
+        for row in range(rows):
+            _clip(location[row], nodes[0], nodes[-1], at)
+            per_scale = 1.0 / scale[row]
+            bend = spacing**2 / 12.0 * (dof + 1.0) / dof / (scale[row] ** 2 + spacing**2 / 10.0)
+            once, twice = bend * (dof + 2.0), bend * (dof + 3.0)
+            for g in range(nodes.size):
+                node = nodes[g]
+                for j in range(size):
+                    t = (node - at[j]) * per_scale
+                    near = 1.0 / (1.0 + t * t / dof)
+                    excess = near * (once - twice * near)
+                    density[g, j] = power(near) * (1.0 - excess + 0.5 * excess**2)
+                    total[row, j] += density[g, j]
+            if _narrow(start[row], stop[row], nodes.size):
+                sums[row] = 0.0
+                for cell in range(cells):
+                    for g in range(start[row, cell], stop[row, cell]):
+                        share = mass[row, cell, g]
+                        for j in range(size):
+                            sums[row, cell, j] += share * density[g, j]
+            else:
+                np.dot(mass[row], density, sums[row])
+            log_each(total[row], log_total)
             for cell in range(cells):
-                for g in range(start[row, cell], stop[row, cell]):
-                    share = mass[row, cell, g]
-                    for j in range(size):
-                        sums[row, cell, j] += share * density[g, j]
-        else:
-            np.dot(mass[row], density, sums[row])
-        log_each(total[row], log_total)
-        for cell in range(cells):
-            for j in range(size):
-                if sums[row, cell, j] < 1e-300:
-                    sums[row, cell, j] = 1e-300
-            log_each(sums[row, cell], result[row, cell])
-            for j in range(size):
-                result[row, cell, j] -= log_total[j]
-    return result, sums, total
+                for j in range(size):
+                    if sums[row, cell, j] < 1e-300:
+                        sums[row, cell, j] = 1e-300
+                log_each(sums[row, cell], result[row, cell])
+                for j in range(size):
+                    result[row, cell, j] -= log_total[j]
+        return result, sums, total
+
+    return expect
 
 
-@compiled
-def _slopes(
-    nodes: Array,
-    location: Array,
-    scale: Array,
-    mass: Array,
-    start: Array,
-    stop: Array,
-    sums: Array,
-    total: Array,
-    of_result: Array,
-    dof: float,
-) -> tuple[Array, Array]:
-    rows, size = location.shape
-    spacing = nodes[1] - nodes[0]
-    power = (dof + 1.0) / 2.0
-    of_location, of_scale = np.zeros((rows, size)), np.zeros(rows)
-    near, at, less, weight = np.empty(size), np.empty(size), np.empty(size), np.empty((nodes.size, size))
-    of_sums, of_total = np.empty((mass.shape[1], size)), np.empty(size)
-    for row in range(rows):
-        _clip(location[row], nodes[0], nodes[-1], at)
-        of_total[:] = 0.0
-        for cell in range(mass.shape[1]):
-            for j in range(size):
-                of_sums[cell, j] = of_result[row, cell, j] / sums[row, cell, j]
-                of_total[j] -= of_result[row, cell, j]
-        for j in range(size):
-            of_total[j] /= total[row, j]
-        if _narrow(start[row], stop[row], nodes.size):
-            weight[:] = 0.0
+@lru_cache(maxsize=16)
+def _slopes(dof: float) -> Any:
+    """Return the compiled derivative for some degrees of freedom."""
+    exponent = (dof + 1.0) / 2.0
+    power = _power(exponent - 1.0)
+
+    @compiled
+    def slopes(
+        nodes: Array,
+        location: Array,
+        scale: Array,
+        mass: Array,
+        start: Array,
+        stop: Array,
+        sums: Array,
+        total: Array,
+        of_result: Array,
+    ) -> tuple[Array, Array]:
+        rows, size = location.shape
+        spacing = nodes[1] - nodes[0]
+        of_location, of_scale = np.zeros((rows, size)), np.zeros(rows)
+        at, weight = np.empty(size), np.empty((nodes.size, size))
+        of_sums, of_total = np.empty((mass.shape[1], size)), np.empty(size)
+        for row in range(rows):
+            _clip(location[row], nodes[0], nodes[-1], at)
+            of_total[:] = 0.0
             for cell in range(mass.shape[1]):
-                for g in range(start[row, cell], stop[row, cell]):
-                    share = mass[row, cell, g]
-                    for j in range(size):
-                        weight[g, j] += share * of_sums[cell, j]
-        else:
-            np.dot(mass[row].T, of_sums, weight)
-        squared = scale[row] ** 2 + spacing**2 / 10.0
-        bend = spacing**2 / 12.0 * (dof + 1.0) / dof / squared
-        through_near, through_bend = 0.0, 0.0
-        for g in range(nodes.size):
-            _nearness(nodes[g], at, scale[row], dof, near)
-            # The density is near * less * factor(excess), with excess = bend near (dof + 2 - (dof + 3) near).
-            _raise(near, power - 1.0, less)
+                for j in range(size):
+                    of_sums[cell, j] = of_result[row, cell, j] / sums[row, cell, j]
+                    of_total[j] -= of_result[row, cell, j]
             for j in range(size):
-                one = near[j]
-                excess = bend * one * (dof + 2.0 - (dof + 3.0) * one)
-                of_near = power * (1.0 - excess + 0.5 * excess**2) + one * (excess - 1.0) * bend * (
-                    dof + 2.0 - 2.0 * (dof + 3.0) * one
-                )
-                weighed = (weight[g, j] + of_total[j]) * less[j] * one
-                of_location[row, j] += weighed * of_near * one * (nodes[g] - at[j])
-                through_near += weighed * of_near * (1.0 - one)
-                through_bend += weighed * (1.0 - excess) * excess
-        for j in range(size):
-            inside = at[j] == location[row, j]
-            of_location[row, j] = of_location[row, j] * 2.0 / (scale[row] ** 2 * dof) if inside else 0.0
-        of_scale[row] = 2.0 * through_near / scale[row] + 2.0 * through_bend * scale[row] / squared
-    return of_location, of_scale
+                of_total[j] /= total[row, j]
+            if _narrow(start[row], stop[row], nodes.size):
+                weight[:] = 0.0
+                for cell in range(mass.shape[1]):
+                    for g in range(start[row, cell], stop[row, cell]):
+                        share = mass[row, cell, g]
+                        for j in range(size):
+                            weight[g, j] += share * of_sums[cell, j]
+            else:
+                np.dot(mass[row].T, of_sums, weight)
+            per_scale = 1.0 / scale[row]
+            squared = scale[row] ** 2 + spacing**2 / 10.0
+            bend = spacing**2 / 12.0 * (dof + 1.0) / dof / squared
+            once, twice = bend * (dof + 2.0), bend * (dof + 3.0)
+            through_near, through_bend = 0.0, 0.0
+            for g in range(nodes.size):
+                node = nodes[g]
+                for j in range(size):
+                    t = (node - at[j]) * per_scale
+                    near = 1.0 / (1.0 + t * t / dof)
+                    # The density is near * power(near) * factor, with a factor of 1 - excess + excess^2 / 2.
+                    excess = near * (once - twice * near)
+                    factor = 1.0 - excess + 0.5 * excess**2
+                    of_near = exponent * factor + near * (excess - 1.0) * (once - 2.0 * twice * near)
+                    weighed = (weight[g, j] + of_total[j]) * power(near) * near
+                    of_location[row, j] += weighed * of_near * near * (node - at[j])
+                    through_near += weighed * of_near * (1.0 - near)
+                    through_bend += weighed * (1.0 - excess) * excess
+            for j in range(size):
+                inside = at[j] == location[row, j]
+                of_location[row, j] = of_location[row, j] * 2.0 / (scale[row] ** 2 * dof) if inside else 0.0
+            of_scale[row] = 2.0 * through_near / scale[row] + 2.0 * through_bend * scale[row] / squared
+        return of_location, of_scale
+
+    return slopes
 
 
 _VERSION = code_version(__file__)
@@ -268,22 +277,10 @@ _VERSION = code_version(__file__)
 @register_funcify_default_op_cache_key(LogExpectedMass)
 def _funcify_expect(op: LogExpectedMass, node: Apply | None = None, **kwargs: Any) -> Any:
     del node, kwargs
-    dof = op.dof
-
-    @numba_njit
-    def expect(nodes, location, scale, mass, start, stop):  # type: ignore[no-untyped-def]
-        return _expect(nodes, location, scale, mass, start, stop, dof)
-
-    return expect, _VERSION
+    return _expect(op.dof), _VERSION
 
 
 @register_funcify_default_op_cache_key(SlopesOfExpectedMass)
 def _funcify_slopes(op: SlopesOfExpectedMass, node: Apply | None = None, **kwargs: Any) -> Any:
     del node, kwargs
-    dof = op.dof
-
-    @numba_njit
-    def slopes(nodes, location, scale, mass, start, stop, sums, total, of_result):  # type: ignore[no-untyped-def]
-        return _slopes(nodes, location, scale, mass, start, stop, sums, total, of_result, dof)
-
-    return slopes, _VERSION
+    return _slopes(op.dof), _VERSION

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from ds3bayes.generative.interpolate import before, neighbours
+from ds3bayes.generative.interpolate import interpolate, neighbours, padded
 from ds3bayes.theory.selectors import verifier_weights
 from ds3bayes.theory.votes import plurality_weights_partition, weighted_vote_weights_partition
 
@@ -22,25 +22,21 @@ _AGREEMENTS = np.linspace(0.0, 0.96, 13)
 @lru_cache(maxsize=32)
 def _plurality(n: int) -> np.ndarray:
     """Tabulate the weights of a vote, shape (concentration, n + 1), padded by one row at each end."""
-    return _padded(plurality_weights_partition(n, np.exp(_LOG_CONCENTRATIONS)))
+    return padded(plurality_weights_partition(n, np.exp(_LOG_CONCENTRATIONS)))
 
 
 @lru_cache(maxsize=32)
 def _weighted(n: int) -> np.ndarray:
     """Tabulate the weights of a weighted vote, shape (gap, concentration, n + 1), padded in both axes."""
     table = np.stack([weighted_vote_weights_partition(n, gap, np.exp(_LOG_CONCENTRATIONS)) for gap in _GAPS])
-    return _padded(_padded(table).swapaxes(0, 1)).swapaxes(0, 1)
+    return padded(table, axes=2)
 
 
 @lru_cache(maxsize=32)
 def _chosen(n: int) -> np.ndarray:
     """Tabulate the weights of best-of-n, shape (gap, agreement, n + 1), padded in both axes."""
     table = verifier_weights(n, _GAPS[:, None], _AGREEMENTS)
-    return _padded(_padded(table).swapaxes(0, 1)).swapaxes(0, 1)
-
-
-def _padded(rows: np.ndarray) -> np.ndarray:
-    return np.concatenate([before(rows), rows, before(rows[::-1])])
+    return padded(table, axes=2)
 
 
 def vote_weights(n: int, concentration: Tensor, discrimination: Tensor | None = None) -> Tensor:
@@ -87,16 +83,6 @@ def chosen_weights(n: int, discrimination: Tensor, agreement: Tensor) -> Tensor:
     return _between(_chosen(n), neighbours(discrimination, _GAPS), neighbours(agreement, _AGREEMENTS))
 
 
-def _between(table: np.ndarray, *places: tuple[Tensor, list[Tensor]]) -> Tensor:
-    """Interpolate between all axes of a padded table but its last, which stays; one of `neighbours` per axis."""
-    # Blocks of 4 or 16 entries at once: graphs of single entries take seconds to compile.
-    axes = len(places)
-    index = []
-    weight: Tensor = 1.0
-    for axis, (first, weights) in enumerate(places):
-        shape = (1,) * axis + (4,) + (1,) * (axes - axis - 1)
-        index.append(pt.shape_padright(first, axes) + np.arange(4).reshape(shape))
-        mine = pt.stack(weights, axis=-1)
-        weight = weight * mine[(..., *(slice(None) if size == 4 else None for size in shape))]
-    value = (weight[..., None] * pt.as_tensor(table)[tuple(index)]).sum(axis=tuple(range(-axes - 1, -1)))
-    return pt.clip(value, 0.0, 1.0)
+def _between(table: np.ndarray, *places: tuple[Tensor, Tensor]) -> Tensor:
+    """Interpolate probabilities, shape (..., n + 1): a cubic may leave [0, 1] by its own error."""
+    return pt.clip(interpolate(table, *places), 0.0, 1.0)

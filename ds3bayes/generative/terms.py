@@ -174,11 +174,10 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
 
 def _between_locations(table: Tensor, location: Tensor, cell: np.ndarray) -> Tensor:
     """Interpolate tables (A, C, L) over `_LOCATIONS` at the locations (1 or U, A, J) of cells (U, A): (U, A, J)."""
-    start, weights = neighbours(location, _LOCATIONS)
+    near, weight = neighbours(location, _LOCATIONS)
     # Beyond the ends, where success or failure is certain for any count, the table is flat.
     padded = pt.concatenate([table[..., :1], table, table[..., -1:]], axis=-1)
     arm = np.arange(cell.shape[1])
-    near, weight = start[..., None] + np.arange(4), pt.stack(weights, axis=-1)
     if location.type.shape[0] == 1:
         # The four neighbours of each node with all cells side by side, (A, J, 4, C); then each task's cell.
         every = (padded.dimshuffle(0, 2, 1)[arm[:, None, None], near[0]] * weight[0][..., None]).sum(axis=2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from ds3bayes.generative.interpolate import before, neighbours
+from ds3bayes.generative.interpolate import interpolate, neighbours, padded
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.trees import tree_outputs
 
@@ -25,10 +25,7 @@ def _log_success(length: int, branching: int, kept_states: int) -> np.ndarray:
     rho = np.exp(-np.logaddexp(0.0, -_LOGITS) / length)
     # A gap at a time: the selection probabilities of one gap serve every rho.
     rows = [evaluate(_share, rho, gap, length=length, b=branching, w=kept_states) for gap in _GAPS]
-    table = np.log(np.stack(rows))
-    # Quadratic continuation gives the cubic its outer neighbours.
-    table = np.vstack([before(table), table, before(table[::-1])])
-    return np.hstack([before(table.T).T, table, before(table.T[::-1]).T])
+    return padded(np.log(np.stack(rows)), axes=2)
 
 
 def _share(rho: Tensor, gap: Tensor, *, length: int, b: int, w: int) -> Tensor:
@@ -54,13 +51,7 @@ def log_tree_success(
     tensor
         Cubic (Catmull-Rom) interpolation of `tree_outputs`; within 1e-3 of it in the logarithm.
     """
-    table = pt.as_tensor(_log_success(length, branching, kept_states))
-    row, row_weights = neighbours(discrimination, _GAPS)
-    column, column_weights = neighbours(logit_walk, _LOGITS)
-    value = sum(
-        row_weight * column_weight * table[row + down, column + right]
-        for down, row_weight in enumerate(row_weights)
-        for right, column_weight in enumerate(column_weights)
-    )
+    table = _log_success(length, branching, kept_states)
+    value = interpolate(table, neighbours(discrimination, _GAPS), neighbours(logit_walk, _LOGITS))
     # Near certainty the cubic may overshoot it by its own error.
     return pt.minimum(value, -1e-12)

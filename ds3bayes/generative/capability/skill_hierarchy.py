@@ -14,7 +14,7 @@ from scipy.special import betainc, expit
 
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import Capability, TaskLaw, Tensor
-from ds3bayes.generative.interpolate import before, neighbours
+from ds3bayes.generative.interpolate import interpolate, neighbours, padded
 from ds3bayes.generative.priors import Parameter, log, prior
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
@@ -229,9 +229,7 @@ def _log_failure(concepts: Tensor, kappa: Tensor) -> Tensor:
 def _log_component(log_degree: Tensor) -> Tensor:
     """`hierarchy.smooth_log_component` from a table, cubic in the log of the mean degree, within 5e-5 of it."""
     table = evaluate(hierarchy.smooth_log_component, _LOG_DEGREES)
-    padded = pt.as_tensor(np.concatenate([before(table), table, before(table[::-1])]))
-    first, weights = neighbours(log_degree, _LOG_DEGREES)
-    return sum(weight * padded[first + right] for right, weight in enumerate(weights))
+    return interpolate(padded(table), neighbours(log_degree, _LOG_DEGREES))
 
 
 def _finished(steps: np.ndarray, skills: Tensor, step_logit: Tensor) -> Tensor:
@@ -251,13 +249,12 @@ def _finished(steps: np.ndarray, skills: Tensor, step_logit: Tensor) -> Tensor:
     allowed = budgets[:, None, None]
     possible = whole <= allowed
     table = np.where(possible, betainc(whole, np.where(possible, allowed - whole + 1.0, 1.0), expit(_STEP_LOGITS)), 0.0)
-    by_logit = np.moveaxis(table, -1, 0)
-    padded = np.moveaxis(np.concatenate([before(by_logit), by_logit, before(by_logit[::-1])]), 0, -1)
-    columns = padded.shape[-1]
-    flat = pt.as_tensor(padded.ravel())
-    first, weights = neighbours(step_logit, _STEP_LOGITS)
+    by_logit = np.moveaxis(padded(np.moveaxis(table, -1, 0)), 0, -1)
+    columns = by_logit.shape[-1]
+    flat = pt.as_tensor(by_logit.ravel())
+    place, weight = neighbours(step_logit, _STEP_LOGITS)
     below = pt.clip(pt.floor(disconnected_grad(skills)), 1.0, _MOST_SKILLS - 1.0)
     share = pt.clip(skills - below, 0.0, 1.0)
-    row = (which.reshape((-1,) + (1,) * skills.ndim) * _MOST_SKILLS + below.astype("int64") - 1) * columns + first
-    of_rows = [sum(weight * flat[row + up * columns + right] for right, weight in enumerate(weights)) for up in (0, 1)]
+    row = (which.reshape((-1,) + (1,) * skills.ndim) * _MOST_SKILLS + below.astype("int64") - 1) * columns
+    of_rows = [(weight * flat[row[..., None] + up * columns + place]).sum(axis=-1) for up in (0, 1)]
     return (1.0 - share) * of_rows[0] + share * of_rows[1]
