@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -32,7 +33,14 @@ def _compiled(
     )
     compiled = pytensor.function(inputs, outputs, mode=MODE, on_unused_input="ignore")
     compiled.trust_input = True
-    return compiled
+    lock = threading.Lock()
+
+    def locked(*arrays: np.ndarray) -> Any:
+        # Threads would write over one another's intermediate results, which the function keeps for its next step.
+        with lock:
+            return compiled(*arrays)
+
+    return locked
 
 
 def _call(function: Callable[..., Any], arrays: Sequence[np.ndarray], static: dict[str, Hashable]) -> Any:

@@ -1,5 +1,7 @@
 import doctest
 import importlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytensor.tensor as pt
@@ -59,6 +61,25 @@ def test_blocks_of_several_outputs():
     assert [part.shape for part in parts] == [(40, 5), (40, 5, 2)]
     for part, whole in zip(parts, wholes, strict=True):
         np.testing.assert_array_equal(part, whole)
+
+
+def _many_steps(x):
+    for _ in range(30):
+        x = pt.sqrt(x * x + 1.0)
+    return x
+
+
+def test_threads_do_not_disturb_one_another():
+    """A compiled function keeps intermediate results: two threads in it at once would use each other's."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda size: evaluate(_many_steps, np.full(size, float(size))), range(2, 402)))
+    finally:
+        sys.setswitchinterval(interval)
+    for size, values in enumerate(found, start=2):
+        np.testing.assert_allclose(values, np.full(size, np.sqrt(size**2 + 30.0)))
 
 
 def test_refuses_what_is_not_a_number():

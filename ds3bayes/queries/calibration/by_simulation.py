@@ -110,7 +110,7 @@ def sbc(
 
     def fit_one(index: int) -> tuple[CompiledModel, xr.DataTree]:
         model = compiled.of(make_design(read_evals(draw(index)), fitted))
-        return model, model.sample(sampling.model_copy(update={"seed": index}), cores=1)
+        return model, model.sample(sampling.model_copy(update={"seed": index}), cores=1, brief=True)
 
     ranks: dict[str, list[np.ndarray]] = {}
     correlations: dict[str, list[np.ndarray]] = {}
