@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytensor
+import pytensor.tensor as pt
 import pytest
 import xarray as xr
-from scipy import stats
+from scipy import special, stats
 
 import ds3bayes as ds3
 from ds3bayes.generative.build import assemble
@@ -72,6 +73,28 @@ def test_votes_on_tasks_are_loops_over_their_nodes() -> None:
     near = of_tasks(evals, VOTED, location=0.8, spread=1.7, wrong_answer_concentration=between)
     concentration = between
     assert near == pytest.approx(looped(evals, 0.8, 1.7, row), abs=2e-3)
+
+
+@pytest.mark.parametrize("n", [4, 8, 32])
+def test_a_lost_vote_is_unlikely_where_attempts_are_nearly_sure(n: int) -> None:
+    """1 - success is rounding there, 0 or not from one concentration to the next: that must not be interpolated."""
+    rows = pd.DataFrame({"task": ["t0", "t1"], "strategy": "majority", "n_samples": n, "attempts": 1, "successes": 0})
+    block = make_design(ds3.read_evals(rows.assign(model="a", benchmark="b")), VOTED).blocks[0]
+    table = block.tables[0]
+    offsets = 0.2 * np.arange(-8, 9) / 8
+    hat = (1 - np.abs(offsets) / 0.2) / 8
+    x = table.grid.nodes[:, None] + offsets
+    votes = np.arange(n + 1)
+    log_right = -votes * np.logaddexp(0, -x[..., None]) - (n - votes) * np.logaddexp(0, x[..., None])
+    count = np.exp(special.gammaln(n + 1) - special.gammaln(votes + 1) - special.gammaln(n - votes + 1) + log_right)
+    worst = 0.0
+    for concentration in np.exp(np.linspace(np.log(0.02), np.log(50), 65)):
+        lost = (count * (1 - plurality_weights_partition(n, concentration))).sum(axis=-1) @ hat
+        found = np.exp(table.log_mass_at(pt.constant(concentration)).eval(mode=MODE)[block.cell[0, 0]])
+        assert (found[lost < 1e-11] < 2e-11).all()
+        worst = max(worst, np.abs(found / lost - 1)[lost > 1e-10].max())
+    # Next to nothing where a vote is lost at all.
+    assert worst < 0.02
 
 
 def in_runs(correlation: float, tasks: int = 60, runs: int = 4, attempts: int = 12, seed: int = 3) -> xr.Dataset:

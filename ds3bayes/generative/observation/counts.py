@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, gammaln, xlog1py, xlogy
+from scipy.special import expit, gammaln, xlogy
 
 from ds3bayes.generative.observation.traces import Traces
 
 Array = np.ndarray
 Selector = Callable[[Array, float | None], Array]
+
+# What is left of a selector's failure next to 1 below this is rounding: 0 or not, by chance, and a table that falls to
+# log 0 and rises again cannot be interpolated.
+_LEAST_FAILURE = 1e-13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +57,16 @@ class LogLikelihood:
             if selector is None and overdispersion is None:
                 total += -successes * np.logaddexp(0.0, -x) - failures * np.logaddexp(0.0, x)
                 continue
-            success = expit(x) if selector is None else selector(expit(x), wrong_answer_concentration)
+            if selector is None:
+                success, failure = expit(x), expit(-x)
+            else:
+                success = selector(expit(x), wrong_answer_concentration)
+                failure = np.maximum(1.0 - success, _LEAST_FAILURE)
             if overdispersion is None:
-                total += xlogy(successes, success) + xlog1py(failures, -success)
+                total += xlogy(successes, success) + xlogy(failures, failure)
             else:
                 size = (1.0 - overdispersion) / overdispersion
-                total += _log_rising(size * success, successes) + _log_rising(size * (1.0 - success), failures)
+                total += _log_rising(size * success, successes) + _log_rising(size * failure, failures)
                 total -= _log_rising(np.asarray(size), attempts)
         return total
 
