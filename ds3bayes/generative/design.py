@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -805,6 +805,7 @@ def _walks(text: str) -> int:
     return parse_strategy(text).attempts if text else 1
 
 
+@lru_cache(maxsize=64)
 def _selector(text: str) -> Selector | None:
     """Return the map from attempt success to decision success, or None for single walks."""
     if not text:

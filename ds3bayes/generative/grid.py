@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,18 +75,11 @@ class Grid:
         -------
         Table
         """
-        count, size = len(log_likelihoods), self.nodes.size
-        values_on_axis: Sequence[float | None] = [None] if axis is None else axis.values.tolist()
-        log_mass = np.zeros((len(values_on_axis), count, size))
-        quantiles = np.zeros((len(values_on_axis), count, size, _QUANTILES), dtype=np.float32)
-        for place, index in np.ndindex(len(values_on_axis), count):
-            likelihood = log_likelihoods[index]
-            given: dict[str, Any] = {} if axis is None else {axis.parameter: values_on_axis[place]}
-            log_mass[place, index], offsets, mass = self._log_mass(partial(likelihood.at, **given), likelihood.attempts)
-            quantiles[place, index] = _inverse(offsets, mass)
+        cells = [_cell(self, likelihood, axis) for likelihood in log_likelihoods]
         missed = None
         if any(likelihood.traces is not None for likelihood in log_likelihoods):
             missed = np.stack([self._log_mass(one.out_of_reach, one.attempts)[0] for one in log_likelihoods])
+        log_mass, quantiles = (np.stack(parts, axis=1) for parts in zip(*cells, strict=True))
         return Table(grid=self, axis=axis, log_mass=log_mass, quantiles=quantiles, log_missed=missed)
 
     def _log_mass(self, log_likelihood: Callable[[Array], Array], attempts: int) -> tuple[Array, Array, Array]:
@@ -100,7 +93,19 @@ class Grid:
             return np.log(mass.sum(axis=1)) + top[:, 0], offsets, mass
 
 
-@dataclass(frozen=True, kw_only=True)
+# Small data sets, as calibration by simulation draws them, have the same few cells again and again.
+@lru_cache(maxsize=64)
+def _cell(grid: Grid, likelihood: LogLikelihood, axis: Axis | None) -> tuple[Array, Array]:
+    """Return a cell's log mass (R, G) and quantiles (R, G, Q), as `Table` has them."""
+    log_mass, quantiles = [], []
+    for given in [{}] if axis is None else [{axis.parameter: value} for value in axis.values.tolist()]:
+        at_nodes, offsets, mass = grid._log_mass(partial(likelihood.at, **given), likelihood.attempts)
+        log_mass.append(at_nodes)
+        quantiles.append(_inverse(offsets, mass).astype(np.float32))
+    return np.stack(log_mass), np.stack(quantiles)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Axis:
     """A parameter, beside a task's success, that the likelihood of a cell depends on.
 
