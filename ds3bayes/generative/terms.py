@@ -233,14 +233,15 @@ def _of_counts(block: Block, terms: Terms, design: Design, given: Parameters) ->
         return pt.stack([log_cell[:, mine].sum(axis=1) for _, mine in walks], axis=1)
 
     reach = given["reachability"][np.array([pair for pair, _ in walks])][:, None]
-    reached = pt.log(reach) + by_pair(terms.log_cell)
+    reached = by_pair(terms.log_cell)
     solved = np.stack([block.successes[first][:, mine].sum(axis=1) for _, mine in walks], axis=1)
     row, place, unsolved = _unsolved(solved)
-    missed = pt.log1p(-reach)[place]
+    # Relative to being within reach, whose probability is then one number for all tasks.
+    missed = (pt.log1p(-reach) - pt.log(reach))[place]
     if terms.log_missed is not None:
         missed = missed + by_pair(terms.log_missed)[row, place]
     either = _or_missed(reached[row, place], missed, unsolved[:, None])
-    return total + pt.set_subtensor(reached[row, place], either).sum(axis=1)
+    return total + pt.log(reach).sum() + pt.set_subtensor(reached[row, place], either).sum(axis=1)
 
 
 def _unsolved(solved: np.ndarray) -> tuple[np.ndarray, ...]:
