@@ -188,13 +188,13 @@ def _expect(dof: float) -> Any:
             _clip(location[row], nodes[0], nodes[-1], at)
             per_scale = 1.0 / scale[row]
             bend = spacing**2 / 12.0 * (dof + 1.0) / dof / (scale[row] ** 2 + spacing**2 / 10.0)
-            once, twice = bend * (dof + 2.0), bend * (dof + 3.0)
+            linear, quadratic = bend * (dof + 2.0), bend * (dof + 3.0)
             for g in range(nodes.size):
                 node = nodes[g]
                 for j in range(size):
                     t = (node - at[j]) * per_scale
                     near = 1.0 / (1.0 + t * t / dof)
-                    excess = near * (once - twice * near)
+                    excess = near * (linear - quadratic * near)
                     density[g, j] = power(near) * (1.0 - excess + 0.5 * excess**2)
                     total[row, j] += density[g, j]
             if _narrow(start[row], stop[row], nodes.size):
@@ -261,7 +261,7 @@ def _slopes(dof: float) -> Any:
             per_scale = 1.0 / scale[row]
             squared = scale[row] ** 2 + spacing**2 / 10.0
             bend = spacing**2 / 12.0 * (dof + 1.0) / dof / squared
-            once, twice = bend * (dof + 2.0), bend * (dof + 3.0)
+            linear, quadratic = bend * (dof + 2.0), bend * (dof + 3.0)
             through_near, through_bend = 0.0, 0.0
             for g in range(nodes.size):
                 node = nodes[g]
@@ -269,9 +269,9 @@ def _slopes(dof: float) -> Any:
                     t = (node - at[j]) * per_scale
                     near = 1.0 / (1.0 + t * t / dof)
                     # The density is near * power(near) * factor, with a factor of 1 - excess + excess^2 / 2.
-                    excess = near * (once - twice * near)
+                    excess = near * (linear - quadratic * near)
                     factor = 1.0 - excess + 0.5 * excess**2
-                    of_near = exponent * factor + near * (excess - 1.0) * (once - 2.0 * twice * near)
+                    of_near = exponent * factor + near * (excess - 1.0) * (linear - 2.0 * quadratic * near)
                     weighed = (weight[g, j] + of_total[j]) * power(near) * near
                     of_location[row, j] += weighed * of_near * near * (node - at[j])
                     through_near += weighed * of_near * (1.0 - near)
