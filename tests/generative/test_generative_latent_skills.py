@@ -114,6 +114,26 @@ def test_loadings_are_recovered_up_to_sign(fits) -> None:
     assert (np.abs(gap - true_gap) < 3 * sd).all()
 
 
+def test_loadings_are_restated_by_other_data() -> None:
+    """Truths of one data set and a fit to another keep different halves of the space, and other directions in it."""
+    spec = spec_of()
+    one, other = (make_design(ds3.read_evals(simulated(20, 6, seed, llms=4)[0]), spec) for seed in (1, 2))
+    loading = np.array([0.7, -1.1, 0.4, -0.2])
+    draw = {"skill_loading": loading, "location": np.zeros(4)}
+    stated = [spec.capability.restated(draw, design) for design in (one, other)]
+    for design, new in zip((one, other), stated, strict=True):
+        model = assemble(spec, design)
+        function = pytensor.function(
+            [model["loading_size"], model["loading_rest"]], model["skill_loading"], mode=MODE, on_unused_input="ignore"
+        )
+        assert new["loading_size"].item() > 0
+        np.testing.assert_allclose(function(new["loading_size"], new["loading_rest"]), new["skill_loading"])
+        np.testing.assert_allclose(np.abs(new["skill_loading"]), np.abs(loading))
+        assert np.unique(np.sign(new["skill_loading"] / loading)).size == 1
+    assert not np.allclose(stated[0]["loading_rest"], stated[1]["loading_rest"])
+    assert spec.capability.restated({"location": np.zeros(4)}, one).keys() == {"location"}
+
+
 def test_what_other_llms_solve_predicts_better_than_their_common_easiness(fits) -> None:
     _, x = simulated(60, 8, 0)
     error = {}

@@ -95,6 +95,14 @@ class Capability(BaseModel, ABC):
             All parameters by name, along their dims.
         """
 
+    def restated(self, draw: Mapping[str, np.ndarray], design: Design) -> Mapping[str, np.ndarray]:
+        """Return the parameters of one draw as the model of a design states them.
+
+        They are the same, unless a kind states its parameters by directions that it finds in the data.
+        """
+        del design
+        return draw
+
     @abstractmethod
     def new_tasks(
         self, terms: Mapping[str, np.ndarray], draw: Mapping[str, np.ndarray], uniform: np.ndarray

@@ -144,6 +144,23 @@ class LatentSkills(Free):
             locations.append(centre + slope * skill)
         return easiness, np.stack(locations, axis=1)
 
+    def restated(self, draw: Mapping[str, np.ndarray], design: Design) -> Mapping[str, np.ndarray]:
+        """State loadings by the directions of a design's data, in the half of their space that its model keeps.
+
+        The law is the same with all signs changed, and the prior (of equal scales) in any directions.
+        """
+        if "skill_loading" not in draw:
+            return draw
+        loading, size, rest = draw["skill_loading"].copy(), [], []
+        for block in design.blocks:
+            walks = design.walks_of(block)
+            along = _directions(block, design).T @ loading[walks]
+            if along[0] < 0.0:
+                loading[walks], along = -loading[walks], -along
+            size.append(along[0])
+            rest.extend(along[1:])
+        return {**draw, "skill_loading": loading, "loading_size": np.array(size), "loading_rest": np.array(rest)}
+
 
 def _directions(block: Block, design: Design) -> np.ndarray:
     """Return an orthonormal basis (W, W); first, the direction in which walks differ most beyond easiness."""

@@ -108,9 +108,12 @@ def sbc(
     compiled = compile_model(make_design(read_evals(draw(0)), fitted), fitted)
     compile_seconds = time.perf_counter() - started
 
-    def fit_one(index: int) -> tuple[CompiledModel, xr.DataTree]:
-        model = compiled.of(make_design(read_evals(draw(index)), fitted))
-        return model, model.sample(sampling.model_copy(update={"seed": index}), cores=1, brief=True)
+    def fit_one(index: int) -> tuple[CompiledModel, Mapping[str, np.ndarray], xr.DataTree]:
+        design = make_design(read_evals(draw(index)), fitted)
+        model = compiled.of(design)
+        drawn = {str(name): truth[name].values[0, index] for name in truth.data_vars}
+        tree = model.sample(sampling.model_copy(update={"seed": index}), cores=1, brief=True)
+        return model, fitted.capability.restated(drawn, design), tree
 
     ranks: dict[str, list[np.ndarray]] = {}
     correlations: dict[str, list[np.ndarray]] = {}
@@ -119,15 +122,13 @@ def sbc(
     # Threads suffice: sampling runs outside of Python.
     with ThreadPoolExecutor(cores) as pool:
         done = pool.map(fit_one, steps)
-        for index, (model, tree) in enumerate(
-            track(done, "fits", total=fits, console=Console(stderr=True), disable=not progress)
-        ):
+        for model, drawn, tree in track(done, "fits", total=fits, console=Console(stderr=True), disable=not progress):
             codes.add(id(model.code))
             divergences += int(tree["sample_stats"]["diverging"].sum())
             posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(thin, None, thin))
             for name in map(str, posterior.data_vars):
-                if name in truth:
-                    below = posterior[name].values < truth[name].isel(chain=0, draw=index).values
+                if name in drawn:
+                    below = posterior[name].values < drawn[name]
                     ranks.setdefault(name, []).append(below.sum(axis=0))
                     correlations.setdefault(name, []).append(_successive(posterior[name].values))
     fit_seconds = time.perf_counter() - started
