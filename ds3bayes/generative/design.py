@@ -805,6 +805,7 @@ def _walks(text: str) -> int:
     return parse_strategy(text).attempts if text else 1
 
 
+# One function per text, so that cells of the same counts are equal and `Grid.table` knows them again.
 @lru_cache(maxsize=64)
 def _selector(text: str) -> Selector | None:
     """Return the map from attempt success to decision success, or None for single walks."""

@@ -105,6 +105,7 @@ def _cell(grid: Grid, likelihood: LogLikelihood, axis: Axis | None) -> tuple[Arr
     return np.stack(log_mass), np.stack(quantiles)
 
 
+# There are two of them, told apart by identity: arrays neither hash nor compare to one answer.
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Axis:
     """A parameter, beside a task's success, that the likelihood of a cell depends on.

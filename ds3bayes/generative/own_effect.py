@@ -169,6 +169,13 @@ def _narrow(start: Array, stop: Array, nodes: int) -> bool:
     return (stop - start).sum() < _NARROW * nodes * start.size
 
 
+@compiled
+def _closeness(t: float, linear: float, quadratic: float, dof: float) -> tuple[float, float]:
+    """1 / (1 + t^2 / dof) at a distance of t scales, and how far the log density there exceeds that of a hat."""
+    near = 1.0 / (1.0 + t * t / dof)
+    return near, near * (linear - quadratic * near)
+
+
 @lru_cache(maxsize=16)
 def _expect(dof: float) -> Any:
     """Return the compiled expectation for some degrees of freedom."""
@@ -192,9 +199,7 @@ def _expect(dof: float) -> Any:
             for g in range(nodes.size):
                 node = nodes[g]
                 for j in range(size):
-                    t = (node - at[j]) * per_scale
-                    near = 1.0 / (1.0 + t * t / dof)
-                    excess = near * (linear - quadratic * near)
+                    near, excess = _closeness((node - at[j]) * per_scale, linear, quadratic, dof)
                     density[g, j] = power(near) * (1.0 - excess + 0.5 * excess**2)
                     total[row, j] += density[g, j]
             if _narrow(start[row], stop[row], nodes.size):
@@ -266,10 +271,8 @@ def _slopes(dof: float) -> Any:
             for g in range(nodes.size):
                 node = nodes[g]
                 for j in range(size):
-                    t = (node - at[j]) * per_scale
-                    near = 1.0 / (1.0 + t * t / dof)
                     # The density is near * power(near) * factor, with a factor of 1 - excess + excess^2 / 2.
-                    excess = near * (linear - quadratic * near)
+                    near, excess = _closeness((node - at[j]) * per_scale, linear, quadratic, dof)
                     factor = 1.0 - excess + 0.5 * excess**2
                     of_near = exponent * factor + near * (excess - 1.0) * (linear - 2.0 * quadratic * near)
                     weighed = (weight[g, j] + of_total[j]) * power(near) * near
