@@ -68,13 +68,15 @@ class PopulationAtDraws:
                 "log_weight": terms.log_weight,
                 "easiness": pt.as_tensor(terms.easiness),
                 "location": terms.location,
-                "log_cell": terms.log_cell,
                 "log_task": log_likelihood(block, terms, design, spec, given),
                 "log_marginal": log_marginal(block, terms, design, spec, given),
             }
             outputs |= {name: pt.as_tensor(value) for name, value in terms.extra.items()}
-            if terms.log_missed is not None:
-                outputs["log_missed"] = terms.log_missed
+            if spec.population.reachability:
+                alone = [np.array([column]) for column in range(len(block.arms))]
+                outputs["log_cell"] = terms.log_cells(alone)
+                if terms.log_missed is not None:
+                    outputs["log_missed"] = terms.log_missed(alone)
             for column, table in enumerate(block.tables):
                 if table.axis is not None:
                     outputs[f"log_mass_{column}"] = terms.log_mass[column]

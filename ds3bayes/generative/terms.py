@@ -6,13 +6,14 @@ posterior draws. No formula of the model stands anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 
+from ds3bayes.generative.cell_sum import sum_of_cells
 from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.grid import Table
 from ds3bayes.generative.interpolate import neighbours
@@ -25,9 +26,14 @@ from ds3bayes.generative.tree import log_tree_success
 
 Tensor = Any
 Parameters = Mapping[str, Tensor]
+OfGroups = Callable[[Sequence[np.ndarray]], Tensor]
 
-# Mean logit success at which an arm's own effect is summed out, where a task law has more nodes than these.
-_LOCATIONS = np.linspace(-20.0, 16.0, 181)
+# Most locations of an arm at which its own effect is summed out one by one.
+_FEW = 181
+# Where there are more, it is summed out at these and looked up between them: at logit success x where x is
+# squeezed as in `_squeezed`, .2 apart at 0 and further towards both ends.
+_SQUEEZED = np.linspace(-10.2, 9.6, 100)
+_LOCATIONS = _SQUEEZED / np.sqrt(1.0 - (_SQUEEZED / 12.0) ** 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +48,10 @@ class Terms:
         Standardised easiness at the nodes: the shared one, or that of a lone arm's own task law.
     location : tensor, shape (1 or U, A, J)
         Mean logit success of each arm at the nodes.
-    log_cell : tensor, shape (U, A, J)
-        Log-likelihood of each distinct task's cells at the nodes, the arm's own task effect summed out.
-    log_missed : tensor, shape (U, A, J), optional
+    log_cells : callable
+        Takes P groups of arms; returns the log-likelihood of each distinct task's cells at the nodes, the arms' own
+        task effects summed out, summed over the arms of each group: (U, P, J).
+    log_missed : callable, optional
         The same if the task is out of reach and so every attempt fails; None if that says nothing of the rest.
     log_mass : list of tensor or array, shape (C, G)
         Of each arm, the log-likelihood of each distinct cell at the nodes of logit success.
@@ -59,8 +66,8 @@ class Terms:
     log_weight: Tensor
     easiness: Tensor
     location: Tensor
-    log_cell: Tensor
-    log_missed: Tensor | None
+    log_cells: OfGroups
+    log_missed: OfGroups | None
     log_mass: list[Any]
     log_marginal: Tensor
     mean_easiness: Tensor
@@ -112,8 +119,8 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
             log_weight=law.log_weight,
             easiness=law.easiness,
             location=law.location,
-            log_cell=pt.as_tensor(masses[0])[block.cell[first]],
-            log_missed=pt.as_tensor(missed[0])[block.cell[first]] if missed else None,
+            log_cells=_summed(pt.as_tensor(masses[0])[block.cell[first]]),
+            log_missed=_summed(pt.as_tensor(missed[0])[block.cell[first]]) if missed else None,
             log_mass=masses,
             log_marginal=law.log_weight[None, :],
             mean_easiness=law.easiness,
@@ -137,23 +144,25 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     # than it takes to interpolate between some, they are looked up between those.
     size = location.type.shape[2]
     rows = 1 if spec.capability.exchangeable else len(first)
-    between = size is None or rows * size > _LOCATIONS.size
+    between = size is None or rows * size > _FEW
     if between:
         at = np.tile(_LOCATIONS, (arm.size, 1))
     else:
         at = location.dimshuffle(1, 0, 2).reshape((arm.size, rows * size))
 
-    def over_own_effect(tables: list[Any]) -> Tensor:
-        """Sum out the arms' own task effects from the likelihood of their cells: (U, A, J)."""
+    def over_own_effect(tables: list[Any]) -> OfGroups:
+        """Sum out the arms' own task effects from the likelihood of their cells."""
         log_mass = _padded(tables)
         top = log_mass.max(axis=2, keepdims=True)
         table = log_expected_mass(nodes, at, scale, np.exp(log_mass - top), dof) + top
+        if between and rows == 1:
+            return lambda groups: sum_of_cells(table, _SQUEEZED, _squeezed(location[0]), cell, groups)
         if between:
-            return _between_locations(table, location, cell)
+            return _summed(_between_locations(table, location, cell))
         if rows == 1:
-            return table[arm, cell]
+            return _summed(table[arm, cell])
         place = np.arange(rows * size).reshape(rows, 1, size)
-        return table[arm[:, None], cell[:, :, None], place]
+        return _summed(table[arm[:, None], cell[:, :, None], place])
 
     # Where tasks differ in law, each of the observed ones is as likely.
     density = interaction_density(nodes, location, scale[:, None, None], dof)
@@ -163,7 +172,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         log_weight=law.log_weight,
         easiness=law.easiness,
         location=location,
-        log_cell=over_own_effect(masses),
+        log_cells=over_own_effect(masses),
         log_missed=over_own_effect(missed) if missed else None,
         log_mass=masses,
         log_marginal=pt.log(marginal),
@@ -172,17 +181,28 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     )
 
 
+def _summed(log_cell: Tensor) -> OfGroups:
+    """Return a function that sums the cells (U, A, J) of groups of arms."""
+
+    def of_groups(groups: Sequence[np.ndarray]) -> Tensor:
+        if all(len(mine) == 1 for mine in groups):
+            return log_cell[:, np.concatenate(groups)]
+        return pt.stack([log_cell[:, mine].sum(axis=1) for mine in groups], axis=1)
+
+    return of_groups
+
+
+def _squeezed(location: Tensor) -> Tensor:
+    """Bring locations within 12 of 0, ever closer together the further out they are."""
+    return location / pt.sqrt(1.0 + (location / 12.0) ** 2)
+
+
 def _between_locations(table: Tensor, location: Tensor, cell: np.ndarray) -> Tensor:
-    """Interpolate tables (A, C, L) over `_LOCATIONS` at the locations (1 or U, A, J) of cells (U, A): (U, A, J)."""
-    near, weight = neighbours(location, _LOCATIONS)
+    """Interpolate tables (A, C, L) over `_LOCATIONS` at the locations (U, A, J) of cells (U, A)."""
+    near, weight = neighbours(_squeezed(location), _SQUEEZED)
     # Beyond the ends, where success or failure is certain for any count, the table is flat.
     padded = pt.concatenate([table[..., :1], table, table[..., -1:]], axis=-1)
-    arm = np.arange(cell.shape[1])
-    if location.type.shape[0] == 1:
-        # The four neighbours of each node with all cells side by side, (A, J, 4, C); then each task's cell.
-        every = (padded.dimshuffle(0, 2, 1)[arm[:, None, None], near[0]] * weight[0][..., None]).sum(axis=2)
-        return every.dimshuffle(0, 2, 1)[arm, cell]
-    return (padded[arm[:, None, None], cell[..., None, None], near] * weight).sum(axis=-1)
+    return (padded[np.arange(cell.shape[1])[:, None, None], cell[..., None, None], near] * weight).sum(axis=-1)
 
 
 def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:
@@ -211,7 +231,10 @@ def own_effect_scale(subsets: Subsets, arm: int, given: Mapping[str, Any]) -> An
 
 def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
     """Log-likelihood of each distinct task signature and node, shape (U, J); task law not yet included."""
-    total = _of_counts(block, terms, design, given) if spec.population.reachability else terms.log_cell.sum(axis=1)
+    if spec.population.reachability:
+        total = _of_counts(block, terms, design, given)
+    else:
+        total = terms.log_cells([np.arange(len(block.arms))])[:, 0]
     tokens = token_terms(block, terms.easiness, design, given)
     return total if tokens is None else total + tokens.log_likelihood
 
@@ -222,24 +245,18 @@ def _of_counts(block: Block, terms: Terms, design: Design, given: Parameters) ->
     groups = reach_groups(block, design)
     walks = [(pair, mine) for pair, mine in groups if pair >= 0]
     trees = [mine for pair, mine in groups if pair < 0]
-    total = terms.log_cell[:, trees[0]].sum(axis=1) if trees else 0.0
+    total = terms.log_cells(trees)[:, 0] if trees else 0.0
     if not walks:
         return total
-
-    def by_pair(log_cell: Tensor) -> Tensor:
-        """Sum the cells (U, A, J) of each pair of an LLM and a benchmark: (U, P, J)."""
-        if all(len(mine) == 1 for _, mine in walks):
-            return log_cell[:, np.concatenate([mine for _, mine in walks])]
-        return pt.stack([log_cell[:, mine].sum(axis=1) for _, mine in walks], axis=1)
-
+    of_pairs = [mine for _, mine in walks]
     reach = given["reachability"][np.array([pair for pair, _ in walks])][:, None]
-    reached = by_pair(terms.log_cell)
-    solved = np.stack([block.successes[first][:, mine].sum(axis=1) for _, mine in walks], axis=1)
+    reached = terms.log_cells(of_pairs)
+    solved = np.stack([block.successes[first][:, mine].sum(axis=1) for mine in of_pairs], axis=1)
     row, place, unsolved = _unsolved(solved)
     # Relative to being within reach, whose probability is then one number for all tasks.
     missed = (pt.log1p(-reach) - pt.log(reach))[place]
     if terms.log_missed is not None:
-        missed = missed + by_pair(terms.log_missed)[row, place]
+        missed = missed + terms.log_missed(of_pairs)[row, place]
     either = _or_missed(reached[row, place], missed, unsolved[:, None])
     return total + pt.log(reach).sum() + pt.set_subtensor(reached[row, place], either).sum(axis=1)
 

@@ -25,6 +25,9 @@ from ds3bayes.inference.ridges import COORDINATES, along_ridges
 
 Tensor = Any
 
+# Bytes up to which numba writes an array into machine code that it keeps.
+_LARGEST_CONSTANT = 10**6
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledModel:
@@ -124,6 +127,8 @@ def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> Comp
     if swap:
         structure, arrays = _structure(model)
         _lift(model, arrays)
+    else:
+        _share_large(model)
     return CompiledModel(spec=spec, structure=structure, coords=_coords(model), compiled=compile_for_nutpie(model))
 
 
@@ -237,26 +242,47 @@ def _packed(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
 
 def _lift(model: pm.Model, arrays: Sequence[np.ndarray]) -> None:
     """Put views of shared variables in the place of the arrays in a model's potentials and deterministics."""
-    named = {id(variable): name for name, variable in model.named_vars.items()}
     shared = {name: pytensor.shared(values, name=name, shape=(None,)) for name, values in _packed(arrays).items()}
     lifted, place = 0, 0
+
+    def view(values: np.ndarray) -> Tensor:
+        nonlocal lifted, place
+        layout = shared["layout"]
+        # Lengths may change with the data, except where an axis of length 1 stands for any.
+        shape = [1 if size == 1 else layout[place + 1 + axis] for axis, size in enumerate(values.shape)]
+        flat = shared["reals" if values.dtype.kind == "f" else "wholes"]
+        start = layout[place]
+        lifted += 1
+        place += 1 + values.ndim
+        return flat[start : start + pt.prod(pt.stack(shape))].reshape(shape).astype(values.dtype)
+
+    _replace_arrays(model, view)
+    assert lifted == len(arrays)
+
+
+def _share_large(model: pm.Model) -> None:
+    """Keep large arrays out of a model's code: it could not be kept on disk, and takes half a minute with each fit."""
+    shared: dict[int, Any] = {}
+
+    def put(values: np.ndarray) -> Tensor | None:
+        if values.nbytes > _LARGEST_CONSTANT and id(values) not in shared:
+            shared[id(values)] = pytensor.shared(values, name=f"table_{len(shared)}", shape=values.shape)
+        return shared.get(id(values))
+
+    _replace_arrays(model, put)
+
+
+def _replace_arrays(model: pm.Model, put: Callable[[np.ndarray], Tensor | None]) -> None:
+    """Replace the arrays in a model's potentials and deterministics by what ``put`` returns for them, unless None."""
+    named = {id(variable): name for name, variable in model.named_vars.items()}
     # What now stands for a variable, by the variable's identity; arrays anew for every named variable.
     changed: dict[int, Any] = {}
     constants: dict[int, Any] = {}
 
     def now(variable: Tensor) -> Tensor:
-        nonlocal lifted, place
         if _is_array(variable) and id(variable) not in constants:
-            values = variable.data
-            layout = shared["layout"]
-            # Lengths may change with the data, except where an axis of length 1 stands for any.
-            shape = [1 if size == 1 else layout[place + 1 + axis] for axis, size in enumerate(values.shape)]
-            flat = shared["reals" if values.dtype.kind == "f" else "wholes"]
-            start = layout[place]
-            view = flat[start : start + pt.prod(pt.stack(shape))].reshape(shape)
-            constants[id(variable)] = view.astype(values.dtype)
-            lifted += 1
-            place += 1 + values.ndim
+            new = put(variable.data)
+            constants[id(variable)] = variable if new is None else new
         return constants.get(id(variable), changed.get(id(variable), variable))
 
     swapped = {id(variable) for variable in [*model.potentials, *model.deterministics]}
@@ -273,4 +299,3 @@ def _lift(model: pm.Model, arrays: Sequence[np.ndarray]) -> None:
     for kind in ("potentials", "deterministics"):
         before = getattr(model, kind)
         setattr(model, kind, type(before)([model.named_vars[variable.name] for variable in before]))
-    assert lifted == len(arrays)

@@ -10,6 +10,8 @@ from scipy.stats import poisson
 import ds3bayes as ds3
 from ds3bayes.evals import to_table
 from ds3bayes.evals.scenarios import training_grid
+from ds3bayes.generative import terms
+from ds3bayes.generative.best_level import success_at_best_level
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.capability import skill_hierarchy
 from ds3bayes.generative.design import make_design
@@ -27,9 +29,13 @@ def test_tables_are_the_laws_they_stand_for():
     rng = np.random.default_rng(0)
     steps = np.array([20.0, 80.0, 320.0, 80.0])
     skills = rng.uniform(1.0, 60.0, size=200)
-    step_logit = rng.uniform(-8.0, 6.0, size=(4, 200))
-    found = skill_hierarchy._finished(steps, pt.as_tensor(skills), pt.as_tensor(step_logit)).eval(mode=MODE)
+    step_logit = rng.uniform(-8.0, 6.0, size=200)
     r, whole, allowed = expit(step_logit), np.floor(skills), steps[:, None]
+    # Tasks of one level that is within reach, along edges that are there.
+    here = [pt.as_tensor(one[None, :, None]) for one in (skills, np.log(r))] + [pt.zeros((1, 1, 1))] * 2
+    table = skill_hierarchy._finishing(steps)
+    found = success_at_best_level(table, skill_hierarchy._STEP_LOGITS, np.zeros(4, dtype=int), np.arange(4), *here)
+    found = found.eval(mode=MODE)[:, 0]
 
     def finished(m):
         possible = m <= allowed
@@ -95,23 +101,42 @@ def test_success_of_a_task_is_the_formula_at_its_level_and_length():
             assert location[0, walk, node * len(LENGTHS) + length] == pytest.approx(expected, abs=2e-3)
 
 
-def test_levels_are_fine_enough_to_sum_over(monkeypatch):
-    evals, spec = training_grid(tasks=40, attempts=8).evals, spec_of()
-    design = make_design(evals, spec)
+@pytest.fixture(scope="module")
+def log_likelihoods():
+    """A function of a design and spec: log-likelihoods while tasks move across the nodes, around the truth."""
 
-    def log_likelihoods():
+    def compute(design, spec):
         model = assemble(spec, design)
         of_tasks = model.replace_rvs_by_values([sum(model.potentials)])
         function = pytensor.function(model.value_vars, of_tasks[0], mode=MODE, on_unused_input="ignore")
         start = model.initial_point()
-        # Levels of tasks move across the nodes, around what they are in truth.
         moved = [start | {"task_level": np.array([33.0 + 0.05 * step])} for step in range(5)]
         return np.array([function(*[point[variable.name] for variable in model.value_vars]) for point in moved])
 
-    found = log_likelihoods()
+    return compute
+
+
+@pytest.fixture(scope="module")
+def grid():
+    spec = spec_of()
+    return make_design(training_grid(tasks=40, attempts=8).evals, spec), spec
+
+
+def test_levels_are_fine_enough_to_sum_over(monkeypatch, log_likelihoods, grid):
+    found = log_likelihoods(*grid)
     monkeypatch.setattr(skill_hierarchy, "_LEVELS", np.linspace(-3.0, 3.0, 601))
     # With half of the nodes it is off by up to .3.
-    np.testing.assert_allclose(found, log_likelihoods(), atol=0.06)
+    np.testing.assert_allclose(found, log_likelihoods(*grid), atol=0.06)
+
+
+def test_own_effects_are_summed_out_at_enough_locations(monkeypatch, log_likelihoods, grid):
+    found = log_likelihoods(*grid)
+    # One by one at all of the 1,140 nodes.
+    monkeypatch.setattr(terms, "_FEW", 10_000)
+    exact = log_likelihoods(*grid)
+    # 720 cells miss it by .007 in all, and wherever the tasks stand.
+    np.testing.assert_allclose(found, exact, atol=0.01)
+    assert np.ptp(found - exact) < 1e-3
 
 
 def test_what_a_table_must_say():

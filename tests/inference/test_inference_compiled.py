@@ -5,6 +5,8 @@ import nutpie
 import pandas as pd
 import pytensor
 import pytest
+from pytensor.graph.basic import Constant
+from pytensor.graph.traversal import graph_inputs
 
 import ds3bayes as ds3
 from ds3bayes.generative.build import assemble
@@ -48,7 +50,7 @@ class Uncompiled:
 
 def log_density(model, seed: int, data=None) -> float:
     output = model.logp()
-    shared = [one for one in pytensor.graph.traversal.graph_inputs([output]) if one not in model.value_vars]
+    shared = [one for one in graph_inputs([output]) if one not in model.value_vars]
     shared = [one for one in shared if isinstance(one, pytensor.compile.SharedVariable)]
     for one in shared:
         if data and one.name in data:
@@ -111,6 +113,20 @@ def test_single_tasks_share_code(uncompiled):
     model = compile_model(first, spec).of(other)
     assert len(uncompiled) == 1
     assert model.compiled.log_density(5) == pytest.approx(log_density(sampled(spec, other), 5), rel=1e-11)
+
+
+@pytest.mark.parametrize(("largest", "kept_out"), [(10**6, False), (500, True)])
+def test_large_arrays_are_kept_out_of_the_code(uncompiled, monkeypatch, largest, kept_out):
+    monkeypatch.setattr(compiled, "_LARGEST_CONSTANT", largest)
+    spec = ds3.ModelSpec()
+    design = make_design(evals(1, models=3), spec)
+    model = compile_model(design, spec, swap=False)
+    arrays = graph_inputs([uncompiled[0].logp()])
+    shared = [one for one in arrays if one.name and one.name.startswith("table_")]
+    assert (len(shared) > 0) == kept_out
+    assert all(one.get_value().nbytes > largest for one in shared)
+    assert not [one for one in arrays if isinstance(one, Constant) and np.asarray(one.data).nbytes > largest]
+    assert model.compiled.log_density(5) == pytest.approx(log_density(sampled(spec, design), 5), rel=1e-11)
 
 
 def test_another_structure_is_compiled_anew(uncompiled):

@@ -9,10 +9,10 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pydantic import Field, field_validator
-from pytensor.gradient import disconnected_grad
 from scipy.special import betainc, expit
 
 from ds3bayes.errors import InputError
+from ds3bayes.generative.best_level import success_at_best_level
 from ds3bayes.generative.capability.base import Capability, TaskLaw, Tensor
 from ds3bayes.generative.interpolate import interpolate, neighbours, padded
 from ds3bayes.generative.priors import Parameter, log, prior
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ds3bayes.generative.spec import ModelSpec
 
 _CONSTANTS = hierarchy.Hierarchy()
-# Smoothness of the choice of the level at which a task is executed, in success.
-_CHOICE = 0.05
 # Steps of an attempt without a budget: more than any task of these lengths takes.
 _ENDLESS = 1e5
 # Logit step probabilities at which the chance of finishing in time is tabulated: an eighth of the law's width at 300
@@ -192,6 +190,7 @@ class SkillHierarchy(Capability):
         """Success of an attempt of each arm at each node, (walk, level x length)."""
         llm = np.array([design.llms.index(arm.model) for arm in arms])
         steps = [(arm.budget_tokens or np.inf) / design.tokens_per_step for arm in arms]
+        budgets, which = np.unique(np.minimum(steps, _ENDLESS), return_inverse=True)
         length = np.array(self.task_lengths, dtype=float)[None, :, None]
         down = np.arange(self.levels_down + 1.0)
         executed = pt.maximum(level[:, None] - down, 2.0)
@@ -200,17 +199,14 @@ class SkillHierarchy(Capability):
         rise = pt.concatenate([pt.zeros_like(executed[:, :1]), pt.cumsum(growth, axis=1)], axis=1)
         skills = pt.maximum(length * pt.exp(rise)[:, None, :], 1.0)
         log_p, log_gamma = hierarchy.smooth_levels(
-            given["frontier"][:, None, None, None],
-            executed[:, None, :],
-            given["skills"],
-            given["sigma"],
-            _log_component,
+            given["frontier"][:, None, None], executed, given["skills"], given["sigma"], _log_component
         )
-        r = hierarchy.step_success(skills, pt.exp(log_p), given["relevance"], given["search"], temperature=1.0)
-        reachable = pt.exp(skills * log_gamma)
-        at_level = reachable[llm] * _finished(np.minimum(steps, _ENDLESS), skills, pt.log(r / (1.0 - r))[llm])
-        weight = pt.special.softmax(at_level / _CHOICE, axis=-1)
-        return (weight * at_level).sum(axis=-1).reshape((len(arms), -1))
+        # Of a step along edges that are there; those to the needed skill and back both have to be.
+        step = hierarchy.step_success(skills, 1.0, given["relevance"], given["search"], temperature=1.0)
+        success = success_at_best_level(
+            _finishing(budgets), _STEP_LOGITS, llm, which, skills, pt.log(step), 2.0 * log_p, log_gamma
+        )
+        return success.reshape((len(arms), -1))
 
     def new_tasks(
         self, terms: Mapping[str, np.ndarray], draw: Mapping[str, np.ndarray], uniform: np.ndarray
@@ -232,29 +228,12 @@ def _log_component(log_degree: Tensor) -> Tensor:
     return interpolate(padded(table), neighbours(log_degree, _LOG_DEGREES))
 
 
-def _finished(steps: np.ndarray, skills: Tensor, step_logit: Tensor) -> Tensor:
-    """Chance that a walk finishes its skills in time, from tables over whole skills and the logit of a step's success.
+def _finishing(budgets: np.ndarray) -> np.ndarray:
+    """Chance that a walk finishes 1, 2, ... skills within budgets of steps, at the logits of a step's success.
 
-    Parameters
-    ----------
-    steps : array, shape (W,)
-        Steps allowed.
-    skills : tensor, shape (...)
-        Between two whole numbers the chance is linear.
-    step_logit : tensor, shape (W, ...)
-        The chance is cubic between tabulated values, within 2e-4 of its law up to 320 steps.
+    A cubic between the logits is within 2e-4 of the law up to 320 steps.
     """
-    budgets, which = np.unique(steps, return_inverse=True)
     whole = np.arange(1.0, _MOST_SKILLS + 1.0)[None, :, None]
     allowed = budgets[:, None, None]
     possible = whole <= allowed
-    table = np.where(possible, betainc(whole, np.where(possible, allowed - whole + 1.0, 1.0), expit(_STEP_LOGITS)), 0.0)
-    by_logit = np.moveaxis(padded(np.moveaxis(table, -1, 0)), 0, -1)
-    columns = by_logit.shape[-1]
-    flat = pt.as_tensor(by_logit.ravel())
-    place, weight = neighbours(step_logit, _STEP_LOGITS)
-    below = pt.clip(pt.floor(disconnected_grad(skills)), 1.0, _MOST_SKILLS - 1.0)
-    share = pt.clip(skills - below, 0.0, 1.0)
-    row = (which.reshape((-1,) + (1,) * skills.ndim) * _MOST_SKILLS + below.astype("int64") - 1) * columns
-    of_rows = [(weight * flat[row[..., None] + up * columns + place]).sum(axis=-1) for up in (0, 1)]
-    return (1.0 - share) * of_rows[0] + share * of_rows[1]
+    return np.where(possible, betainc(whole, np.where(possible, allowed - whole + 1.0, 1.0), expit(_STEP_LOGITS)), 0.0)

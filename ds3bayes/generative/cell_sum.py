@@ -1,0 +1,193 @@
+"""Likelihoods of tasks' cells looked up at many locations and summed over arms, in one pass of compiled code.
+
+Tasks share few distinct cells: likelihoods at (task, arm, node) are far more numbers than are looked up or summed to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+
+from ds3bayes.generative import interpolate
+from ds3bayes.generative.elementary import code_version, compiled
+from ds3bayes.generative.interpolate import place_neighbours
+
+Array = np.ndarray
+Tensor = Any
+
+
+def sum_of_cells(
+    table: Tensor, nodes: Array, location: Tensor, cell: Array, groups: Sequence[Sequence[int] | Array]
+) -> Tensor:
+    """Look up each task's cells at the locations of their arms and sum them over groups of arms.
+
+    Parameters
+    ----------
+    table : tensor, shape (A, C, L)
+        Of C cells of each of A arms at L locations: cubic between, flat beyond them.
+    nodes : array, shape (L,)
+        These locations, rising, equally spaced.
+    location : tensor, shape (A, J)
+        Where each arm's cells are looked up.
+    cell : array of int, shape (U, A)
+        Which of its arm's cells each task has.
+    groups : sequence of P sequences of int
+        Arms of each group; an arm is in one group at most.
+
+    Returns
+    -------
+    tensor, shape (U, P, J)
+    """
+    group = np.full(cell.shape[1], -1)
+    for place, arms in enumerate(groups):
+        group[np.asarray(arms)] = place
+    scale = np.array([nodes[0], 1.0 / (nodes[1] - nodes[0])])
+    return SumOfCells(groups=len(groups)).make_node(table, scale, location, cell, group).outputs[0]
+
+
+class SumOfCells(Op):
+    """See `sum_of_cells`; takes the first node with the nodes per unit, and the group of each arm, -1 for none."""
+
+    __props__ = ("groups",)
+
+    def __init__(self, groups: int) -> None:
+        self.groups = groups
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Apply it to the table, first node and nodes per unit, locations, cells and groups."""
+        given = list(map(pt.as_tensor, inputs))
+        shape = (given[3].type.shape[0], self.groups, given[2].type.shape[1])
+        return Apply(self, given, [pt.tensor(dtype="float64", shape=shape)])
+
+    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
+        """Compute the sums."""
+        del node
+        output_storage[0][0] = _sums(*inputs, self.groups)  # type: ignore[call-arg]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """Say which input moves the output by derivatives: table and locations."""
+        del node
+        return [[moves] for moves in (True, False, True, False, False)]
+
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+        """Derive by table and locations."""
+        del outputs
+        fixed = DisconnectedType()
+        of_table, of_location = SlopesOfSum().make_node(*inputs, cotangents[0]).outputs
+        return [of_table, fixed(), of_location, fixed(), fixed()]
+
+
+class SlopesOfSum(Op):
+    """What derivatives by the sums give by the table and by the locations."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Apply it to the inputs of the sums and the derivatives by them."""
+        given = list(map(pt.as_tensor, inputs))
+        return Apply(self, given, [given[0].type(), given[2].type()])
+
+    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
+        """Compute both derivatives."""
+        del node
+        for storage, value in zip(output_storage, _slopes(*inputs), strict=True):  # type: ignore[call-arg]
+            storage[0] = value
+
+
+@compiled
+def _continued(rows: Array) -> Array:
+    """Lay the cells of a location side by side, and go on by the first and last location: (C, L) to (L + 2, C)."""
+    cells, size = rows.shape
+    out = np.empty((size + 2, cells))
+    out[1:-1] = rows.T
+    out[0], out[-1] = out[1], out[-2]
+    return out
+
+
+@compiled
+def _add(values: Array, out: Array) -> None:
+    """Add values (n,) to ``out``; an operator would make an array of the sums first."""
+    for j in range(out.size):
+        out[j] += values[j]
+
+
+@compiled
+def _sums(table: Array, scale: Array, location: Array, cell: Array, group: Array, groups: int) -> Array:
+    tasks, size, cells = cell.shape[0], location.shape[1], table.shape[1]
+    result = np.zeros((tasks, groups, size))
+    place, weight, slope = np.empty(size, np.int64), np.empty((4, size)), np.empty((4, size))
+    found, by_cell = np.empty((size, cells)), np.empty((cells, size))
+    for arm in range(group.size):
+        if group[arm] < 0:
+            continue
+        place_neighbours(location[arm], scale[0], scale[1], table.shape[2], place, weight, slope)
+        rows = _continued(table[arm])
+        for j in range(size):
+            a, b, c, d = weight[0, j], weight[1, j], weight[2, j], weight[3, j]
+            at = place[j]
+            for which in range(cells):
+                first = a * rows[at, which] + b * rows[at + 1, which]
+                found[j, which] = first + c * rows[at + 2, which] + d * rows[at + 3, which]
+        by_cell[:] = found.T
+        for task in range(tasks):
+            _add(by_cell[cell[task, arm]], result[task, group[arm]])
+    return result
+
+
+@compiled
+def _slopes(
+    table: Array, scale: Array, location: Array, cell: Array, group: Array, of_result: Array
+) -> tuple[Array, Array]:
+    tasks, size, cells = cell.shape[0], location.shape[1], table.shape[1]
+    of_table, of_location = np.zeros(table.shape), np.zeros(location.shape)
+    place, weight, slope = np.empty(size, np.int64), np.empty((4, size)), np.empty((4, size))
+    of_found, by_cell = np.empty((size, cells)), np.empty((cells, size))
+    of_rows = np.empty((table.shape[2] + 2, cells))
+    for arm in range(group.size):
+        if group[arm] < 0:
+            continue
+        place_neighbours(location[arm], scale[0], scale[1], table.shape[2], place, weight, slope)
+        rows = _continued(table[arm])
+        by_cell[:], of_rows[:] = 0.0, 0.0
+        for task in range(tasks):
+            _add(of_result[task, group[arm]], by_cell[cell[task, arm]])
+        of_found[:] = by_cell.T
+        for j in range(size):
+            for up in range(4):
+                at, share, through = place[j] + up, weight[up, j], 0.0
+                for which in range(cells):
+                    of_rows[at, which] += share * of_found[j, which]
+                    through += rows[at, which] * of_found[j, which]
+                of_location[arm, j] += slope[up, j] * through
+        of_rows[1] += of_rows[0]
+        of_rows[-2] += of_rows[-1]
+        of_table[arm] = of_rows[1:-1].T
+    return of_table, of_location
+
+
+_VERSION = code_version(__file__, interpolate.__file__)
+
+
+@register_funcify_default_op_cache_key(SumOfCells)
+def _funcify_sums(op: SumOfCells, node: Apply | None = None, **kwargs: Any) -> Any:
+    del node, kwargs
+    groups = op.groups
+
+    @numba_njit
+    def sums(table, scale, location, cell, group):  # type: ignore[no-untyped-def]
+        return _sums(table, scale, location, cell, group, groups)
+
+    return sums, _VERSION
+
+
+@register_funcify_default_op_cache_key(SlopesOfSum)
+def _funcify_slopes(op: SlopesOfSum, node: Apply | None = None, **kwargs: Any) -> Any:
+    del op, node, kwargs
+    return _slopes, _VERSION
