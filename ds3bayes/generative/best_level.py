@@ -17,7 +17,7 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 
 from ds3bayes.generative import interpolate
 from ds3bayes.generative.elementary import code_version, compiled, exp_each, log_each
-from ds3bayes.generative.interpolate import padded, place_neighbours
+from ds3bayes.generative.interpolate import node_below, padded, place_neighbours
 
 Array = np.ndarray
 Tensor = Any
@@ -25,7 +25,7 @@ Tensor = Any
 # Smoothness of the choice of the level, in success.
 _CHOICE = 0.05
 # Chance that skills are reachable below which a level is not looked up: it achieves nothing.
-_NONE = 1e-15
+_UNREACHABLE = 1e-15
 
 
 def success_at_best_level(
@@ -123,10 +123,7 @@ class SlopesAtBestLevel(Op):
 def _split(skills: Array, size: int, below: Array, above: Array) -> None:
     """Put the row of a table of ``size`` rows below each number of skills (n,) and how far it is to the next."""
     for k in range(skills.size):
-        position = skills[k] - 1.0
-        position = 0.0 if position < 0.0 else size - 1.0 if position > size - 1.0 else position
-        whole = np.floor(position)
-        whole = whole if whole < size - 2.0 else size - 2.0
+        position, whole = node_below(skills[k] - 1.0, size)
         below[k] = int(whole)
         above[k] = position - whole
 
@@ -179,7 +176,7 @@ def _achievement(slopes: bool) -> Any:
         """Put what levels achieve, its derivatives, and how much the levels count into the last four, each (n,)."""
         flat, size = rows.ravel(), np.uint64(rows.shape[1])
         for k in range(reach.size):
-            if reach[k] < _NONE:
+            if reach[k] < _UNREACHABLE:
                 achieved[k] = 0.0
                 if slopes:
                     by_logit[k], by_skills[k] = 0.0, 0.0

@@ -54,6 +54,14 @@ def interpolate(table: np.ndarray, *places: tuple[Tensor, Tensor]) -> Tensor:
 
 
 @compiled
+def node_below(position: float, size: int) -> tuple[float, float]:
+    """Move a position beyond either of ``size`` nodes 0, 1, ... to it; return it and the node below, never the last."""
+    position = 0.0 if position < 0.0 else size - 1.0 if position > size - 1.0 else position
+    whole = np.floor(position)
+    return position, whole if whole < size - 2.0 else size - 2.0
+
+
+@compiled
 def place_neighbours(
     values: Array, first: float, per_unit: float, size: int, place: Array, weight: Array, slope: Array
 ) -> None:
@@ -63,18 +71,14 @@ def place_neighbours(
     derivatives of these by the values into ``slope`` (4, n). NaN stays in the weights.
     """
     for j in range(values.size):
-        position = (values[j] - first) * per_unit
-        inside = 0.0 < position < size - 1.0
-        position = 0.0 if position < 0.0 else size - 1.0 if position > size - 1.0 else position
-        whole = np.floor(position)
-        whole = whole if whole < size - 2.0 else size - 2.0
+        position, whole = node_below((values[j] - first) * per_unit, size)
+        moves = per_unit if 0.0 < position < size - 1.0 else 0.0
         place[j] = int(whole)
         t = position - whole
         weight[0, j] = 0.5 * t * (-1.0 + t * (2.0 - t))
         weight[1, j] = 1.0 + 0.5 * t * t * (-5.0 + 3.0 * t)
         weight[2, j] = 0.5 * t * (1.0 + t * (4.0 - 3.0 * t))
         weight[3, j] = 0.5 * t * t * (t - 1.0)
-        moves = per_unit if inside else 0.0
         slope[0, j] = 0.5 * (-1.0 + t * (4.0 - 3.0 * t)) * moves
         slope[1, j] = 0.5 * t * (-10.0 + 9.0 * t) * moves
         slope[2, j] = 0.5 * (1.0 + t * (8.0 - 9.0 * t)) * moves

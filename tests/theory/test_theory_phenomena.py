@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import brentq
-from scipy.special import betaincinv, expit
+from scipy.special import betaincinv, expit, logit
 from scipy.stats import linregress, norm
 
 from ds3bayes.theory import hierarchy, path, scaling, selectors, votes
@@ -127,12 +127,15 @@ def test_the_left_tail_of_a_path_population_sets_the_exponent():
     n = np.logspace(2, 5, 13)
     failure = np.array([(weight * np.exp(k * np.log1p(-np.minimum(q, 1 - 1e-16)))).sum() for k in n])
     measured = np.gradient(np.log(failure), np.log(n))
-    # Theory: the share of tasks with q below 1/n, P(q < u) = Phi((logit(u^(1/m)) - location) / spread).
-    u = 1.0 / n
-    tail = norm.logcdf((np.log(u ** (1 / m)) - np.log1p(-(u ** (1 / m))) - location) / spread)
-    expected = np.gradient(tail, np.log(n))
-    # The exponent varies slowly, so that the two agree but for the curvature of the tail.
-    np.testing.assert_allclose(measured[1:-1], expected[1:-1], rtol=0.1)
+    # (1 - q)^n is exp(-n q), less a share of n q^2 / 2; the mean of exp(-n q) over tasks is the share of tasks with q
+    # below E/n, over exponential E. P(q < u) = Phi((logit(u^(1/m)) - location) / spread): the left tail alone.
+    log_e = np.linspace(-40.0, 4.0, 4001)
+    density = np.exp(log_e - np.exp(log_e)) * (log_e[1] - log_e[0])
+    root = np.minimum((np.exp(log_e) / n[:, None]) ** (1 / m), 1 - 1e-12)
+    expected = norm.cdf((logit(root) - location) / spread) @ density
+    # Where the exponent is a, the mean of n q^2 / 2 is a (a + 1) / (2 n) of the failures; here a is below 1.
+    assert (abs(failure / expected - 1) < 1 / n).all()
+    assert (abs(measured / np.gradient(np.log(expected), np.log(n)) - 1) < 1 / n)[1:-1].all()
     assert measured[-2] < measured[1] < 0
 
 
