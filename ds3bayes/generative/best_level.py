@@ -12,11 +12,9 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
-from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
-from ds3bayes.generative import interpolate
-from ds3bayes.generative.elementary import code_version, compiled, exp_each, log_each
+from ds3bayes.generative.compiled_op import CompiledOp
+from ds3bayes.generative.elementary import compiled, exp_each, log_each
 from ds3bayes.generative.interpolate import node_below, padded, place_neighbours
 
 Array = np.ndarray
@@ -74,21 +72,20 @@ def success_at_best_level(
     )
 
 
-class SuccessAtBestLevel(Op):
-    """See `success_at_best_level`; takes the table padded, and the first node with the nodes per unit."""
+class SuccessAtBestLevel(CompiledOp):
+    """See `success_at_best_level`.
 
-    __props__ = ()
+    Takes the table padded, the first node with the nodes per unit, LLMs, budgets and the four tensors.
+    """
 
-    def make_node(self, *inputs: Any) -> Apply:
-        """Apply it to the table, first node and nodes per unit, LLMs, budgets, and the four tensors."""
-        given = list(map(pt.as_tensor, inputs))
-        shape = (given[2].type.shape[0], *given[4].type.shape[:2])
-        return Apply(self, given, [pt.tensor(dtype="float64", shape=shape)])
+    @property
+    def function(self) -> Any:
+        """Its compiled code."""
+        return _success
 
-    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Compute the success."""
-        del node
-        output_storage[0][0] = _success(*inputs)  # type: ignore[call-arg]
+    def outputs_of(self, inputs: Any) -> list[Tensor]:
+        """Walks, task levels, lengths."""
+        return [pt.tensor(dtype="float64", shape=(inputs[2].type.shape[0], *inputs[4].type.shape[:2]))]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Say which input moves the output by derivatives: the tensors."""
@@ -102,21 +99,17 @@ class SuccessAtBestLevel(Op):
         return [*fixed, *SlopesAtBestLevel().make_node(*inputs, cotangents[0]).outputs]
 
 
-class SlopesAtBestLevel(Op):
-    """What derivatives by the success give by the four tensors."""
+class SlopesAtBestLevel(CompiledOp):
+    """Of the inputs of the success and derivatives by it: derivatives by the four tensors."""
 
-    __props__ = ()
+    @property
+    def function(self) -> Any:
+        """Its compiled code."""
+        return _slopes
 
-    def make_node(self, *inputs: Any) -> Apply:
-        """Apply it to the inputs of the success and the derivatives by it."""
-        given = list(map(pt.as_tensor, inputs))
-        return Apply(self, given, [variable.type() for variable in given[4:8]])
-
-    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Compute the derivatives."""
-        del node
-        for storage, value in zip(output_storage, _slopes(*inputs), strict=True):  # type: ignore[call-arg]
-            storage[0] = value
+    def outputs_of(self, inputs: Any) -> list[Tensor]:
+        """As the tensors."""
+        return [one.type() for one in inputs[4:8]]
 
 
 @compiled
@@ -304,18 +297,3 @@ def _slopes(
         if 0.0 < below[k] + above[k] < table.shape[1] - 1.0:
             flat[k] += of_finish[k]
     return of_skills, of_step, of_edges, of_component
-
-
-_VERSION = code_version(__file__, interpolate.__file__)
-
-
-@register_funcify_default_op_cache_key(SuccessAtBestLevel)
-def _funcify_success(op: SuccessAtBestLevel, node: Apply | None = None, **kwargs: Any) -> Any:
-    del op, node, kwargs
-    return _success, _VERSION
-
-
-@register_funcify_default_op_cache_key(SlopesAtBestLevel)
-def _funcify_slopes(op: SlopesAtBestLevel, node: Apply | None = None, **kwargs: Any) -> Any:
-    del op, node, kwargs
-    return _slopes, _VERSION

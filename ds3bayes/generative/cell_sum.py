@@ -6,17 +6,16 @@ Tasks share few distinct cells: likelihoods at (task, arm, node) are far more nu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
-from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from ds3bayes.generative import interpolate
-from ds3bayes.generative.elementary import code_version, compiled
+from ds3bayes.generative.compiled_op import CompiledOp
+from ds3bayes.generative.elementary import compiled
 from ds3bayes.generative.interpolate import place_neighbours
 
 Array = np.ndarray
@@ -52,24 +51,26 @@ def sum_of_cells(
     return SumOfCells(groups=len(groups)).make_node(table, scale, location, cell, group).outputs[0]
 
 
-class SumOfCells(Op):
-    """See `sum_of_cells`; takes the first node with the nodes per unit, and the group of each arm, -1 for none."""
+class SumOfCells(CompiledOp):
+    """See `sum_of_cells`.
+
+    Takes the table, the first node with the nodes per unit, locations, cells, and the group of each arm, -1 for none.
+    """
 
     __props__ = ("groups",)
 
     def __init__(self, groups: int) -> None:
         self.groups = groups
 
-    def make_node(self, *inputs: Any) -> Apply:
-        """Apply it to the table, first node and nodes per unit, locations, cells and groups."""
-        given = list(map(pt.as_tensor, inputs))
-        shape = (given[3].type.shape[0], self.groups, given[2].type.shape[1])
-        return Apply(self, given, [pt.tensor(dtype="float64", shape=shape)])
+    @property
+    def function(self) -> Any:
+        """Its compiled code."""
+        return _sums(self.groups)
 
-    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Compute the sums."""
-        del node
-        output_storage[0][0] = _sums(*inputs, self.groups)  # type: ignore[call-arg]
+    def outputs_of(self, inputs: Any) -> list[Tensor]:
+        """Tasks, groups, nodes."""
+        shape = (inputs[3].type.shape[0], self.groups, inputs[2].type.shape[1])
+        return [pt.tensor(dtype="float64", shape=shape)]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Say which input moves the output by derivatives: table and locations."""
@@ -84,21 +85,17 @@ class SumOfCells(Op):
         return [of_table, fixed(), of_location, fixed(), fixed()]
 
 
-class SlopesOfSum(Op):
-    """What derivatives by the sums give by the table and by the locations."""
+class SlopesOfSum(CompiledOp):
+    """Of the inputs of the sums and derivatives by these: derivatives by the table and the locations."""
 
-    __props__ = ()
+    @property
+    def function(self) -> Any:
+        """Its compiled code."""
+        return _slopes
 
-    def make_node(self, *inputs: Any) -> Apply:
-        """Apply it to the inputs of the sums and the derivatives by them."""
-        given = list(map(pt.as_tensor, inputs))
-        return Apply(self, given, [given[0].type(), given[2].type()])
-
-    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Compute both derivatives."""
-        del node
-        for storage, value in zip(output_storage, _slopes(*inputs), strict=True):  # type: ignore[call-arg]
-            storage[0] = value
+    def outputs_of(self, inputs: Any) -> list[Tensor]:
+        """As table and locations."""
+        return [inputs[0].type(), inputs[2].type()]
 
 
 @compiled
@@ -118,27 +115,33 @@ def _add(values: Array, out: Array) -> None:
         out[j] += values[j]
 
 
-@compiled
-def _sums(table: Array, scale: Array, location: Array, cell: Array, group: Array, groups: int) -> Array:
-    tasks, size, cells = cell.shape[0], location.shape[1], table.shape[1]
-    result = np.zeros((tasks, groups, size))
-    place, weight, slope = np.empty(size, np.int64), np.empty((4, size)), np.empty((4, size))
-    found, by_cell = np.empty((size, cells)), np.empty((cells, size))
-    for arm in range(group.size):
-        if group[arm] < 0:
-            continue
-        place_neighbours(location[arm], scale[0], scale[1], table.shape[2], place, weight, slope)
-        rows = _continued(table[arm])
-        for j in range(size):
-            a, b, c, d = weight[0, j], weight[1, j], weight[2, j], weight[3, j]
-            at = place[j]
-            for which in range(cells):
-                first = a * rows[at, which] + b * rows[at + 1, which]
-                found[j, which] = first + c * rows[at + 2, which] + d * rows[at + 3, which]
-        by_cell[:] = found.T
-        for task in range(tasks):
-            _add(by_cell[cell[task, arm]], result[task, group[arm]])
-    return result
+@lru_cache(maxsize=16)
+def _sums(groups: int) -> Any:
+    """Return compiled code for sums over some number of groups."""
+
+    @compiled
+    def sums(table: Array, scale: Array, location: Array, cell: Array, group: Array) -> Array:
+        tasks, size, cells = cell.shape[0], location.shape[1], table.shape[1]
+        result = np.zeros((tasks, groups, size))
+        place, weight, slope = np.empty(size, np.int64), np.empty((4, size)), np.empty((4, size))
+        found, by_cell = np.empty((size, cells)), np.empty((cells, size))
+        for arm in range(group.size):
+            if group[arm] < 0:
+                continue
+            place_neighbours(location[arm], scale[0], scale[1], table.shape[2], place, weight, slope)
+            rows = _continued(table[arm])
+            for j in range(size):
+                a, b, c, d = weight[0, j], weight[1, j], weight[2, j], weight[3, j]
+                at = place[j]
+                for which in range(cells):
+                    first = a * rows[at, which] + b * rows[at + 1, which]
+                    found[j, which] = first + c * rows[at + 2, which] + d * rows[at + 3, which]
+            by_cell[:] = found.T
+            for task in range(tasks):
+                _add(by_cell[cell[task, arm]], result[task, group[arm]])
+        return result
+
+    return sums
 
 
 @compiled
@@ -170,24 +173,3 @@ def _slopes(
         of_rows[-2] += of_rows[-1]
         of_table[arm] = of_rows[1:-1].T
     return of_table, of_location
-
-
-_VERSION = code_version(__file__, interpolate.__file__)
-
-
-@register_funcify_default_op_cache_key(SumOfCells)
-def _funcify_sums(op: SumOfCells, node: Apply | None = None, **kwargs: Any) -> Any:
-    del node, kwargs
-    groups = op.groups
-
-    @numba_njit
-    def sums(table, scale, location, cell, group):  # type: ignore[no-untyped-def]
-        return _sums(table, scale, location, cell, group, groups)
-
-    return sums, _VERSION
-
-
-@register_funcify_default_op_cache_key(SlopesOfSum)
-def _funcify_slopes(op: SlopesOfSum, node: Apply | None = None, **kwargs: Any) -> Any:
-    del op, node, kwargs
-    return _slopes, _VERSION

@@ -390,7 +390,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
     _refuse(table, spec)
     if table["held_out"].all():
         raise InputError("no rows are left for the fit; hold out fewer (spec: holdout)")
-    table["walk"] = [_walk(row.strategy) for row in table.itertuples()]
+    table["walk"] = [_walk(strategy) for strategy in table["strategy"]]
     tree = table["walk"] == "tot"
     for column in ("branching", "kept_states"):
         table[column] = table[column].where(tree, 1).fillna(1).astype(int)
@@ -751,8 +751,9 @@ def _accumulate(total: Array, weight: Array, at: Array, runs: Array, mean: Array
 def _cells(rows: pd.DataFrame, at: Array, steps: Array, grid: Grid, spec: ModelSpec) -> tuple[Array, Table]:
     """Number the distinct cells of an arm; return each task's and their table, the empty cell last."""
     counts: list[list[tuple[str, int, int]]] = [[] for _ in steps]
-    for task, row in zip(at, rows.itertuples(index=False), strict=True):
-        counts[task].append((_selector_text(row), int(row.finished), int(row.successes)))
+    columns = (rows[name].to_numpy() for name in ("strategy", "n_samples", "verifier", "finished", "successes"))
+    for task, strategy, n, verifier, finished, solved in zip(at, *columns, strict=True):
+        counts[task].append((_selector_text(strategy, n, verifier), int(finished), int(solved)))
     traces: list[Traces | None] = [None] * len(steps)
     for task, mine in rows.groupby(at) if "steps_before_error" in rows else ():
         traces[task] = Traces.of(list(mine["steps_before_error"]), steps[task])  # type: ignore[call-overload]
@@ -789,16 +790,12 @@ def _scatters(text: str) -> bool:
     return isinstance(strategy, Majority) and strategy.n > 2
 
 
-def _selector_text(row: object) -> str:
+def _selector_text(strategy: str, n: float, verifier: str) -> str:
     """Return the text of a row's selector, empty if its attempts are single walks."""
-    strategy = row.strategy  # type: ignore[attr-defined]
-    if not _selects(strategy):
+    if not _selects(strategy) or n == 1:
         return ""
-    n = int(row.n_samples)  # type: ignore[attr-defined]
-    if n == 1:
-        return ""
-    verifier = f", verifier={row.verifier}" if strategy == "best_of_n" else ""  # type: ignore[attr-defined]
-    return f"{strategy}(n={n}{verifier})"
+    told = f", verifier={verifier}" if strategy == "best_of_n" else ""
+    return f"{strategy}(n={int(n)}{told})"
 
 
 def _walks(text: str) -> int:

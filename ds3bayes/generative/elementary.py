@@ -5,9 +5,6 @@ numba calls the C library for one number at a time; these polynomials take an ei
 
 from __future__ import annotations
 
-from hashlib import sha256
-from pathlib import Path
-
 import numba
 import numpy as np
 
@@ -68,9 +65,3 @@ def exp_each(values: Array, out: Array) -> None:
     scale = powers.view(np.float64)
     for j in range(values.size):
         out[j] *= scale[j]
-
-
-def code_version(*files: str) -> int:
-    """Return a number that changes with this file and others: PyTensor keeps machine code on disk by it."""
-    text = b"".join(Path(file).read_bytes() for file in (__file__, *files))
-    return int.from_bytes(sha256(text).digest()[:7])

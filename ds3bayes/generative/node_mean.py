@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
-from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from ds3bayes.generative.elementary import code_version, compiled, exp_each
+from ds3bayes.generative.compiled_op import CompiledOp
+from ds3bayes.generative.elementary import compiled, exp_each
 
 Array = np.ndarray
 Tensor = Any
@@ -33,40 +31,34 @@ def log_mean_over_nodes(log_likelihood: Tensor, log_weight: Tensor) -> Tensor:
     return LogMeanOverNodes()(log_likelihood, log_weight)
 
 
-class LogMeanOverNodes(Op):
+class LogMeanOverNodes(CompiledOp):
     """See `log_mean_over_nodes`."""
 
-    __props__ = ()
+    @property
+    def function(self) -> Any:
+        """Its compiled code."""
+        return _log_mean
 
-    def make_node(self, *inputs: Any) -> Apply:
-        """Apply it to the log-likelihood and the log weights."""
-        values, weight = map(pt.as_tensor, inputs)
-        return Apply(self, [values, weight], [pt.tensor(dtype="float64", shape=values.type.shape[:1])])
-
-    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Compute the means."""
-        del node
-        output_storage[0][0] = _log_mean(*inputs)  # type: ignore[call-arg]
+    def outputs_of(self, inputs: Any) -> list[Tensor]:
+        """One mean per row."""
+        return [pt.tensor(dtype="float64", shape=inputs[0].type.shape[:1])]
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
         """Derive by both inputs."""
         return list(SlopesOfLogMean().make_node(*inputs, outputs[0], cotangents[0]).outputs)
 
 
-class SlopesOfLogMean(Op):
-    """What derivatives by the means give by the log-likelihood and by the log weights."""
+class SlopesOfLogMean(CompiledOp):
+    """Of the inputs of the mean, its result and derivatives by that: derivatives by the inputs."""
 
-    __props__ = ()
+    @property
+    def function(self) -> Any:
+        """Its compiled code."""
+        return _slopes
 
-    def make_node(self, *inputs: Any) -> Apply:
-        """Apply it to the inputs of the mean, its result and the derivatives by that."""
-        given = list(map(pt.as_tensor, inputs))
-        return Apply(self, given, [given[0].type(), given[1].type()])
-
-    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Compute both derivatives."""
-        del node
-        output_storage[0][0], output_storage[1][0] = _slopes(*inputs)  # type: ignore[call-arg]
+    def outputs_of(self, inputs: Any) -> list[Tensor]:
+        """As the inputs of the mean."""
+        return [inputs[0].type(), inputs[1].type()]
 
 
 @compiled
@@ -97,28 +89,3 @@ def _slopes(values: Array, weight: Array, result: Array, of_result: Array) -> tu
             of_values[row, j] *= of_result[row]
             of_weight[j] += of_values[row, j]
     return of_values, of_weight
-
-
-_VERSION = code_version(__file__)
-
-
-@register_funcify_default_op_cache_key(LogMeanOverNodes)
-def _funcify_log_mean(op: LogMeanOverNodes, node: Apply | None = None, **kwargs: Any) -> Any:
-    del op, node, kwargs
-
-    @numba_njit
-    def log_mean(values, weight):  # type: ignore[no-untyped-def]
-        return _log_mean(values, weight)
-
-    return log_mean, _VERSION
-
-
-@register_funcify_default_op_cache_key(SlopesOfLogMean)
-def _funcify_slopes(op: SlopesOfLogMean, node: Apply | None = None, **kwargs: Any) -> Any:
-    del op, node, kwargs
-
-    @numba_njit
-    def slopes(values, weight, result, of_result):  # type: ignore[no-untyped-def]
-        return _slopes(values, weight, result, of_result)
-
-    return slopes, _VERSION

@@ -15,10 +15,9 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
-from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
-from ds3bayes.generative.elementary import code_version, compiled, log_each
+from ds3bayes.generative.compiled_op import CompiledOp
+from ds3bayes.generative.elementary import compiled, log_each
 from ds3bayes.generative.population import interaction_density
 
 Array = np.ndarray
@@ -63,7 +62,7 @@ def log_expected_mass(nodes: Array, location: Tensor, scale: Tensor, mass: Tenso
     return LogExpectedMass(dof=float(dof)).make_node(nodes, location, scale, mass, start, stop).outputs[0]
 
 
-class _OverNodes(Op):
+class _OverNodes(CompiledOp):
     """What the expectation and its derivative have in common."""
 
     __props__ = ("dof",)
@@ -75,21 +74,20 @@ class _OverNodes(Op):
 class LogExpectedMass(_OverNodes):
     """See `log_expected_mass`; a cell has mass from its node ``start`` to before its node ``stop``.
 
-    Sums of mass times density (A, C, J) and of density (A, J), which is not normalised, are kept for the derivative.
+    Takes nodes, location, scale, mass, start and stop. Sums of mass times density (A, C, J) and of density (A, J),
+    which is not normalised, are kept for the derivative.
     """
 
-    def make_node(self, *inputs: Any) -> Apply:
-        """Apply it to the nodes, location, scale, mass, start and stop."""
-        nodes, location, scale, mass, start, stop = map(pt.as_tensor, inputs)
-        shape = (mass.type.shape[0], mass.type.shape[1], location.type.shape[1])
-        result, sums = (pt.tensor(dtype="float64", shape=shape) for _ in range(2))
-        return Apply(self, [nodes, location, scale, mass, start, stop], [result, sums, location.type()])
+    @property
+    def function(self) -> Any:
+        """Its compiled code."""
+        return _expect(self.dof)
 
-    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Compute the result and what the derivative needs."""
-        del node
-        for storage, value in zip(output_storage, _expect(self.dof)(*inputs), strict=True):
-            storage[0] = value
+    def outputs_of(self, inputs: Any) -> list[Tensor]:
+        """Of each cell at each location twice, then of each location."""
+        _, location, _, mass, _, _ = inputs
+        shape = (*mass.type.shape[:2], location.type.shape[1])
+        return [*(pt.tensor(dtype="float64", shape=shape) for _ in range(2)), location.type()]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Say which input moves which output: nothing is derived from what is kept for the derivative."""
@@ -109,17 +107,16 @@ class LogExpectedMass(_OverNodes):
 
 
 class SlopesOfExpectedMass(_OverNodes):
-    """What derivatives by the result give by ``location`` (A, J) and ``scale`` (A,)."""
+    """Of the inputs of the expectation, the sums it kept and derivatives by its result: those by location and scale."""
 
-    def make_node(self, *inputs: Any) -> Apply:
-        """Apply it to the inputs of the expectation, the sums that it kept and the derivatives by its result."""
-        given = list(map(pt.as_tensor, inputs))
-        return Apply(self, given, [given[1].type(), given[2].type()])
+    @property
+    def function(self) -> Any:
+        """Its compiled code."""
+        return _slopes(self.dof)
 
-    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Compute both derivatives."""
-        del node
-        output_storage[0][0], output_storage[1][0] = _slopes(self.dof)(*inputs)
+    def outputs_of(self, inputs: Any) -> list[Tensor]:
+        """As location (A, J) and scale (A,)."""
+        return [inputs[1].type(), inputs[2].type()]
 
 
 @compiled
@@ -286,18 +283,3 @@ def _slopes(dof: float) -> Any:
         return of_location, of_scale
 
     return slopes
-
-
-_VERSION = code_version(__file__)
-
-
-@register_funcify_default_op_cache_key(LogExpectedMass)
-def _funcify_expect(op: LogExpectedMass, node: Apply | None = None, **kwargs: Any) -> Any:
-    del node, kwargs
-    return _expect(op.dof), _VERSION
-
-
-@register_funcify_default_op_cache_key(SlopesOfExpectedMass)
-def _funcify_slopes(op: SlopesOfExpectedMass, node: Apply | None = None, **kwargs: Any) -> Any:
-    del node, kwargs
-    return _slopes(op.dof), _VERSION

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pytensor
 import xarray as xr
 from rich.console import Console
 from rich.progress import track
@@ -119,8 +120,8 @@ def sbc(
     correlations: dict[str, list[np.ndarray]] = {}
     codes, divergences, steps = {id(compiled.code)}, 0, range(fits)
     started = time.perf_counter()
-    # Threads suffice: sampling runs outside of Python.
-    with ThreadPoolExecutor(cores) as pool:
+    # Threads suffice: sampling runs outside of Python. Where expressions were written, PyTensor need not note.
+    with pytensor.config.change_flags(traceback__limit=0), ThreadPoolExecutor(cores) as pool:
         done = pool.map(fit_one, steps)
         for model, drawn, tree in track(done, "fits", total=fits, console=Console(stderr=True), disable=not progress):
             codes.add(id(model.code))
