@@ -113,12 +113,21 @@ class SlopesAtBestLevel(CompiledOp):
 
 
 @compiled
-def _split(skills: Array, size: int, below: Array, above: Array) -> None:
-    """Put the row of a table of ``size`` rows below each number of skills (n,) and how far it is to the next."""
+def _split(skills: Array, size: int) -> tuple[Array, Array]:
+    """Return the row of a table of ``size`` rows below each number of skills (n,) and how far it is to the next."""
+    below, above = np.empty(skills.size, np.int64), np.empty(skills.size)
     for k in range(skills.size):
         position, whole = node_below(skills[k] - 1.0, size)
         below[k] = int(whole)
         above[k] = position - whole
+    return below, above
+
+
+@compiled
+def _room(size: int) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
+    """Make room for neighbours in the table, their weights and slopes, and what `_achievement` gives."""
+    place, weight, slope = np.empty(size, np.int64), np.empty((4, size)), np.empty((4, size))
+    return place, weight, slope, np.empty(size), np.empty(size), np.empty(size), np.empty(size)
 
 
 @compiled
@@ -218,12 +227,9 @@ def _success(
 ) -> Array:
     levels, lengths, downs = skills.shape
     result = np.empty((llm.size, levels, lengths))
-    below, place = np.empty(skills.size, np.int64), np.empty(skills.size, np.int64)
-    above, weight, slope = np.empty(skills.size), np.empty((4, skills.size)), np.empty((4, skills.size))
+    below, above = _split(skills.ravel(), table.shape[1])
+    place, weight, slope, achieved, by_logit, by_skills, counted = _room(skills.size)
     logit, failure, reach = np.empty(skills.shape), np.empty(skills.shape), np.empty(skills.shape)
-    achieved, by_logit, by_skills = np.empty(skills.size), np.empty(skills.size), np.empty(skills.size)
-    counted = np.empty(skills.size)
-    _split(skills.ravel(), table.shape[1], below, above)
     for m in range(log_edges.shape[0]):
         _at_level(skills, log_step, log_edges[m], log_component[m], logit, failure, reach)
         place_neighbours(logit.ravel(), scale[0], scale[1], table.shape[2] - 2, place, weight, slope)
@@ -253,13 +259,10 @@ def _slopes(
     levels, lengths, downs = skills.shape
     of_skills, of_step = np.zeros(skills.shape), np.zeros(skills.shape)
     of_edges, of_component = np.zeros(log_edges.shape), np.zeros(log_edges.shape)
-    below, place = np.empty(skills.size, np.int64), np.empty(skills.size, np.int64)
-    above, weight, slope = np.empty(skills.size), np.empty((4, skills.size)), np.empty((4, skills.size))
+    below, above = _split(skills.ravel(), table.shape[1])
+    place, weight, slope, achieved, by_logit, by_skills, counted = _room(skills.size)
     logit, failure, reach = np.empty(skills.shape), np.empty(skills.shape), np.empty(skills.shape)
-    achieved, by_logit, by_skills = np.empty(skills.size), np.empty(skills.size), np.empty(skills.size)
-    counted, of_logit, of_reach = np.empty(skills.size), np.empty(skills.size), np.empty(skills.size)
-    of_finish = np.zeros(skills.size)
-    _split(skills.ravel(), table.shape[1], below, above)
+    of_logit, of_reach, of_finish = np.empty(skills.size), np.empty(skills.size), np.zeros(skills.size)
     for m in range(log_edges.shape[0]):
         _at_level(skills, log_step, log_edges[m], log_component[m], logit, failure, reach)
         place_neighbours(logit.ravel(), scale[0], scale[1], table.shape[2] - 2, place, weight, slope)
