@@ -200,8 +200,8 @@ def log_prior(spec: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        By parameter, of the same dims. What is drawn around other parameters (a pooled ``location``), computed from
-        them, or latent in single tasks is left out, so that power-scaling asks about what a user stated.
+        By parameter, of the same dims. What is drawn around other parameters (a pooled ``location`` or ``spread``),
+        computed from them, or latent in single tasks is left out, so that power-scaling asks about what a user stated.
     """
     own = [
         name
@@ -213,8 +213,8 @@ def log_prior(spec: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
 
 def _follows(name: str, posterior: xr.Dataset) -> bool:
     """Whether a variable is drawn around others, or computed from them, in the model that was fitted."""
-    of_location = name == "location" and ("location_mean" in posterior or "mean_logit" in posterior)
-    return of_location or f"llm_{name}" in posterior
+    above = {"location": ("location_mean", "mean_logit"), "spread": ("spread_median",)}.get(name, ())
+    return any(one in posterior for one in (*above, f"llm_{name}"))
 
 
 def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:

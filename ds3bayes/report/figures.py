@@ -370,6 +370,7 @@ _NOT_IN_PAIRS = frozenset(
         "loss_threshold",
         "deviation",
         "llm_effect",
+        "spread_effect",
     }
 )
 

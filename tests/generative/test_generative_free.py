@@ -1,13 +1,54 @@
 """Free capability: what walks of several LLMs were drawn from is recovered."""
 
 import numpy as np
+import pandas as pd
+import pymc as pm
 import pytest
+from scipy import stats
 
 import ds3bayes as ds3
 from ds3bayes.evals import to_table
 
 SHIFTS = {"a": -2.0, "b": -1.0, "c": 0.0, "d": 1.0, "e": 2.0}
 COUNTS = ["model", "benchmark", "task", "strategy", "attempts", "successes"]
+
+
+def test_spreads_are_drawn_around_that_of_their_benchmark():
+    """Four LLMs on one benchmark are pooled; the two on another have the prior of ``spread``."""
+    evals = ds3.read_evals(
+        pd.DataFrame(
+            {
+                "model": f"m{llm}",
+                "benchmark": name,
+                "task": f"t{task}",
+                "strategy": "cot",
+                "attempts": 5,
+                "successes": 2,
+            }
+            for name, llms in (("many", 4), ("few", 2))
+            for llm in range(llms)
+            for task in range(6)
+        )
+    )
+    model = ds3.build_model(ds3.ModelSpec(), evals)
+    spreads, median, log_sd = pm.draw(
+        [model[name] for name in ("spread", "spread_median", "spread_log_sd")], draws=4000, random_seed=1
+    )
+    alone = np.array([label.split(" | ")[1] == "few" for label in model.coords["walk"]])
+    assert alone.sum() == 2
+    units = (np.log(spreads[:, ~alone]) - np.log(median)) / log_sd
+    assert stats.kstest(units.ravel(), "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(units[:, 0], log_sd[:, 0])[0, 1]) < 4.0 / np.sqrt(4000)
+    assert stats.kstest(spreads[:, alone].ravel(), stats.lognorm(0.35, scale=3.0).cdf).pvalue > 1e-3
+    assert stats.kstest(median.ravel(), stats.lognorm(0.35, scale=3.0).cdf).pvalue > 1e-3
+    # A prior that a spec states for spreads holds for each of them, and locations stay pooled.
+    stated = {"priors": {"spread": {"family": "Gamma", "alpha": 8.0, "beta": 4.0}}}
+    model = ds3.build_model(ds3.ModelSpec.from_dict(stated), evals)
+    assert {"spread", "location_mean"} <= {one.name for one in model.free_RVs}
+    assert (
+        stats.kstest(pm.draw(model["spread"], 1000, random_seed=2).ravel(), stats.gamma(8.0, scale=0.25).cdf).pvalue
+        > 1e-3
+    )
 
 
 @pytest.mark.slow

@@ -122,9 +122,10 @@ def test_llms_are_pooled_by_benchmark_and_family():
     ]
     evals = ds3.read_evals(pd.DataFrame(rows))
     model = ds3.build_model(ds3.ModelSpec(), evals)
-    assert {"location_mean", "location_sd", "family_effect"} <= {one.name for one in model.free_RVs}
+    pooled = {"location_mean", "location_sd", "spread_median", "spread_log_sd"}
+    assert pooled | {"family_effect"} <= {one.name for one in model.free_RVs}
     assert list(model.coords["family"]) == ["x", "y"]
     fixed = {"priors": {"location": {"family": "Normal", "mu": 0.0, "sigma": 1.0}}}
     for changes in ({"capability": {"kind": "free", "pool_from": 6}}, fixed):
         model = ds3.build_model(ds3.ModelSpec.from_dict(changes), evals)
-        assert "location_mean" not in {one.name for one in model.free_RVs}
+        assert not pooled & {one.name for one in model.free_RVs}

@@ -347,6 +347,7 @@ LAYOUTS = {
     "one LLM": ({"tasks": 30, "attempts": 8}, {"priors": NARROW}),
     "path": ({"tasks": 30, "attempts": 8}, {"priors": NARROW, "population": {"family": "path"}}),
     "shared tasks": ({"tasks": 20, "attempts": 6, "models": 3}, {"priors": NARROW}),
+    "pooled LLMs": ({"tasks": 20, "attempts": 6, "models": 5}, {}),
     "latent skills": ({"tasks": 20, "attempts": 6, "models": 4}, {"capability": "latent_skills"}),
 }
 

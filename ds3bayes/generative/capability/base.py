@@ -146,12 +146,13 @@ class SharedEasiness(Capability):
         ),
     }
 
-    def add_population(self, spec: ModelSpec) -> dict[str, Tensor]:
-        """Add the parameters of the law of easiness to the model in context."""
+    def add_population(self, spec: ModelSpec, **given: Tensor) -> dict[str, Tensor]:
+        """Add the parameters of the law of easiness to the model in context, except those that are given."""
         names = {"split_normal": ["spread", "skew"], "normal": ["spread"], "path": ["spread", "path_length_mean"]}
-        return {
+        return given | {
             name: spec.prior(name).variable(name, dims=SharedEasiness.parameters[name].dims)
             for name in names[spec.population.family]
+            if name not in given
         }
 
     def task_law(

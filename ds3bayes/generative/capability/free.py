@@ -28,6 +28,21 @@ def mean_stretch(spread: Tensor) -> Tensor:
     return pt.sqrt(1.0 + _PROBIT * spread**2)
 
 
+def _pooled_spread(spec: ModelSpec, place: np.ndarray) -> dict[str, Tensor]:
+    """Add spreads drawn around their benchmark's, given each walk's pooled benchmark (-1: none), unless a spec says."""
+    if "spread" in spec.priors:
+        return {}
+    median, sd = (
+        spec.prior(name).variable(name, dims="pooled_benchmark") for name in ("spread_median", "spread_log_sd")
+    )
+    alone = spec.prior("spread").parameters
+    mean = pt.switch(place < 0, alone["mu"], pt.log(median)[place])
+    # Few attempts tell little of spreads: sampled in units of their sd.
+    effect = pm.Normal("spread_effect", 0.0, 1.0, dims="walk")
+    spread = pt.exp(mean + pt.switch(place < 0, alone["sigma"], sd[place]) * effect)
+    return {"spread": pm.Deterministic("spread", spread, dims="walk")}
+
+
 def bare_walks(design: Design) -> list[bool]:
     """Say of every walk whether it is known from aggregates alone."""
     return [not design.blocks[int(design.population_of_arm[arm])].tasks for arm in design.walk_arms]
@@ -38,12 +53,13 @@ class Free(SharedEasiness):
 
     On a benchmark with few walks each ``location``, the mean logit success of a walk, has its own wide prior. With
     ``pool_from`` walks or more they are drawn from one normal law per benchmark, around the effect of the LLM's
-    family where families are given: LLMs with little data borrow from the others. Where LLMs ran at several reasoning
-    efforts, it is their level at medium effort that is pooled, and location rises by ``effort_gain`` from one effort to
-    the next, so that an effort at which an LLM was not evaluated is predicted from the others. A prior for
-    ``location`` in the spec switches pooling off. Of a walk that is known from aggregates alone the data tell the mean
-    success over tasks; there that prior is one of ``mean_logit``, about the logit of that mean, from which ``location``
-    follows.
+    family where families are given: LLMs with little data borrow from the others. So is the log of ``spread``: how far
+    a benchmark's tasks differ is much alike for all LLMs, and few attempts tell little of it. Where LLMs ran at several
+    reasoning efforts, it is their level at medium effort that is pooled, and location rises by ``effort_gain`` from one
+    effort to the next, so that an effort at which an LLM was not evaluated is predicted from the others. A prior for
+    ``location`` in the spec switches pooling off, one for ``spread`` that of spreads. Of a walk that is known from
+    aggregates alone the data tell the mean success over tasks; there the prior of ``location`` is one of
+    ``mean_logit``, about the logit of that mean, from which ``location`` follows.
 
     Parameters
     ----------
@@ -65,6 +81,14 @@ class Free(SharedEasiness):
             prior("LogNormal", mu=log(1.5), sigma=0.7),
             ("pooled_benchmark",),
             "sd over walks of their location, within a family where families are given",
+        ),
+        "spread_median": Parameter(
+            prior("LogNormal", mu=log(3.0), sigma=0.35), ("pooled_benchmark",), "median over walks of their spread"
+        ),
+        "spread_log_sd": Parameter(
+            prior("LogNormal", mu=log(0.2), sigma=0.5),
+            ("pooled_benchmark",),
+            "sd over walks of the log of their spread",
         ),
         "effort_location_sd": Parameter(
             prior("LogNormal", mu=log(0.4), sigma=0.5),
@@ -111,11 +135,10 @@ class Free(SharedEasiness):
                 stretch = pt.switch(bare, mean_stretch(given["spread"]), 1.0)
                 return {**given, "location": pm.Deterministic("location", mean * stretch, dims="walk")}
             return {**given, "location": alone.variable("location", dims="walk")}
-        given = self.add_population(spec) | {
-            name: spec.prior(name).variable(name, dims="pooled_benchmark") for name in _POOL
-        }
         walks = [design.arms[arm] for arm in design.walk_arms]
         place = np.array([pooled.index(arm.benchmark) if arm.benchmark in pooled else -1 for arm in walks])
+        given = {name: spec.prior(name).variable(name, dims="pooled_benchmark") for name in _POOL}
+        given |= self.add_population(spec, **_pooled_spread(spec, place))
         mean = pt.switch(place < 0, alone.parameters["mu"], given["location_mean"][place])
         sd = pt.switch(place < 0, alone.parameters["sigma"], given["location_sd"][place])
         if families:
