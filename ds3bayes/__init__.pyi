@@ -10,7 +10,7 @@ from .inference.prior import prior_beliefs
 from .inference.refits import TaskRefits
 from .inference.store import load, save
 from .queries.allocate import allocate
-from .queries.calibration import calibration_table, held_out_calibration, sbc, sbc_check
+from .queries.calibration import calibration_table, held_out_calibration, sampling_table, sbc, sbc_check
 from .queries.compare import observed_vs_predicted
 from .queries.cost_to_reach import cost_to_reach
 from .queries.curves import attempts_curve, budget_curve
@@ -125,6 +125,7 @@ __all__ = [
     "queries",
     "read_evals",
     "report",
+    "sampling_table",
     "save",
     "sbc",
     "sbc_check",

@@ -568,7 +568,7 @@ def calibrate(
 ) -> None:
     """Measure on a table of many attempts how well pass@k is forecast from few, beside simpler rivals."""
     from ds3bayes.generative.spec import ModelSpec
-    from ds3bayes.queries.calibration import calibration_table, held_out_calibration
+    from ds3bayes.queries.calibration import calibration_table, held_out_calibration, sampling_table
     from ds3bayes.queries.calibration.held_out import read_counts
 
     result = held_out_calibration(
@@ -583,12 +583,13 @@ def calibrate(
     )
     if output is not None:
         _write_dataset(result, output)
-    rows = calibration_table(result).to_dict("records")
+    rows, sampled = (of(result).to_dict("records") for of in (calibration_table, sampling_table))
     if as_json:
-        _print_json({"left_out": result.attrs["left_out"], "scores": rows})
+        _print_json({"left_out": result.attrs["left_out"], "scores": rows, "sampling": sampled})
         return
     _say.print(f"left out: {_plain(result.attrs['left_out'])}", soft_wrap=True)
     _show("forecasts of pass@k (at) from samples per task; means over LLMs and subsamples", rows, most=100)
+    _show("how these fits were sampled: divergences in all, largest r-hat, smallest effective sample size", sampled)
 
 
 @app.command(

@@ -122,6 +122,20 @@ def test_the_table_sums_up(scored):
     assert lines["log_score"].isna().all()
 
 
+def test_sampling_is_summed_up_once_per_fit(scored):
+    troubled = scored.copy(deep=True)
+    troubled["divergences"].loc[{"fit": "joint", "seed": 1}] = 3.0
+    troubled["divergences"].loc[{"fit": "alone", "sampler": "llm1 | b | cot"}] = 2.0
+    table = ds3.sampling_table(troubled).set_index("fit")
+    # Two samplers by two subsamples alone, two joint fits that both samplers share.
+    assert table["fits"].to_dict() == {"alone": 4, "joint": 2}
+    assert table["divergences"].to_dict() == {"alone": 4, "joint": 3}
+    assert table.loc["alone", "ess"] == float(scored["ess"].sel(fit="alone").min())
+    assert table.loc["joint", "seconds"] == pytest.approx(
+        float(scored["seconds"].sel(fit="joint").mean("sampler").sum())
+    )
+
+
 def test_what_cannot_be_scored_is_left_out_or_refused(from_the_prior):
     table = counts_table(models=3).assign(strategy="cot")
     table.loc[table["model"] == "llm1", "successes"] = 0
@@ -182,6 +196,7 @@ def test_commands(from_the_prior, tmp_path, root):
     told = json.loads(answer.stdout)
     assert told["left_out"] == "none"
     assert {row["forecaster"] for row in told["scores"]} == {"ds3bayes", *BASELINES}
+    assert [(row["fit"], row["fits"], row["divergences"]) for row in told["sampling"]] == [("alone", 2, 0)]
     assert "ds3bayes calibrate counts.csv" in CliRunner().invoke(app, ["calibrate", "--help"]).stdout
     spec = str(root / "models" / "game24.toml")
     answer = CliRunner().invoke(app, ["sbc", spec, "--picture", "ranks.jpg"])

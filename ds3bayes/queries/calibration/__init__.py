@@ -2,6 +2,14 @@
 
 from ds3bayes.queries.calibration.baselines import BASELINES
 from ds3bayes.queries.calibration.by_simulation import sbc, sbc_check, uniformity
-from ds3bayes.queries.calibration.held_out import calibration_table, held_out_calibration
+from ds3bayes.queries.calibration.held_out import calibration_table, held_out_calibration, sampling_table
 
-__all__ = ["BASELINES", "calibration_table", "held_out_calibration", "sbc", "sbc_check", "uniformity"]
+__all__ = [
+    "BASELINES",
+    "calibration_table",
+    "held_out_calibration",
+    "sampling_table",
+    "sbc",
+    "sbc_check",
+    "uniformity",
+]

@@ -90,7 +90,8 @@ def held_out_calibration(
         ``log_score`` (see `log_score`; larger is better) and ``pit`` (share of the forecast below the truth); with dims
         (sampler, at) ``truth``; with dims (fit, sampler, samples, seed) ``divergences``, ``r_hat``, ``ess`` (worst
         over parameters, smaller of bulk and tail) and ``seconds`` of sampling. NaN where k exceeds the attempts there
-        are. ``attrs["left_out"]`` names samplers left out. `calibration_table` sums it up.
+        are. ``attrs["left_out"]`` names samplers left out. `calibration_table` and `sampling_table` sum it
+        up.
 
     Raises
     ------
@@ -250,6 +251,41 @@ def calibration_table(result: xr.Dataset, *, levels: Sequence[float] = (0.5, 0.8
                 row["crps above ours"] = float(above.mean())
                 row["se"] = float(above.std(ddof=1) / np.sqrt(samplers)) if samplers > 1 else float("nan")
                 rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def sampling_table(result: xr.Dataset) -> pd.DataFrame:
+    """Sum up how the fits of a held-out calibration were sampled: a row per kind of fit and m.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `held_out_calibration`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``fit``, ``samples``, number of ``fits``, ``divergences`` in all of them, largest ``r_hat`` and smallest ``ess``
+        over parameters and fits, and ``seconds`` of sampling, all fits together.
+    """
+    rows: list[dict[str, Any]] = []
+    for one in result["fit"].values:
+        for m in result["samples"].values:
+            told = result.sel(fit=one, samples=m)
+            if one == "joint":
+                # The figures of one fit stand at each of its samplers.
+                told = told.isel(sampler=[0])
+            rows.append(
+                {
+                    "fit": str(one),
+                    "samples": int(m),
+                    "fits": int(told["ess"].size),
+                    "divergences": int(told["divergences"].sum()),
+                    "r_hat": float(told["r_hat"].max()),
+                    "ess": float(told["ess"].min()),
+                    "seconds": float(told["seconds"].sum()),
+                }
+            )
     return pd.DataFrame(rows)
 
 
