@@ -83,7 +83,7 @@ class Free(SharedEasiness):
             "sd over walks of their location, within a family where families are given",
         ),
         "spread_median": Parameter(
-            prior("LogNormal", mu=log(3.0), sigma=0.35), ("pooled_benchmark",), "median over walks of their spread"
+            SharedEasiness.parameters["spread"].prior, ("pooled_benchmark",), "median over walks of their spread"
         ),
         "spread_log_sd": Parameter(
             prior("LogNormal", mu=log(0.2), sigma=0.5),

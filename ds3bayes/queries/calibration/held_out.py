@@ -90,8 +90,7 @@ def held_out_calibration(
         ``log_score`` (see `log_score`; larger is better) and ``pit`` (share of the forecast below the truth); with dims
         (sampler, at) ``truth``; with dims (fit, sampler, samples, seed) ``divergences``, ``r_hat``, ``ess`` (worst
         over parameters, smaller of bulk and tail) and ``seconds`` of sampling. NaN where k exceeds the attempts there
-        are. ``attrs["left_out"]`` names samplers left out. `calibration_table` and `sampling_table` sum it
-        up.
+        are. ``attrs["left_out"]`` names samplers left out. `calibration_table` and `sampling_table` sum it up.
 
     Raises
     ------
