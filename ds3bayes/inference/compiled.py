@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec, Sampling
+from ds3bayes.inference.coordinates import COORDINATES, for_sampler
 from ds3bayes.inference.linking import compile_for_nutpie
-from ds3bayes.inference.ridges import COORDINATES, along_ridges
 
 Tensor = Any
 
@@ -60,7 +60,7 @@ class CompiledModel:
         Designs of equally many LLMs, samplers and tasks usually do, whatever the counts and tokens are; with another
         parameter, or a single task, they do not.
         """
-        model = along_ridges(assemble(self.spec, design), design)
+        model = for_sampler(assemble(self.spec, design), design)
         structure, arrays = _structure(model)
         if structure != self.structure:
             return compile_model(design, self.spec)
@@ -122,7 +122,7 @@ class CompiledModel:
 
 def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> CompiledModel:
     """Compile the model of a design; with ``swap``, so that `CompiledModel.of` can give it other data."""
-    model = along_ridges(assemble(spec, design), design)
+    model = for_sampler(assemble(spec, design), design)
     structure: tuple[Any, ...] = ()
     if swap:
         structure, arrays = _structure(model)

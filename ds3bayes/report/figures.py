@@ -370,7 +370,6 @@ _NOT_IN_PAIRS = frozenset(
         "loss_threshold",
         "deviation",
         "llm_effect",
-        "spread_effect",
     }
 )
 

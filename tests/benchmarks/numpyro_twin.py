@@ -69,8 +69,7 @@ def several_llms(design: Design) -> Callable[[], None]:
     def model() -> None:
         median = numpyro.sample("spread_median", dist.LogNormal(np.log(3.0), 0.35))
         variation = numpyro.sample("spread_log_sd", dist.LogNormal(np.log(0.2), 0.5))
-        effect = numpyro.sample("spread_effect", dist.Normal(0.0, 1.0).expand([llms]))
-        spread = jnp.exp(jnp.log(median) + variation * effect)
+        spread = numpyro.sample("spread", dist.LogNormal(jnp.log(median), variation).expand([llms]))
         skew = numpyro.sample("skew", dist.Normal(0.0, 0.7))
         mean = numpyro.sample("location_mean", dist.Normal(-1.0, 3.0))
         sd = numpyro.sample("location_sd", dist.LogNormal(np.log(1.5), 0.7))

@@ -13,7 +13,7 @@ from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
 from ds3bayes.inference import compiled
 from ds3bayes.inference.compiled import CompiledModel, compile_model
-from ds3bayes.inference.ridges import along_ridges
+from ds3bayes.inference.coordinates import for_sampler
 from ds3bayes.theory.evaluate import MODE
 
 
@@ -32,7 +32,7 @@ def evals(seed: int, *, models: int = 1, tasks: int = 12, attempts: int = 6, tok
 
 def sampled(spec, design):
     """The model in the coordinates that it is sampled in."""
-    return along_ridges(assemble(spec, design), design)
+    return for_sampler(assemble(spec, design), design)
 
 
 class Uncompiled:

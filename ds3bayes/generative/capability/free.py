@@ -37,10 +37,7 @@ def _pooled_spread(spec: ModelSpec, place: np.ndarray) -> dict[str, Tensor]:
     )
     alone = spec.prior("spread").parameters
     mean = pt.switch(place < 0, alone["mu"], pt.log(median)[place])
-    # Few attempts tell little of spreads: sampled in units of their sd.
-    effect = pm.Normal("spread_effect", 0.0, 1.0, dims="walk")
-    spread = pt.exp(mean + pt.switch(place < 0, alone["sigma"], sd[place]) * effect)
-    return {"spread": pm.Deterministic("spread", spread, dims="walk")}
+    return {"spread": pm.LogNormal("spread", mean, pt.switch(place < 0, alone["sigma"], sd[place]), dims="walk")}
 
 
 def bare_walks(design: Design) -> list[bool]:
@@ -158,10 +155,7 @@ class Free(SharedEasiness):
             llm = np.array([llms.index(arm.pair) if one else 0 for arm, one in zip(walks, ranked, strict=True)])
             where = np.array([by_effort.index(arm.benchmark) if arm.benchmark in by_effort else 0 for arm in walks])
             line = level[llm] + given["effort_gain"][where] * np.nan_to_num(rank)
-            # Around a line, what an effort has of its own is small: sampled in units of its sd.
-            drawn = pm.Normal("location_effect", pt.switch(ranked, 0.0, mean), pt.switch(ranked, 1.0, sd), dims="walk")
-            around = line + given["effort_location_sd"][where] * drawn
-            given["location"] = pm.Deterministic("location", pt.switch(ranked, around, drawn), dims="walk")
-            return given
+            mean = pt.switch(ranked, line, mean)
+            sd = pt.switch(ranked, given["effort_location_sd"][where], sd)
         given["location"] = pm.Normal("location", mean, sd, dims="walk")
         return given
