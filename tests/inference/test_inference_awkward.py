@@ -27,6 +27,11 @@ def table(successes, attempts, model: str = "a") -> pd.DataFrame:
     )
 
 
+def five_llms(successes, attempts) -> pd.DataFrame:
+    """Enough LLMs for their locations and spreads to be pooled."""
+    return pd.concat([table(solved, attempts, f"m{llm}") for llm, solved in enumerate(successes)])
+
+
 def logits(tasks: int) -> np.ndarray:
     """Success of tasks of a known population."""
     return expit(-1.0 + 2.5 * np.random.default_rng(3).standard_normal(tasks))
@@ -194,8 +199,15 @@ def test_one_llm_solves_all_and_another_none(fitted):
         table(3, 10),
         table(1, 1),
         table(0, 1),
+        five_llms([[8] * 20] * 5, 8),
+        five_llms([[0] * 20] * 5, 8),
+        five_llms(np.random.default_rng(8).binomial(1, logits(60), (5, 60)), 1),
+        five_llms([2, 3, 4, 5, 6], 8),
     ],
-    ids=["all", "none", "one attempt", "2,000 tasks", "one task", "one success", "one failure"],
+    ids=[
+        *("all", "none", "one attempt", "2,000 tasks", "one task", "one success", "one failure"),
+        *("all pooled", "none pooled", "one attempt pooled", "one task pooled"),
+    ],
 )
 def test_no_divergences_whatever_the_seed(fitted, rows, seed):
     fit, _, _ = fitted(rows, draws=1000, tune=1000, chains=4, seed=seed, task_draws=40)
