@@ -123,8 +123,7 @@ def test_half_centred_density_is_the_models_times_the_slope(data, moves):
         point = {name: value + rng.standard_normal(np.shape(value)) for name, value in start.items()}
         values = dict(zip(order, places(*[point[one.name] for one in moved.value_vars]), strict=True))
         # PyMC samples spread by its log.
-        own = point | {("spread_log__" if name == "spread" else name): value for name, value in values.items()}
-        own["spread_log__"] = np.log(own["spread_log__"])
+        own = point | values | {"spread_log__": np.log(values["spread"])}
         own = [own[one.name] for one in plain.value_vars]
         # A value moves by the root of its scale when its coordinate moves by one.
         log_slope = sum(
