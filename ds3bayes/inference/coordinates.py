@@ -13,10 +13,9 @@ from pytensor.tensor.random.basic import LogNormalRV
 from ds3bayes.generative.capability.free import bare_walks, mean_stretch
 from ds3bayes.generative.design import Design
 
-#: Variables of many walks that may be drawn around a mean of theirs, those first that others are drawn around.
-_AROUND_A_MEAN = ("llm_location", "location", "spread")
 _RIDGE = ("ridge_logit", "ridge_split")
-_HALF_CENTRED = {name: f"{name}_half_centred" for name in _AROUND_A_MEAN}
+# By the variable, which may be drawn around a mean.
+_HALF_CENTRED = {name: f"{name}_half_centred" for name in ("llm_location", "location", "spread")}
 
 #: Variables that exist for the sampler alone; posteriors do not hold them.
 COORDINATES = (*_RIDGE, *_HALF_CENTRED.values())
@@ -50,18 +49,20 @@ def half_centred(model: pm.Model) -> pm.Model:
     size of 212 in x, 55 and 1,300 in (x - m) / s, none and 737 half way. Where data tell much (ten LLMs, a million
     attempts), half way gives as many effective draws per gradient as x, twice as many as spreads in (x - m) / s.
     """
-    for name, coordinate in _HALF_CENTRED.items():
-        variable = next((one for one in model.free_RVs if one.name == name), None)
-        if variable is None:
+    moved = {}
+    free = set(model.free_RVs)
+    for variable in model.free_RVs:
+        if variable.name not in _HALF_CENTRED:
             continue
         *_, mean, sd = variable.owner.inputs
-        if not set(ancestors([sd])) & set(model.free_RVs):
+        if not free & set(ancestors([sd])):
             continue
+        root = pt.sqrt(sd)
         with model:
-            half = pm.Normal(coordinate, mean / 2, pt.sqrt(sd), dims=model.named_vars_to_dims[name])
-        value = mean + pt.sqrt(sd) * (half - mean / 2)
-        model = pm.do(model, {name: pt.exp(value) if isinstance(variable.owner.op, LogNormalRV) else value})
-    return model
+            half = pm.Normal(_HALF_CENTRED[variable.name], mean / 2, root, dims=model.named_vars_to_dims[variable.name])
+        value = mean + root * (half - mean / 2)
+        moved[variable.name] = pt.exp(value) if isinstance(variable.owner.op, LogNormalRV) else value
+    return pm.do(model, moved) if moved else model
 
 
 def along_ridges(model: pm.Model, design: Design) -> pm.Model:

@@ -24,6 +24,12 @@ def evals(*models: str, aggregated: bool = False, strategies: tuple[str, ...] = 
     return ds3.read_evals(table.assign(tasks=4) if aggregated else table)
 
 
+def at_points(model, outputs):
+    """Return a function of a point, by names of the model's values, that evaluates expressions of these values."""
+    function = pytensor.function(model.value_vars, outputs, mode=MODE, on_unused_input="ignore")
+    return lambda point: function(*[point[one.name] for one in model.value_vars])
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [(evals("a"), "location"), (evals("a", "b"), "location"), (evals("a", aggregated=True), "mean_logit")],
@@ -35,11 +41,8 @@ def test_density_is_the_models_times_the_slope(data, name):
     moved = along_ridges(assemble(spec, design), design)
     assert name not in {variable.name for variable in moved.free_RVs}
     outputs = moved.replace_rvs_by_values([moved[name], moved["reachability"]])
-    places = pytensor.function(moved.value_vars, outputs, mode=MODE, on_unused_input="ignore")
-    densities = {
-        model: pytensor.function(model.value_vars, model.logp(), mode=MODE, on_unused_input="ignore")
-        for model in (plain, moved)
-    }
+    places = at_points(moved, outputs)
+    densities = {model: at_points(model, model.logp()) for model in (plain, moved)}
     rng = np.random.default_rng(0)
     for _ in range(5):
         point = {
@@ -47,21 +50,19 @@ def test_density_is_the_models_times_the_slope(data, name):
         }
 
         def at(point=point, **shift):
-            location, reach = places(*[point[one.name] + shift.get(one.name, 0.0) for one in moved.value_vars])
+            location, reach = places({one: value + shift.get(one, 0.0) for one, value in point.items()})
             # PyMC samples reachability on the logit.
             return np.stack([location, np.log(reach) - np.log1p(-reach)])
 
         step = 1e-5
         # Each walk's two coordinates move its own location and reachability only.
-        slopes = [(at(**{one: step}) - at(**{one: -step})) / (2 * step) for one in COORDINATES[:2]]
+        slopes = [(at(**{one: step}) - at(**{one: -step})) / (2 * step) for one in COORDINATES if one in point]
         log_slope = np.log(np.abs(slopes[0][0] * slopes[1][1] - slopes[0][1] * slopes[1][0])).sum()
         location, logit = at()
         own = point | {name: location, "reachability_logodds__": logit}
-        expected = float(densities[plain](*[own[one.name] for one in plain.value_vars])) + log_slope
+        expected = float(densities[plain](own)) + log_slope
         # Central differences err by a relative step^2.
-        assert float(densities[moved](*[point[one.name] for one in moved.value_vars])) == pytest.approx(
-            expected, rel=1e-6, abs=1e-6
-        )
+        assert float(densities[moved](point)) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
 def test_models_without_such_a_ridge_stay_as_they_are():
@@ -75,12 +76,12 @@ def test_models_without_such_a_ridge_stay_as_they_are():
         assert along_ridges(model, design) is model
 
 
-def efforts(llms: int) -> pd.DataFrame:
-    """Counts of LLMs of two families at three efforts on a benchmark, and of one of them on another."""
+def efforts() -> pd.DataFrame:
+    """Counts of two LLMs of two families at three efforts on a benchmark, and of one of them on another."""
     rng = np.random.default_rng(3)
     rows = [
-        {"model": f"m{llm}", "family": f"f{llm % 2}", "benchmark": "b", "task": f"t{j}", "effort": effort}
-        for llm in range(llms)
+        {"model": f"m{llm}", "family": f"f{llm}", "benchmark": "b", "task": f"t{j}", "effort": effort}
+        for llm in range(2)
         for effort in ("low", "medium", "high")
         for j in range(4)
     ]
@@ -91,7 +92,7 @@ def efforts(llms: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     ("data", "moves"),
-    [(evals("a", "b", "c", "d"), 2), (ds3.read_evals(efforts(2)), 3)],
+    [(evals("a", "b", "c", "d"), 2), (ds3.read_evals(efforts()), 3)],
     ids=["pooled", "efforts"],
 )
 def test_half_centred_density_is_the_models_times_the_slope(data, moves):
@@ -103,37 +104,23 @@ def test_half_centred_density_is_the_models_times_the_slope(data, moves):
     assert len(names) == moves
     assert not names & {variable.name for variable in moved.free_RVs}
     order = sorted(names)
-    scales = [plain[name].owner.inputs[-1] for name in order]
-    of_own = pytensor.function(
-        plain.value_vars, plain.replace_rvs_by_values(scales), mode=MODE, on_unused_input="ignore"
-    )
-    places = pytensor.function(
-        moved.value_vars,
-        moved.replace_rvs_by_values([moved[name] for name in order]),
-        mode=MODE,
-        on_unused_input="ignore",
-    )
-    densities = {
-        model: pytensor.function(model.value_vars, model.logp(), mode=MODE, on_unused_input="ignore")
-        for model in (plain, moved)
-    }
+    scales = at_points(plain, plain.replace_rvs_by_values([plain[name].owner.inputs[-1] for name in order]))
+    places = at_points(moved, moved.replace_rvs_by_values([moved[name] for name in order]))
+    densities = {model: at_points(model, model.logp()) for model in (plain, moved)}
     start = moved.initial_point()
     rng = np.random.default_rng(0)
     for _ in range(5):
         point = {name: value + rng.standard_normal(np.shape(value)) for name, value in start.items()}
-        values = dict(zip(order, places(*[point[one.name] for one in moved.value_vars]), strict=True))
+        values = dict(zip(order, places(point), strict=True))
         # PyMC samples spread by its log.
         own = point | values | {"spread_log__": np.log(values["spread"])}
-        own = [own[one.name] for one in plain.value_vars]
         # A value moves by the root of its scale when its coordinate moves by one.
         log_slope = sum(
             0.5 * np.log(np.broadcast_to(scale, values[name].shape)).sum()
-            for name, scale in zip(order, of_own(*own), strict=True)
+            for name, scale in zip(order, scales(own), strict=True)
         )
-        expected = float(densities[plain](*own)) + log_slope
-        assert float(densities[moved](*[point[one.name] for one in moved.value_vars])) == pytest.approx(
-            expected, rel=1e-10
-        )
+        expected = float(densities[plain](own)) + log_slope
+        assert float(densities[moved](point)) == pytest.approx(expected, rel=1e-10)
 
 
 def test_values_of_known_scale_stay_as_they_are():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pymc as pm
@@ -28,6 +28,11 @@ def mean_stretch(spread: Tensor) -> Tensor:
     return pt.sqrt(1.0 + _PROBIT * spread**2)
 
 
+def _around(place: np.ndarray, mean: Tensor, sd: Tensor, alone: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Mean and sd of each walk's law: those of its pooled benchmark, or of the prior of a walk alone (place -1)."""
+    return pt.switch(place < 0, alone["mu"], mean[place]), pt.switch(place < 0, alone["sigma"], sd[place])
+
+
 def _pooled_spread(spec: ModelSpec, place: np.ndarray) -> dict[str, Tensor]:
     """Add spreads drawn around their benchmark's, given each walk's pooled benchmark (-1: none), unless a spec says."""
     if "spread" in spec.priors:
@@ -35,9 +40,8 @@ def _pooled_spread(spec: ModelSpec, place: np.ndarray) -> dict[str, Tensor]:
     median, sd = (
         spec.prior(name).variable(name, dims="pooled_benchmark") for name in ("spread_median", "spread_log_sd")
     )
-    alone = spec.prior("spread").parameters
-    mean = pt.switch(place < 0, alone["mu"], pt.log(median)[place])
-    return {"spread": pm.LogNormal("spread", mean, pt.switch(place < 0, alone["sigma"], sd[place]), dims="walk")}
+    law = _around(place, pt.log(median), sd, spec.prior("spread").parameters)
+    return {"spread": pm.LogNormal("spread", *law, dims="walk")}
 
 
 def bare_walks(design: Design) -> list[bool]:
@@ -136,8 +140,7 @@ class Free(SharedEasiness):
         place = np.array([pooled.index(arm.benchmark) if arm.benchmark in pooled else -1 for arm in walks])
         given = {name: spec.prior(name).variable(name, dims="pooled_benchmark") for name in _POOL}
         given |= self.add_population(spec, **_pooled_spread(spec, place))
-        mean = pt.switch(place < 0, alone.parameters["mu"], given["location_mean"][place])
-        sd = pt.switch(place < 0, alone.parameters["sigma"], given["location_sd"][place])
+        mean, sd = _around(place, given["location_mean"], given["location_sd"], alone.parameters)
         if families:
             given["family_effect"] = spec.prior("family_effect").variable("family_effect", dims="family")
             names = [design.family[design.llms.index(arm.model)] for arm in walks]
