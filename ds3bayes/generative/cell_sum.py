@@ -98,6 +98,59 @@ class SlopesOfSum(CompiledOp):
         return [inputs[0].type(), inputs[2].type()]
 
 
+def rows_at(table: Tensor | Array, index: Array) -> Tensor:
+    """Look up rows of a table of cells, one per task, wherever the model is evaluated.
+
+    Parameters
+    ----------
+    table : tensor or array, shape (C, G)
+    index : array of int, shape (U,)
+
+    Returns
+    -------
+    tensor, shape (U, G)
+    """
+    return RowsAt()(table, index)
+
+
+class RowsAt(CompiledOp):
+    """See `rows_at`.
+
+    PyTensor would look rows of a constant up while it compiles; a thousand of them are too many numbers for code that
+    can be kept on disk.
+    """
+
+    @property
+    def function(self) -> Any:
+        """Its compiled code."""
+        return _rows_at
+
+    def outputs_of(self, inputs: Any) -> list[Tensor]:
+        """As many rows as there are numbers."""
+        return [pt.tensor(dtype="float64", shape=(inputs[1].type.shape[0], inputs[0].type.shape[1]))]
+
+    def do_constant_folding(self, fgraph: Any, node: Apply) -> bool:
+        """Leave it to the model."""
+        del fgraph, node
+        return False
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """Say which input moves the output by derivatives: the table."""
+        del node
+        return [[True], [False]]
+
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+        """Derive by the table."""
+        del outputs
+        table, index = inputs
+        return [pt.inc_subtensor(pt.zeros_like(table)[index], cotangents[0]), DisconnectedType()()]
+
+
+@compiled
+def _rows_at(table: Array, index: Array) -> Array:
+    return table[index]
+
+
 @compiled
 def _continued(rows: Array) -> Array:
     """Lay the cells of a location side by side, and go on by the first and last location: (C, L) to (L + 2, C)."""

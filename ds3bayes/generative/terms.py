@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from ds3bayes.generative.cell_sum import sum_of_cells
+from ds3bayes.generative.cell_sum import rows_at, sum_of_cells
 from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.grid import Table
 from ds3bayes.generative.interpolate import neighbours
@@ -119,8 +119,8 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
             log_weight=law.log_weight,
             easiness=law.easiness,
             location=law.location,
-            log_cells=_summed(pt.as_tensor(masses[0])[block.cell[first]]),
-            log_missed=_summed(pt.as_tensor(missed[0])[block.cell[first]]) if missed else None,
+            log_cells=_summed(rows_at(masses[0], block.cell[first][:, 0])[:, None]),
+            log_missed=_summed(rows_at(missed[0], block.cell[first][:, 0])[:, None]) if missed else None,
             log_mass=masses,
             log_marginal=law.log_weight[None, :],
             mean_easiness=law.easiness,
@@ -186,7 +186,8 @@ def _summed(log_cell: Tensor) -> OfGroups:
 
     def of_groups(groups: Sequence[np.ndarray]) -> Tensor:
         if all(len(mine) == 1 for mine in groups):
-            return log_cell[:, np.concatenate(groups)]
+            arms = np.concatenate(groups)
+            return log_cell if np.array_equal(arms, range(log_cell.type.shape[1])) else log_cell[:, arms]
         return pt.stack([log_cell[:, mine].sum(axis=1) for mine in groups], axis=1)
 
     return of_groups

@@ -11,9 +11,10 @@ import threading
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import nutpie
 import pymc as pm
-from numba import njit
+from numba import carray, njit
 from numba.core import cgutils, types
 from numba.core.imputils import impl_ret_new_ref
 from numba.extending import intrinsic
@@ -35,19 +36,56 @@ def compile_for_nutpie(model: pm.Model) -> Any:
     """
     inner = nutpie.compile_pymc
 
-    def log_density(size: int, function: Any, *shared: Any) -> Any:
-        return make_log_density(size, by_address(function), *shared)
-
-    def expansion(size: int, expanded: int, function: Any, *shared: Any) -> Any:
-        return make_expansion(size, expanded, by_address(function), *shared)
-
-    make_log_density, make_expansion = inner._make_c_logp_func, inner._make_c_expand_func
     with (
         _lock,
-        patch.object(inner, "_make_c_logp_func", log_density),
-        patch.object(inner, "_make_c_expand_func", expansion),
+        patch.object(inner, "_make_c_logp_func", _log_density),
+        patch.object(inner, "_make_c_expand_func", _expansion),
     ):
         return nutpie.compile_pymc_model(model)
+
+
+def _log_density(size: int, function: Any, record: Any, keys: Any, shared: Any) -> Any:
+    """Return the function of addresses that nutpie calls for log density and gradient, and its signature."""
+    call = nutpie.compile_pymc.make_extraction_fn(by_address(function), shared, keys, record.dtype)
+
+    def log_density(dim: Any, point_: Any, gradient_: Any, value_: Any, record_: Any) -> int:
+        if dim != size:
+            return -1
+        try:
+            gradient = carray(gradient_, (size,))
+            value, slopes = call(carray(point_, (size,)), record_)
+            carray(value_, ())[()] = value
+            # One by one: numba translates what it would say of an assignment of another shape for two seconds.
+            for i in range(size):
+                gradient[i] = slopes[i]
+                if not np.isfinite(slopes[i]):
+                    return 3
+            return 0 if np.isfinite(value) else 4
+        except Exception:
+            return 1
+
+    real, address = types.CPointer(types.double), types.voidptr
+    return log_density, types.int64(types.uint64, real, real, real, address)
+
+
+def _expansion(size: int, expanded: int, function: Any, record: Any, keys: Any, shared: Any) -> Any:
+    """Return the function of addresses that nutpie calls for all of a model's variables, and its signature."""
+    call = nutpie.compile_pymc.make_extraction_fn(by_address(function), shared, keys, record.dtype)
+
+    def expansion(dim: Any, length: Any, point_: Any, out_: Any, record_: Any) -> int:
+        if dim != size or length != expanded:
+            return -1
+        try:
+            out = carray(out_, (expanded,))
+            (values,) = call(carray(point_, (size,)), record_)
+            for i in range(expanded):
+                out[i] = values[i]
+        except Exception:
+            return -2
+        return 0
+
+    real, address = types.CPointer(types.double), types.voidptr
+    return expansion, types.int64(types.uint64, types.uint64, real, real, address)
 
 
 def by_address(function: Any) -> Any:

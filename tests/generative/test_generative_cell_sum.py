@@ -5,7 +5,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from ds3bayes.generative.cell_sum import sum_of_cells
+from ds3bayes.generative.cell_sum import rows_at, sum_of_cells
 from ds3bayes.generative.interpolate import neighbours
 
 NODES = np.linspace(-3.0, 2.0, 21)
@@ -44,3 +44,16 @@ def test_what_is_no_number_stays_so():
     result = sum_of_cells(table, NODES, pt.as_tensor(location), np.zeros((2, 1), dtype=int), [[0]])
     found = pytensor.function([], result, mode="FAST_COMPILE")()
     np.testing.assert_allclose(found, [[[1.0, np.nan]]] * 2)
+
+
+@pytest.mark.parametrize("mode", ["NUMBA", "FAST_COMPILE"])
+def test_rows_are_looked_up(mode):
+    rng = np.random.default_rng(4)
+    values, index = rng.normal(size=(3, 5)), np.array([2, 0, 0, 2, 2])
+    table, weight = pt.matrix("table", shape=values.shape), rng.normal(size=(5, 5))
+    rows = rows_at(table, index)
+    found, slopes = pytensor.function([table], [rows, pytensor.grad((weight * rows).sum(), table)], mode=mode)(values)
+    np.testing.assert_array_equal(found, values[index])
+    expected = np.zeros((3, 5))
+    np.add.at(expected, index, weight)
+    np.testing.assert_allclose(slopes, expected, rtol=1e-14)

@@ -3,6 +3,7 @@
 import numpy as np
 import nutpie
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 from numba import njit
 from numba.core.runtime import _nrt_python, rtsys
@@ -52,14 +53,20 @@ def test_draws_are_those_of_a_model_that_nutpie_links():
         centre = pm.Data("centre", np.array([1.0, -2.0]))
         x = pm.Normal("x", centre, 1.0, shape=2)
         pm.Deterministic("twice", 2.0 * x)
+        # No number beyond an edge: such steps end a trajectory.
+        pm.Potential("edge", pt.log(x + 3.0).sum())
     settings = {"draws": 50, "tune": 50, "chains": 2, "seed": 3, "progress_bar": False}
     ours = compile_for_nutpie(model)
     for change in ({}, {"centre": np.array([5.0, 6.0])}):
-        one, other = (
-            nutpie.sample(compiled.with_data(**change), **settings)["posterior"].to_dataset()
+        drawn = [
+            nutpie.sample(compiled.with_data(**change), **settings)
             for compiled in (ours, nutpie.compile_pymc_model(model))
-        )
+        ]
+        one, other = (each["posterior"].to_dataset() for each in drawn)
         assert one.equals(other)
+        diverging = [each["sample_stats"]["diverging"].values for each in drawn]
+        np.testing.assert_array_equal(*diverging)
+        assert diverging[0].any() == (not change)
         np.testing.assert_array_equal(one["twice"], 2.0 * one["x"])
     # nutpie is as it was.
     assert nutpie.compile_pymc._make_c_logp_func.__module__ == "nutpie.compile_pymc"
