@@ -135,6 +135,8 @@ class Sampling(_Part):
     tune: int = Field(600, ge=1)
     chains: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
+    # With 0.8 many a posterior takes a third fewer gradients per effective draw, but 6 to 18 of 4,000 draws diverge for
+    # one LLM on 2,000 tasks of four attempts, and some do with 0.85.
     target_accept: float = Field(
         0.9, gt=0.0, lt=1.0, description="acceptance that step sizes are tuned for; higher is slower and more careful"
     )

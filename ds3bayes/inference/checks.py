@@ -154,7 +154,7 @@ def sampling_faults(fit: xr.DataTree) -> tuple[list[str], pd.DataFrame]:
     """Say what went wrong in sampling, one sentence each, gravest first; return r-hat and ESS of all parameters."""
     posterior, stats = fit["posterior"].to_dataset(), fit["sample_stats"].to_dataset()
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    accept = spec_of(fit).sampling.target_accept if "spec" in fit.attrs else 0.9
+    accept = spec_of(fit).sampling.target_accept if "spec" in fit.attrs else ModelSpec().sampling.target_accept
     columns = dict(_elements(posterior))
     statistics = {
         "r_hat": az.rhat(posterior) if chains > 1 else xr.full_like(posterior.isel(chain=0, draw=0, drop=True), np.nan),

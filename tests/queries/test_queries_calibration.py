@@ -384,10 +384,11 @@ def test_right_models_pass(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "tasks"), [("game24", 15), ("training_runs", 10), ("skill_graph", 12), ("gsm8k_voting", 20)]
+    ("name", "tasks"),
+    [("game24", 15), ("training_runs", 10), ("skill_graph", 12), ("gsm8k_voting", 20), ("training_grid", 4)],
 )
 def test_shipped_models_pass(name, tasks, root):
-    """Trees and tokens, a loss bridge, a skill graph, and votes: the layout of their tables, fewer tasks."""
+    """Trees and tokens, a loss bridge, a skill graph, votes, a skill hierarchy: fewer tasks; the last takes 40 min."""
     spec = ds3.ModelSpec.from_toml(root / "models" / f"{name}.toml")
     ranks = ds3.sbc(spec.data.read(), spec, fits=200, tasks=tasks, progress=False)
     outcome = ds3.sbc_check(ranks, false_alarm=1e-3)
