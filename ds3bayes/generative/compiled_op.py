@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
@@ -17,6 +18,9 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 from ds3bayes.generative import elementary, interpolate
 
 Tensor = Any
+
+# Functions of operations outside of models, with their machine code on disk as in models: compiling it takes seconds.
+_on_disk: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
 
 class CompiledOp(Op):
@@ -40,9 +44,12 @@ class CompiledOp(Op):
 
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Compute the outputs."""
-        del node
-        result = self.function(*inputs)
-        for storage, value in zip(output_storage, result if isinstance(result, tuple) else (result,), strict=True):
+        key = (self, *((one.type.dtype, one.type.ndim) for one in node.inputs))
+        if key not in _on_disk:
+            given = [pt.tensor(dtype=one.type.dtype, shape=(None,) * one.type.ndim) for one in node.inputs]
+            # The machine code alone: it keeps no intermediate results, and threads may share it.
+            _on_disk[key] = pytensor.function(given, self.make_node(*given).outputs, mode="NUMBA").vm.jit_fn
+        for storage, value in zip(output_storage, _on_disk[key](*inputs), strict=True):
             storage[0] = value
 
 
