@@ -2,7 +2,8 @@
 
 PyTensor keeps the machine code of a model's log density on disk. nutpie calls that function from one of its own, and
 numba then links both into one piece and optimises it anew, which takes as long as the rest of a compilation together
-and is kept nowhere. Here nutpie's function calls the other by its address: what is on disk is used as it is.
+and is kept nowhere. Here nutpie's function calls the other by its address: what is on disk is used as it is. What is
+compiled by every process is written here, too, and kept small.
 """
 
 from __future__ import annotations
@@ -34,12 +35,9 @@ def compile_for_nutpie(model: pm.Model) -> Any:
     nutpie.compile_pymc.CompiledPyMCModel
         Holds the functions that are called, and so their code.
     """
-    inner = nutpie.compile_pymc
-
     with (
         _lock,
-        patch.object(inner, "_make_c_logp_func", _log_density),
-        patch.object(inner, "_make_c_expand_func", _expansion),
+        patch.multiple(nutpie.compile_pymc, _make_c_logp_func=_log_density, _make_c_expand_func=_expansion),
     ):
         return nutpie.compile_pymc_model(model)
 
