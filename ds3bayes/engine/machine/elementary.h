@@ -6,11 +6,11 @@
 #include <stdint.h>
 #include <string.h>
 
-// exp(x), relative error below 5e-16 between -708 and 709; exp(-708) (3e-308) below, infinity above, NaN stays.
+// exp(x), relative error below 5e-16 between -708.3 and 709.4; 0 below, infinity above, NaN stays.
 //
 // x is k log 2 + r with r within log(2)/2 of 0, and exp r its Taylor series.
 static inline double fast_exp(double x) {
-  double v = x < -708.0 ? -708.0 : x > 710.0 ? 710.0 : x;
+  double v = x < -708.3 ? -708.3 : x > 709.5 ? 709.5 : x;
   // Adding 1.5 * 2^52 rounds to a whole number, which then stands in the low bits.
   double rounded = v * 1.4426950408889634 + 6755399441055744.0;
   int64_t bits;
@@ -21,17 +21,15 @@ static inline double fast_exp(double x) {
   double high = 1 / 362880. + r * (1 / 3628800. + r * (1 / 39916800. + r * (1 / 479001600. + r / 6227020800.)));
   double low = 1 / 24. + r * (1 / 120. + r * (1 / 720. + r * (1 / 5040. + r * (1 / 40320. + r * high))));
   double series = 1 + r * (1 + r * (0.5 + r * (1 / 6. + r * low)));
-  // In two halves, so that 2^1024 does not overflow before it is due.
-  int64_t first = bits << 12 >> 12 >> 1, second = (bits << 12 >> 12) - first;
-  first = (first + 1023) << 52;
-  second = (second + 1023) << 52;
-  double a, b;
-  memcpy(&a, &first, 8);
-  memcpy(&b, &second, 8);
-  return x != x ? x : series * a * b;
+  // A power of two is its exponent's bits; 1024 gives those of infinity.
+  bits = (bits + 1023) << 52;
+  double scale;
+  memcpy(&scale, &bits, 8);
+  double result = x < -708.3 ? 0.0 : series * scale;
+  return x != x ? x : result;
 }
 
-// log(x) of a number of at least 1e-307, relative error below 1e-15; NaN stays.
+// log(x) of a normal number above 0, relative error below 1e-15; NaN stays.
 //
 // x is 2^k y with y within a factor sqrt(2) of 1; log y = 2 (s + s^3/3 + s^5/5 + ...) for s = (y - 1)/(y + 1).
 static inline double fast_log(double x) {
@@ -47,6 +45,24 @@ static inline double fast_log(double x) {
   double series = 1 + z * (1 / 3. + z * (1 / 5. + z * (1 / 7. + z * (1 / 9. + z * tail))));
   // The bits of NaN would pass for a number's.
   return x != x ? x : (double)power * 0.6931471805599453 + 2 * s * series;
+}
+
+// log(x) of any number: -infinity at 0, NaN below, infinity at infinity, and numbers too small to be normal as they are.
+static inline double any_log(double x) {
+  double shifted = x < 2.3e-308 ? x * 18014398509481984.0 : x;
+  double result = fast_log(shifted) - (x < 2.3e-308 ? 37.42994775023705 : 0.0);
+  result = x > 1.7976931348623157e308 ? x : result;
+  result = x == 0 ? -INFINITY : result;
+  return x < 0 ? NAN : result;
+}
+
+// log(1 + x), of relative error below 1e-15 for any x > -1; -infinity at -1, NaN below.
+static inline double fast_log1p(double x) {
+  double u = 1 + x;
+  // What rounding 1 + x lost moves the logarithm by that over u.
+  double lost = x - (u - 1);
+  double result = any_log(u) + (u > 0 && u < 1e300 ? lost / u : 0.0);
+  return result;
 }
 
 #endif
