@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 from scipy.special import expit, logsumexp, ndtri, stdtrit
 from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
+from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.attempts import cut_log_likelihood
@@ -36,10 +36,8 @@ from ds3bayes.generative.terms import (
     own_effect_scale,
     reach_groups,
 )
-from ds3bayes.theory.evaluate import MODE
 
 Array = np.ndarray
-_AtDraw = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 # Points of the lattice on which latent tokens are integrated out for the pointwise likelihood: a prime, of which 5 is a
 # primitive root.
@@ -58,9 +56,9 @@ class PopulationAtDraws:
     """
 
     def __init__(self, design: Design, spec: ModelSpec, posterior: xr.Dataset) -> None:
-        given = _symbols(posterior)
-        self._terms: list[_AtDraw] = []
-        self._joint: list[_AtDraw | None] = []
+        given, shapes = _symbols(posterior)
+        self._terms: list[AtPoints] = []
+        self._joint: list[AtPoints | None] = []
         for index, block in enumerate(design.blocks):
             terms = block_terms(block, index, design, spec, given)
             timed = [block.arms[column] for column in timed_columns(block, design)]
@@ -96,18 +94,22 @@ class PopulationAtDraws:
                 own = cut_log_likelihood(data, design, given) + pt.log(sd)
                 _, signature, _ = block.distinct
                 joint = pt.inc_subtensor(outputs["log_marginal"][signature][tasks], own[places])
-                self._joint[index] = _at_draw(given, {"joint": joint})
-            self._terms.append(_at_draw(given, outputs))
+                self._joint[index] = AtPoints(given, shapes, {"joint": joint})
+            self._terms.append(AtPoints(given, shapes, outputs))
 
     def __call__(self, block: int, draw: Mapping[str, Array]) -> dict[str, Array]:
         """Evaluate one block at one draw."""
-        return self._terms[block](draw)
+        return self._terms[block].at(draw)
+
+    def each(self, block: int, draws: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+        """Evaluate one block at draws (n, ...) of every variable, one after the other."""
+        return self._terms[block].each(draws)
 
     def joint(self, block: int, draw: Mapping[str, Array]) -> Array:
         """Log density (T,) of each task's data and, per unit of ``cut_tokens``, of its latent tokens."""
         evaluate = self._joint[block]
         assert evaluate is not None, "no task of this block has latent tokens"
-        return evaluate(draw)["joint"]
+        return evaluate.at(draw)["joint"]
 
 
 def points_at_draws(design: Design, spec: ModelSpec, posterior: xr.Dataset) -> dict[str, tuple[Sequence[str], Array]]:
@@ -119,43 +121,35 @@ def points_at_draws(design: Design, spec: ModelSpec, posterior: xr.Dataset) -> d
     spec : ModelSpec
     posterior : xarray.Dataset
     """
-    given = _symbols(posterior)
+    given, shapes = _symbols(posterior)
     found = {name: OBSERVATIONS[name].pointwise(data, design, spec, given) for name, data in design.observed.items()}
     points = {name: one for name, one in found.items() if one is not None}
     if not points:
         return {}
-    evaluate = _at_draw(given, {name: values for name, (_, values) in points.items()})
-    drawn = [evaluate(draw) for draw in each_draw(posterior)]
+    drawn = AtPoints(given, shapes, {name: values for name, (_, values) in points.items()})(by_draw(posterior))
     shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+    return {name: (labels, drawn[name].reshape(*shape, len(labels))) for name, (labels, _) in points.items()}
+
+
+def _symbols(posterior: xr.Dataset) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """A tensor for each variable of the posterior, and its shape, by name."""
+    shapes = {str(name): values.shape[2:] for name, values in posterior.data_vars.items()}
+    return {name: pt.tensor(name, dtype="float64", shape=shape) for name, shape in shapes.items()}, shapes
+
+
+def by_draw(posterior: xr.Dataset) -> dict[str, Array]:
+    """Return each variable's draws, chains one after another: (n, ...)."""
+    ordered = posterior.transpose("chain", "draw", ...)
     return {
-        name: (labels, np.stack([one[name] for one in drawn]).reshape(*shape, len(labels)))
-        for name, (labels, _) in points.items()
+        str(name): np.asarray(values.values, dtype=float).reshape(-1, *values.shape[2:])
+        for name, values in ordered.data_vars.items()
     }
-
-
-def _symbols(posterior: xr.Dataset) -> dict[str, Any]:
-    """A tensor for each variable of the posterior, by name."""
-    return {
-        str(name): pt.TensorType("float64", (None,) * (values.ndim - 2))(str(name))
-        for name, values in posterior.data_vars.items()
-    }
-
-
-def _at_draw(given: Mapping[str, Any], outputs: Mapping[str, Any]) -> _AtDraw:
-    """Return a function that evaluates expressions, by name, at the variables of one draw."""
-    function = pytensor.function(list(given.values()), list(outputs.values()), mode=MODE, on_unused_input="ignore")
-
-    def evaluate(draw: Mapping[str, Array]) -> dict[str, Array]:
-        return dict(zip(outputs, function(*[np.asarray(draw[name], dtype=float) for name in given]), strict=True))
-
-    return evaluate
 
 
 def each_draw(posterior: xr.Dataset) -> Iterator[dict[str, Array]]:
     """Yield the variables of each draw, chains one after another."""
-    stacked = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
-    columns = {str(name): np.asarray(values.values) for name, values in stacked.data_vars.items()}
-    for index in range(stacked.sizes["sample"]):
+    columns = by_draw(posterior)
+    for index in range(posterior.sizes["chain"] * posterior.sizes["draw"]):
         yield {name: values[index] for name, values in columns.items()}
 
 
@@ -183,10 +177,13 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
     """
     population = PopulationAtDraws(design, spec, posterior)
     rng = np.random.default_rng(seed)
-    draws = list(each_draw(posterior))
+    draws, columns = list(each_draw(posterior)), by_draw(posterior)
     parts = []
     for index, block in enumerate(design.blocks):
-        drawn = [_draw_block(block, design, spec, population(index, draw), draw, rng) for draw in draws]
+        drawn = [
+            _draw_block(block, design, spec, terms, draw, rng)
+            for terms, draw in zip(population.each(index, columns), draws, strict=True)
+        ]
         parts.append({name: np.stack([one[name] for one in drawn]) for name in drawn[0]})
         if latent_cells(block, design)[0]:
             _sum_out_latent_tokens(parts[-1]["log_likelihood"], index, design, population, draws)
@@ -397,13 +394,15 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
     subsets = design.subsets
     most = max(len(block.arms) for block in design.blocks)
     parts: dict[str, list[Array]] = {"logit_success": [], "reachable": [], "log_tokens": [], "easiness": []}
-    for index, draw in enumerate(each_draw(posterior)):
+    columns = by_draw(posterior)
+    at_draws = zip(*(population.each(number, columns) for number in range(len(design.blocks))), strict=True)
+    for index, (draw, terms_of) in enumerate(zip(each_draw(posterior), at_draws, strict=True)):
         # Columns: two for the task, reachability, path length, then two per arm for its own effect and tokens.
         points = qmc.Sobol(4 + 2 * most, rng=np.random.default_rng([seed, index])).random(tasks)
         points = np.clip(points, 1e-9, 1 - 1e-9)
         row: dict[str, list[Array]] = {name: [] for name in parts}
         for number, block in enumerate(design.blocks):
-            terms = population(number, draw)
+            terms = terms_of[number]
             easiness, location = spec.capability.new_tasks(terms, draw, points[:, :2])
             arms = len(block.arms)
             logit, tokens = location.copy(), np.full((tasks, arms), np.nan)

@@ -1,70 +1,69 @@
-"""Compile a model once and sample it for many data sets: the numbers in its likelihood are swapped, not the code."""
+"""A design's model, ready to be sampled, for one data set or for many that share their structure."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import nutpie
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 from pytensor.compile.builders import SymbolicOp
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import toposort
-from threadpoolctl import threadpool_limits
 
+from ds3bayes.engine import nuts
+from ds3bayes.engine.density import Density, Program, start_of
+from ds3bayes.engine.fallback import EngineWarning, Fallback
+from ds3bayes.engine.library import MachineError
+from ds3bayes.engine.tape import Unsupported
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec, Sampling
 from ds3bayes.inference.coordinates import COORDINATES, for_sampler
-from ds3bayes.inference.linking import compile_for_nutpie
 
+Array = np.ndarray
 Tensor = Any
 
-# Bytes up to which numba writes an array into machine code that it keeps.
-_LARGEST_CONSTANT = 10**6
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CompiledModel:
-    """A compiled model whose data can be swapped.
+    """A model that can be sampled, and given other data.
 
     Parameters
     ----------
     spec : ModelSpec
     structure : tuple
-        Everything about the model but the numbers that come from data; models of equal structure share the code.
+        Everything about the model but the numbers that come from data; models of equal structure share their program.
+        Empty if the data are not to be swapped.
     coords : mapping of str to sequence of str
         Labels of the design at hand.
-    compiled : nutpie model
-        Its shared variables ``reals``, ``wholes`` and ``layout`` hold those numbers, see `_packed`.
+    program : Program or None
+        The model's graphs; None where the machine cannot run them.
+    density : Density or Fallback
+        What is sampled.
     """
 
     spec: ModelSpec
     structure: tuple[Any, ...]
     coords: Mapping[str, Sequence[str]]
-    compiled: Any
-
-    @property
-    def code(self) -> Any:
-        """The compiled log density: one object for all data sets that share it."""
-        return self.compiled.compiled_logp_func
+    program: Program | None
+    density: Density | Fallback
 
     def of(self, design: Design) -> CompiledModel:
-        """Return this model for another design of the same spec, compiled anew if the two do not share their code.
+        """Return this model for another design of the same spec.
 
-        Designs of equally many LLMs, samplers and tasks usually do, whatever the counts and tokens are; with another
-        parameter, or a single task, they do not.
+        Designs of equally many LLMs, samplers and tasks usually share the program, whatever the counts and tokens are;
+        with another parameter, or a single task, they do not, and it is made anew.
         """
         model = for_sampler(assemble(self.spec, design), design)
         structure, arrays = _structure(model)
-        if structure != self.structure:
+        if self.program is None or structure != self.structure:
             return compile_model(design, self.spec)
-        return replace(self, coords=_coords(model), compiled=self.compiled.with_data(**_packed(arrays)))
+        return replace(self, coords=_coords(model), density=self.program.on_tapes(start_of(model), arrays))
 
     def sample(
         self,
@@ -86,60 +85,104 @@ class CompiledModel:
         progress : callable, optional
             Called now and then with the number of draws done, warm-up included.
         """
-        report = (
-            {}
-            if progress is None
-            else {"progress_callback": lambda chains: progress(sum(chain.finished_draws for chain in chains))}
-        )
-        # Chains run side by side; threads of BLAS within each would wait for one another, up to 30 times as long.
-        with threadpool_limits(limits=1, user_api="blas"):
-            drawn = nutpie.sample(
-                self.compiled,
-                draws=sampling.draws,
-                tune=sampling.tune,
-                chains=sampling.chains,
-                cores=cores,
-                seed=sampling.seed,
-                target_accept=sampling.target_accept,
-                # Arms on the same tasks move together; a low-rank mass matrix follows that. What the first few draws
-                # say of it is shrunk more than by default (1e-5), and trajectories end after 255 steps: else half of
-                # all steps of a fit go into its first fifty draws, and estimating takes longer than stepping. If brief,
-                # after 63, and the matrix is renewed every 5 draws at first, not every 10: a quarter fewer steps.
-                adaptation="low_rank",
-                mass_matrix_gamma=1e-2,
-                maxdepth=6 if brief else 8,
-                early_window_switch_freq=5 if brief else 10,
-                save_warmup=False,
-                progress_bar=False,
-                **report,
-            )
-        posterior = drawn["posterior"].to_dataset().drop_vars(COORDINATES, errors="ignore")
-        labels = {dim: list(members) for dim, members in self.coords.items() if dim in posterior.dims}
+        settings: dict[str, Any] = {
+            "draws": sampling.draws,
+            "tune": sampling.tune,
+            "chains": sampling.chains,
+            "cores": cores,
+            "seed": sampling.seed,
+            "progress": progress,
+            "target_accept": sampling.target_accept,
+            # Arms on the same tasks move together; a low-rank mass matrix follows that. What the first few draws say of
+            # it is shrunk more than by default (1e-5), and trajectories end after 255 steps: else half of all steps of
+            # a fit go into its first fifty draws, and estimating takes longer than stepping. If brief, after 63, and
+            # the matrix is renewed every 5 draws at first, not every 10: a quarter fewer steps.
+            "mass_matrix_gamma": 1e-2,
+            "maxdepth": 6 if brief else 8,
+            "early_window_switch_freq": 5 if brief else 10,
+        }
+        if isinstance(self.density, Fallback):
+            posterior, stats = self.density.sample(**settings)
+        else:
+            posterior, stats = nuts.sample(self.density, start=_jittered(self.density.start), **settings)
+        return _as_tree(self.density.dims, self.coords, posterior, stats)
+
+
+def _jittered(start: Array) -> Callable[[int], Array]:
+    """Return a function that moves a point by up to 1 in every coordinate, as PyMC does, given a chain's seed."""
+    return lambda seed: start + np.random.default_rng(seed).uniform(-1.0, 1.0, start.size)
+
+
+def _as_tree(
+    dims: Mapping[str, Sequence[str]],
+    coords: Mapping[str, Sequence[str]],
+    posterior: Mapping[str, Array],
+    stats: Mapping[str, Array],
+) -> xr.DataTree:
+    """Label draws: named dims where a model names them, with its coordinates."""
+    variables = {}
+    for name, values in posterior.items():
+        if name not in COORDINATES:
+            own = dims.get(name) or [f"{name}_dim_{axis}" for axis in range(values.ndim - 2)]
+            variables[name] = (("chain", "draw", *own), values)
+    shape = next(iter(posterior.values())).shape
+    places = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
+    used = {dim for own, _ in variables.values() for dim in own}
+    labels = {dim: list(members) for dim, members in coords.items() if dim in used}
+    renamed = {
         # The name that ArviZ looks for.
-        stats = drawn["sample_stats"].to_dataset().rename(maxdepth_reached="reached_max_treedepth")
-        return xr.DataTree.from_dict({"posterior": posterior.assign_coords(labels), "sample_stats": stats})
+        {"maxdepth_reached": "reached_max_treedepth"}.get(name, name): (("chain", "draw"), values)
+        for name, values in stats.items()
+        if name not in ("chain", "draw")
+    }
+    return xr.DataTree.from_dict(
+        {"posterior": xr.Dataset(variables, {**places, **labels}), "sample_stats": xr.Dataset(renamed, places)}
+    )
 
 
 def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> CompiledModel:
-    """Compile the model of a design; with ``swap``, so that `CompiledModel.of` can give it other data."""
+    """Make the model of a design ready to be sampled.
+
+    Parameters
+    ----------
+    design : Design
+    spec : ModelSpec
+    swap : bool, default True
+        So that `CompiledModel.of` can give it other data.
+
+    Warns
+    -----
+    EngineWarning
+        If the machine cannot run the model, which nutpie then compiles by numba; it says why.
+    """
     model = for_sampler(assemble(spec, design), design)
     structure: tuple[Any, ...] = ()
-    if swap:
-        structure, arrays = _structure(model)
-        _lift(model, arrays)
-    else:
-        _share_large(model)
-    return CompiledModel(spec=spec, structure=structure, coords=_coords(model), compiled=compile_for_nutpie(model))
+    arrays: list[Array] = []
+    density: Density | Fallback
+    program: Program | None = None
+    try:
+        start = start_of(model)
+        places: list[Tensor] = []
+        lifted = model
+        if swap:
+            structure, arrays = _structure(model)
+            lifted, places = _lifted(for_sampler(assemble(spec, design), design), arrays)
+        program = Program.of(lifted, places)
+        density = program.on_tapes(start, arrays)
+    except (Unsupported, MachineError) as error:
+        warnings.warn(EngineWarning.of(error), stacklevel=2)
+        program, density = None, Fallback(model)
+    return CompiledModel(spec=spec, structure=structure, coords=_coords(model), program=program, density=density)
 
 
 def _coords(model: pm.Model) -> dict[str, list[str]]:
     return {name: list(members or ()) for name, members in model.coords.items()}
 
 
-def _structure(model: pm.Model) -> tuple[tuple[Any, ...], list[np.ndarray]]:
+def _structure(model: pm.Model) -> tuple[tuple[Any, ...], list[Array]]:
     """Describe a model without the arrays in its potentials and deterministics; return those arrays, in that order."""
     named = {id(variable): name for name, variable in model.named_vars.items()}
-    arrays: list[np.ndarray] = []
+    arrays: list[Array] = []
     parts: list[Any] = [tuple((name, len(members or ())) for name, members in model.coords.items())]
     swapped = {id(variable) for variable in [*model.potentials, *model.deterministics]}
     for name, variable in model.named_vars.items():
@@ -149,7 +192,7 @@ def _structure(model: pm.Model) -> tuple[tuple[Any, ...], list[np.ndarray]]:
     return tuple(parts), arrays
 
 
-def _describe(output: Tensor, named: dict[int, str], lifted: list[np.ndarray] | None) -> tuple[Any, ...]:
+def _describe(output: Tensor, named: dict[int, str], lifted: list[Array] | None) -> tuple[Any, ...]:
     """List an expression's operations and what each is applied to; arrays go to ``lifted``, if there is one."""
     # By identity: constants of equal value compare as equal, which is an accident of the data.
     number: dict[int, int] = {}
@@ -170,7 +213,7 @@ def _describe(output: Tensor, named: dict[int, str], lifted: list[np.ndarray] | 
     return (tuple(steps), tuple(leaves), place(output))
 
 
-def _leaf(variable: Tensor, named: dict[int, str], lifted: list[np.ndarray] | None) -> Any:
+def _leaf(variable: Tensor, named: dict[int, str], lifted: list[Array] | None) -> Any:
     if id(variable) in named:
         return named[id(variable)]
     if not isinstance(variable, Constant):
@@ -217,63 +260,23 @@ def _is_array(variable: Tensor) -> bool:
     return isinstance(variable, Constant) and getattr(variable.type, "ndim", 0) > 0
 
 
-def _packed(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Lay arrays one after the other: all reals, all whole numbers, and a layout of where each starts and its shape.
+def _lifted(model: pm.Model, arrays: Sequence[Array]) -> tuple[pm.Model, list[Tensor]]:
+    """Put variables in the place of the arrays in a model's potentials and deterministics; the model is changed."""
+    places: list[Tensor] = []
 
-    Three variables rather than one per array, since nutpie unpacks shared variables in code that it unrolls: for sixty
-    of them, that took longer to compile than the model.
-    """
-    flat: dict[bool, list[np.ndarray]] = {True: [np.empty(0)], False: [np.empty(0, np.int64)]}
-    start = {True: 0, False: 0}
-    layout = []
-    for values in arrays:
-        real = values.dtype.kind == "f"
-        flat[real].append(values.ravel())
-        layout += [start[real], *values.shape]
-        start[real] += values.size
-    packed = {
-        "reals": np.concatenate(flat[True]).astype(np.float64),
-        "wholes": np.concatenate(flat[False]).astype(np.int64),
-        "layout": np.array(layout, dtype=np.int64),
-    }
-    # A variable that nothing is read from would be no part of the code: a single task has no whole numbers.
-    return {name: values for name, values in packed.items() if values.size}
-
-
-def _lift(model: pm.Model, arrays: Sequence[np.ndarray]) -> None:
-    """Put views of shared variables in the place of the arrays in a model's potentials and deterministics."""
-    shared = {name: pytensor.shared(values, name=name, shape=(None,)) for name, values in _packed(arrays).items()}
-    lifted, place = 0, 0
-
-    def view(values: np.ndarray) -> Tensor:
-        nonlocal lifted, place
-        layout = shared["layout"]
+    def put(values: Array) -> Tensor:
         # Lengths may change with the data, except where an axis of length 1 stands for any.
-        shape = [1 if size == 1 else layout[place + 1 + axis] for axis, size in enumerate(values.shape)]
-        flat = shared["reals" if values.dtype.kind == "f" else "wholes"]
-        start = layout[place]
-        lifted += 1
-        place += 1 + values.ndim
-        return flat[start : start + pt.prod(pt.stack(shape))].reshape(shape).astype(values.dtype)
-
-    _replace_arrays(model, view)
-    assert lifted == len(arrays)
-
-
-def _share_large(model: pm.Model) -> None:
-    """Keep large arrays out of a model's code: it could not be kept on disk, and takes half a minute with each fit."""
-    shared: dict[int, Any] = {}
-
-    def put(values: np.ndarray) -> Tensor | None:
-        if values.nbytes > _LARGEST_CONSTANT and id(values) not in shared:
-            shared[id(values)] = pytensor.shared(values, name=f"table_{len(shared)}", shape=values.shape)
-        return shared.get(id(values))
+        shape = tuple(1 if size == 1 else None for size in values.shape)
+        places.append(pt.tensor(f"data_{len(places)}", dtype=values.dtype.name, shape=shape))
+        return places[-1]
 
     _replace_arrays(model, put)
+    assert len(places) == len(arrays)
+    return model, places
 
 
-def _replace_arrays(model: pm.Model, put: Callable[[np.ndarray], Tensor | None]) -> None:
-    """Replace the arrays in a model's potentials and deterministics by what ``put`` returns for them, unless None."""
+def _replace_arrays(model: pm.Model, put: Callable[[Array], Tensor]) -> None:
+    """Replace the arrays in a model's potentials and deterministics by what ``put`` returns for them."""
     named = {id(variable): name for name, variable in model.named_vars.items()}
     # What now stands for a variable, by the variable's identity; arrays anew for every named variable.
     changed: dict[int, Any] = {}
@@ -281,8 +284,7 @@ def _replace_arrays(model: pm.Model, put: Callable[[np.ndarray], Tensor | None])
 
     def now(variable: Tensor) -> Tensor:
         if _is_array(variable) and id(variable) not in constants:
-            new = put(variable.data)
-            constants[id(variable)] = variable if new is None else new
+            constants[id(variable)] = put(variable.data)
         return constants.get(id(variable), changed.get(id(variable), variable))
 
     swapped = {id(variable) for variable in [*model.potentials, *model.deterministics]}

@@ -309,6 +309,8 @@ BINARY(minimum, a != a || a < b ? a : b, a < b ? d : 0 * d, a < b ? 0 * d : d)
 BINARY(logaddexp, logaddexp(a, b), d *share(a, v), d *share(b, v))
 BINARY(angle, atan2(a, b), d *b / (a * a + b * b), -d *a / (a * a + b * b))
 
+BINARY(modulo, a - b * floor(a / b), d, -d *floor(a / b))
+
 STEP2(greater, (double)(a > b))
 STEP2(at_least, (double)(a >= b))
 STEP2(less, (double)(a < b))
@@ -319,7 +321,6 @@ STEP2(both, (double)(a != 0 && b != 0))
 STEP2(either, (double)(a != 0 || b != 0))
 STEP2(exclusive_either, (double)((a != 0) != (b != 0)))
 STEP2(floor_divide, floor(a / b))
-STEP2(modulo, a - b * floor(a / b))
 
 TERNARY(choose, a != 0 ? b : c, 0 * d, a != 0 ? d : 0 * d, a != 0 ? 0 * d : d)
 TERNARY(clip, a < b ? b : a > c ? c : a, a >= b && a <= c ? d : 0 * d, a < b ? d : 0 * d, a > c ? d : 0 * d)

@@ -1,0 +1,1 @@
+"""The package's own operations: a PyTensor operation, its definition in NumPy, and its kernel for the machine."""
