@@ -7,16 +7,23 @@ import os
 from pathlib import Path
 
 
+class MachineError(Exception):
+    """The machine cannot be used: the message says why and what to do."""
+
+
 def load() -> ctypes.CDLL:
     """Load the library in the folder that the environment variable ``DS3BAYES_MACHINE`` names.
 
     Raises
     ------
-    OSError
+    MachineError
         If there is none, or it is not for this computer.
     """
-    folder = Path(os.environ.get("DS3BAYES_MACHINE", ""))
-    found = sorted(folder.glob("*.so")) if os.environ.get("DS3BAYES_MACHINE") else []
+    named = os.environ.get("DS3BAYES_MACHINE")
+    found = sorted(Path(named).glob("*.so")) if named else []
     if not found:
-        raise OSError(f"no compiled machine in {folder.resolve()}: set DS3BAYES_MACHINE to a folder that holds one")
-    return ctypes.CDLL(str(found[0]))
+        raise MachineError(f"DS3BAYES_MACHINE is {named!r}: name a folder that holds a compiled machine")
+    try:
+        return ctypes.CDLL(str(found[0]))
+    except OSError as error:
+        raise MachineError(f"the machine cannot be loaded: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -104,14 +104,12 @@ def _slices(draws: int, most: int) -> Iterator[slice]:
 
 def _in_c_order(inputs: GridInputs) -> GridInputs:
     """Give arrays the types and order that the kernel reads."""
-    return GridInputs(
-        **{
-            name: value
-            if name == "one_length"
-            else np.ascontiguousarray(value, np.float32 if name == "answers" else np.float64)
-            for name, value in inputs._asdict().items()
-        }
-    )
+    arrays: dict[str, Any] = {
+        name: np.ascontiguousarray(value, np.float32 if name == "answers" else np.float64)
+        for name, value in inputs._asdict().items()
+        if name != "one_length"
+    }
+    return inputs._replace(**arrays)
 
 
 def _fill_by_kernel(library: ctypes.CDLL, inputs: GridInputs, part: slice, success: Array, steps: Array) -> None:

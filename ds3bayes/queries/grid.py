@@ -14,7 +14,7 @@ import xarray as xr
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ds3bayes.engine.library import load
+from ds3bayes.engine.library import MachineError, load
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
 from ds3bayes.generative.observation.curves import verifier_label
@@ -373,7 +373,7 @@ def _machine() -> ctypes.CDLL | None:
     """Return the compiled kernels, or None where they cannot be loaded: NumPy then does their work."""
     try:
         return load()
-    except OSError:
+    except MachineError:
         return None
 
 
