@@ -62,7 +62,7 @@ def processor_flags(level: str) -> list[str]:
     cpu = Path("/proc/cpuinfo")
     if not cpu.exists() or wanted not in cpu.read_text().split():
         pytest.skip(f"this processor is not an {level}")
-    return [f"-march={level}"]
+    return [f"-march={level}", "-ffp-contract=fast"]
 
 
 def compiled(
