@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytensor.tensor as pt
 
-from ds3bayes.generative.interpolate import interpolate, neighbours, padded
+from ds3bayes.generative.interpolate import interpolate, neighbours
+from ds3bayes.kernels.cubic import padded
 
 if TYPE_CHECKING:
     from ds3bayes.generative.observation.counts import LogLikelihood

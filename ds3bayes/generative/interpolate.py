@@ -7,22 +7,10 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from ds3bayes.generative.elementary import compiled
-
-Array = np.ndarray
 Tensor = Any
 
 # Catmull-Rom weights of four neighbours at a share t of the way from the second to the third: a column each, by power.
 _CUBIC = 0.5 * np.array([[0.0, 2.0, 0.0, 0.0], [-1.0, 0.0, 1.0, 0.0], [2.0, -5.0, 4.0, -1.0], [-1.0, 3.0, -3.0, 1.0]])
-
-
-def padded(table: np.ndarray, axes: int = 1) -> np.ndarray:
-    """Continue a table quadratically by one at both ends of its first axes: the outer neighbours of a cubic."""
-    for axis in range(axes):
-        rows = np.moveaxis(table, axis, 0)
-        first, last = (3 * end[:1] - 3 * end[1:2] + end[2:3] for end in (rows, rows[::-1]))
-        table = np.moveaxis(np.concatenate([first, rows, last]), 0, axis)
-    return table
 
 
 def neighbours(value: Tensor, nodes: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -51,35 +39,3 @@ def interpolate(table: np.ndarray, *places: tuple[Tensor, Tensor]) -> Tensor:
         weight = weight * share[block]
     value = pt.shape_padright(weight, rest) * pt.as_tensor(table)[tuple(index)]
     return value.sum(axis=tuple(range(-axes - rest, -rest if rest else 0)))
-
-
-@compiled
-def node_below(position: float, size: int) -> tuple[float, float]:
-    """Move a position beyond either of ``size`` nodes 0, 1, ... to it; return it and the node below, never the last."""
-    position = 0.0 if position < 0.0 else size - 1.0 if position > size - 1.0 else position
-    whole = np.floor(position)
-    return position, whole if whole < size - 2.0 else size - 2.0
-
-
-@compiled
-def place_neighbours(
-    values: Array, first: float, per_unit: float, size: int, place: Array, weight: Array, slope: Array
-) -> None:
-    """Do what `neighbours` does, in compiled code, for ``size`` nodes from ``first`` on, ``per_unit`` of them per unit.
-
-    Where the neighbours of values (n,) start goes into ``place`` (n,), their weights into ``weight`` (4, n), and the
-    derivatives of these by the values into ``slope`` (4, n). NaN stays in the weights.
-    """
-    for j in range(values.size):
-        position, whole = node_below((values[j] - first) * per_unit, size)
-        moves = per_unit if 0.0 < position < size - 1.0 else 0.0
-        place[j] = int(whole)
-        t = position - whole
-        weight[0, j] = 0.5 * t * (-1.0 + t * (2.0 - t))
-        weight[1, j] = 1.0 + 0.5 * t * t * (-5.0 + 3.0 * t)
-        weight[2, j] = 0.5 * t * (1.0 + t * (4.0 - 3.0 * t))
-        weight[3, j] = 0.5 * t * t * (t - 1.0)
-        slope[0, j] = 0.5 * (-1.0 + t * (4.0 - 3.0 * t)) * moves
-        slope[1, j] = 0.5 * t * (-10.0 + 9.0 * t) * moves
-        slope[2, j] = 0.5 * (1.0 + t * (8.0 - 9.0 * t)) * moves
-        slope[3, j] = 0.5 * t * (3.0 * t - 2.0) * moves

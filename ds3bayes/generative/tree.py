@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from ds3bayes.generative.interpolate import interpolate, neighbours, padded
+from ds3bayes.generative.interpolate import interpolate, neighbours
+from ds3bayes.kernels.cubic import padded
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.trees import tree_outputs
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numba
 import numpy as np
 import xarray as xr
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from ds3bayes.engine.library import MachineError, load
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
 from ds3bayes.generative.observation.curves import verifier_label
+from ds3bayes.kernels.prediction_grid import GridInputs, fill_grid
 from ds3bayes.queries.predict import View, as_dataset, expand
 from ds3bayes.strategies import Strategy, WeightedBestOfN, parse_strategy
 from ds3bayes.strategies.attempts import RepeatedSampling
@@ -31,6 +34,8 @@ _NODES = ((192, 10, 1025), (384, 20, 2049), (768, 20, 2049))
 # A chunk of draws holds about this many (draw, task) pairs, some 60 bytes each.
 _PAIRS = 200_000
 _CHECKED_DRAWS, _CHECKED_BUDGETS = 6, 12
+# Cores that this process may use; before Python 3.13 those of the machine.
+_cores: Callable[[], int | None] = getattr(os, "process_cpu_count", os.cpu_count)
 
 
 def predict_grid(
@@ -249,25 +254,25 @@ class _Sheet:
                 break
         return sheet
 
-    def _arrays(self, rows: Array | slice) -> tuple[Any, ...]:
-        """Return the kernel's arguments for some draws."""
+    def _arrays(self, rows: Array | slice) -> GridInputs:
+        """Return what the kernel needs for some draws."""
         t = self.tables
         answers = t.answers if len(t.answers) == 1 else t.answers[rows]
         position = (self.log_tokens[rows] - t.start) / t.spacing
-        per_draw = self.length.shape[0] > 1
-        if per_draw:
+        one_length = self.length.shape[0] > 1
+        if one_length:
             place = np.interp(np.log(self.length[rows, 0]), np.log(self.lengths), np.arange(self.lengths.size))
         else:
             place = np.searchsorted(self.lengths, self.length[0]).astype(float)
-        return (
-            np.ascontiguousarray(self.success[rows]),
-            position,
-            place,
-            per_draw,
-            np.ascontiguousarray(self.forced[rows, 0]),
-            answers,
-            t.finished,
-            t.spent,
+        return GridInputs(
+            attempt=self.success[rows],
+            position=position,
+            place=place,
+            one_length=one_length,
+            forced=self.forced[rows, 0],
+            answers=answers,
+            finished=t.finished,
+            spent=t.spent,
         )
 
     def empty(self) -> tuple[Array, Array]:
@@ -364,104 +369,22 @@ def _exact(
     return result, walked
 
 
-_FAST = {"contract", "reassoc"}
-
-
-@numba.njit(cache=True, fastmath=_FAST)
-def _cubic(x):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Weights of four nodes at 0, 1, 2, 3 for a value at x."""
-    return (
-        -(x - 1.0) * (x - 2.0) * (x - 3.0) / 6.0,
-        x * (x - 2.0) * (x - 3.0) / 2.0,
-        -x * (x - 1.0) * (x - 3.0) / 2.0,
-        x * (x - 1.0) * (x - 2.0) / 6.0,
-    )
-
-
-@numba.njit(cache=True, fastmath=_FAST)
-def _blend(tables, place):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
-    """Table of a path length between those of the nodes: a cubic of the nearest four, fewer if there are."""
-    count = min(tables.shape[0], 4)
-    first = min(max(int(np.floor(place)) - 1, 0), tables.shape[0] - count)
-    result = np.zeros(tables.shape[1:])
-    for i in range(count):
-        weight = 1.0
-        for j in range(count):
-            if j != i:
-                weight *= (place - first - j) / (i - j)
-        for p in range(tables.shape[1]):
-            for k in range(tables.shape[2]):
-                result[p, k] += weight * tables[first + i, p, k]
-    return result
-
-
-@numba.njit(cache=True, fastmath=_FAST)
-def _draw(  # type: ignore[no-untyped-def]
-    q, position, place, per_draw, d, forced, finished, spent, table, success, steps
-):  # pragma: no cover - compiled
-    """Fill success (K, S) and steps (K,) of one draw."""
-    tasks, nodes, budgets = q.size, finished.shape[1], finished.shape[2]
-    points, strategies = table.shape
-    if per_draw:
-        chances, walks = _blend(finished, place[d]), _blend(spent, place[d])
-    else:
-        chances, walks = finished[0], spent[0]
-    right = np.empty(budgets)
-    for t in range(tasks):
-        if not per_draw:
-            m = int(place[t])
-            chances, walks = finished[m], spent[m]
-        left = min(max(int(np.floor(position[t])) - 1, 0), nodes - 4)
-        w0, w1, w2, w3 = _cubic(position[t] - left)
-        g0, g1, g2, g3 = walks[left], walks[left + 1], walks[left + 2], walks[left + 3]
-        for k in range(budgets):
-            steps[k] += w0 * g0[k] + w1 * g1[k] + w2 * g2[k] + w3 * g3[k]
-        if q[t] <= 0.0:
-            for k in range(budgets):
-                for s in range(strategies):
-                    success[k, s] += table[0, s]
-            continue
-        f0, f1, f2, f3 = chances[left], chances[left + 1], chances[left + 2], chances[left + 3]
-        for k in range(budgets):
-            f = w0 * f0[k] + w1 * f1[k] + w2 * f2[k] + w3 * f3[k]
-            p = min(max(q[t] * (f + (1.0 - f) * forced), 0.0), 1.0)
-            near = np.sqrt(0.5 * min(p, 1.0 - p))
-            right[k] = (near if p < 0.5 else 1.0 - near) * (points - 1)
-        for k in range(budgets):
-            j = min(int(right[k]), points - 2)
-            share = right[k] - j
-            for s in range(strategies):
-                success[k, s] += table[j, s] + share * (table[j + 1, s] - table[j, s])
-    success /= tasks
-    steps /= tasks
-
-
-@numba.njit(parallel=True, cache=True)
-def _kernel(  # type: ignore[no-untyped-def]
-    q, position, place, per_draw, forced, answers, finished, spent
-):  # pragma: no cover - compiled
-    """Return success (draws, K, S) and steps (draws, K), means over tasks."""
-    draws = q.shape[0]
-    success = np.zeros((draws, finished.shape[2], answers.shape[2]))
-    steps = np.zeros((draws, finished.shape[2]))
-    several = np.int64(answers.shape[0] > 1)
-    for d in numba.prange(draws):
-        table = answers[np.int64(d) * several]
-        _draw(q[d], position[d], place, per_draw, d, forced[d], finished, spent, table, success[d], steps[d])
-    return success, steps
-
-
-_kernel_alone = numba.njit(nogil=True, cache=True)(_kernel.py_func)
+def _machine() -> ctypes.CDLL | None:
+    """Return the compiled kernels, or None where they cannot be loaded: NumPy then does their work."""
+    try:
+        return load()
+    except MachineError:
+        return None
 
 
 def _fill(*arrays: Any) -> tuple[Array, Array]:
     """Run the kernel on all cores."""
-    return _kernel(*arrays)
+    return fill_grid(GridInputs(*arrays), _machine(), threads=_cores() or 1)
 
 
 def _fill_alone(*arrays: Any) -> tuple[Array, Array]:
     """Run the kernel in this thread: a cluster's worker runs one in each of its own."""
-    return _kernel_alone(*arrays)
+    return fill_grid(GridInputs(*arrays), _machine())
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from pydantic import Field, field_validator
 from scipy.special import betainc, expit
 
 from ds3bayes.errors import InputError
-from ds3bayes.generative.best_level import success_at_best_level
 from ds3bayes.generative.capability.base import Capability, TaskLaw, Tensor
-from ds3bayes.generative.interpolate import interpolate, neighbours, padded
+from ds3bayes.generative.interpolate import interpolate, neighbours
 from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.kernels.best_level import success_at_best_level
+from ds3bayes.kernels.cubic import padded
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
 
