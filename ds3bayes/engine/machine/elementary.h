@@ -8,7 +8,8 @@
 
 // exp(x), relative error below 5e-16 between -708.3 and 709.4; 0 below, infinity above, NaN stays.
 //
-// x is k log 2 + r with r within log(2)/2 of 0, and exp r its Taylor series.
+// x is k log 2 + r with r within log(2)/2 of 0, and exp r its Taylor series. What this gives beyond the range is thrown
+// away at the end: compilers see through a range set at the start, and then do not run the loop in vectors (SSE2).
 static inline double fast_exp(double x) {
   // Adding 1.5 * 2^52 rounds to a whole number, which then stands in the low bits.
   double rounded = x * 1.4426950408889634 + 6755399441055744.0;
@@ -17,15 +18,16 @@ static inline double fast_exp(double x) {
   double power = rounded - 6755399441055744.0;
   // log 2 in two parts, of which the first times a whole number is exact.
   double r = (x - power * 0.693147180369123816490) - power * 1.90821492927058770002e-10;
-  double high = 1 / 362880. + r * (1 / 3628800. + r * (1 / 39916800. + r * (1 / 479001600. + r * (1 / 6227020800.))));
+  double last = 1 / 39916800. + r * (1 / 479001600. + r * (1 / 6227020800.));
+  double high = 1 / 362880. + r * (1 / 3628800. + r * last);
   double low = 1 / 24. + r * (1 / 120. + r * (1 / 720. + r * (1 / 5040. + r * (1 / 40320. + r * high))));
   double series = 1 + r * (1 + r * (0.5 + r * (1 / 6. + r * low)));
   // A power of two is its exponent's bits; 1024 gives those of infinity.
   bits = (bits + 1023) << 52;
   double scale;
   memcpy(&scale, &bits, 8);
-  // Beyond either end all of this says nothing.
-  double result = x < -708.3 ? 0.0 : series * scale;
+  double result = series * scale;
+  result = x < -708.3 ? 0.0 : result;
   return x > 709.5 ? INFINITY : result;
 }
 
@@ -35,21 +37,24 @@ static inline double fast_exp(double x) {
 static inline double fast_log(double x) {
   uint64_t bits;
   memcpy(&bits, &x, 8);
-  // The high bits are the exponent. What is added takes the bits of sqrt(1/2) off and 1024 on to it: all processors
-  // shift whole numbers in vectors, and make real ones of them, where they are not negative.
-  uint64_t power = (bits + 0x00195F619980C433) >> 52;
-  bits -= (power - 1024) << 52;
-  power |= 0x4330000000000000;
-  double exponent;
-  memcpy(&exponent, &power, 8);
-  exponent -= 4503599627370496.0 + 1024;
+  // The high bits are the exponent, here 1023 more than it, so that nothing is negative: processors without AVX-512
+  // have no vector instructions for shifts with a sign, nor for whole numbers of 64 bits to double. What is taken off
+  // are the bits of sqrt(1/2).
+  const uint64_t one = (uint64_t)1023 << 52;
+  uint64_t shifted = (bits - 0x3FE6A09E667F3BCD + one) >> 52;
+  bits = bits - (shifted << 52) + one;
   double y;
   memcpy(&y, &bits, 8);
+  // As the low bits of 2^52.
+  shifted |= 0x4330000000000000;
+  double power;
+  memcpy(&power, &shifted, 8);
+  power -= 4503599627370496.0 + 1023.0;
   double s = (y - 1) / (y + 1), z = s * s;
   double tail = 1 / 11. + z * (1 / 13. + z * (1 / 15. + z * (1 / 17. + z * (1 / 19.))));
   double series = 1 + z * (1 / 3. + z * (1 / 5. + z * (1 / 7. + z * (1 / 9. + z * tail))));
   // The bits of NaN would pass for a number's.
-  return x != x ? x : exponent * 0.6931471805599453 + 2 * s * series;
+  return x != x ? x : power * 0.6931471805599453 + 2 * s * series;
 }
 
 // log(x) of any number: -infinity at 0, NaN below, infinity at infinity, and numbers too small to be normal as they are.
