@@ -142,8 +142,12 @@ class LogExpectedMass(KernelOp):
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Compute the expectation, over all nodes."""
         del node
-        nodes, location, scale, mass, *_ = inputs
-        output_storage[0][0] = _expected(np, nodes, location, scale, mass, self.dof)
+        nodes, location, scale, mass, start, *_ = inputs
+        result = _expected(np, nodes, location, scale, mass, self.dof)
+        # Exactly: a task that was not seen must have the same likelihood whatever the parameters. NaN stays.
+        even = start == nodes.size
+        result[even] = np.where(np.isnan(result[even]), np.nan, np.log(mass[even][:, :1]))
+        output_storage[0][0] = result
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Say which input moves the output by derivatives: location, scale and mass."""
