@@ -158,6 +158,12 @@ def level(request) -> str:
     return request.param
 
 
+@pytest.fixture
+def compiled_kernel() -> Callable[..., ctypes.CDLL]:
+    """See `compile_kernel`."""
+    return compile_kernel
+
+
 @pytest.fixture(scope="session")
 def kernel_at(tmp_path_factory) -> Callable[..., Kernel]:
     """Return a function of an operation's output and a level that gives its kernel at constant inputs."""

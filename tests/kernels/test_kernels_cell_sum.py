@@ -1,12 +1,14 @@
 """The kernel that looks cells up and sums them, against its definition, an interpolation by SciPy, and differences."""
 
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline
 
+from ds3bayes.generative.interpolate import neighbours
 from ds3bayes.kernels.cell_sum import sum_of_cells
 
 SETTINGS = settings(
@@ -176,3 +178,38 @@ def test_a_wrong_kernel_is_found_out(kernel_at, defined, right, wrong):
 def test_what_is_not_there_is_refused():
     with pytest.raises(ValueError, match="cells of tasks must be from 0 to 2, got 3 to 3"):
         inputs_of(np.zeros((1, 3, NODES.size)), np.zeros((1, 2)), np.array([[3]]), [[0]])
+
+
+@pytest.mark.filterwarnings("ignore:Numba will use object mode")
+@pytest.mark.parametrize("mode", [pytest.param("NUMBA", marks=pytest.mark.slow), "FAST_COMPILE"])
+@pytest.mark.parametrize("groups", GROUPS)
+def test_sums_are_those_of_pytensors_interpolation(groups, mode):
+    rng = np.random.default_rng(2)
+    tables, at = rng.normal(size=(ARMS, 3, NODES.size)), rng.uniform(-2.9, 1.9, (ARMS, 30))
+    # Beyond either end, at either end, and at a node.
+    at[:, :5] = -7.0, 9.0, -3.0, 2.0, NODES[4]
+    cell = rng.integers(0, 3, (TASKS, ARMS))
+    table, location = pt.tensor3("table", shape=tables.shape), pt.matrix("location", shape=at.shape)
+    near, weight = neighbours(location, NODES)
+    rows = pt.concatenate([table[..., :1], table, table[..., -1:]], axis=-1)
+    place = np.arange(ARMS)
+    each = (rows[place[:, None, None], cell[..., None, None], near] * weight).sum(axis=-1)
+    plain = pt.stack([each[:, mine].sum(axis=1) for mine in groups], axis=1)
+    weights = rng.normal(size=(TASKS, len(groups), 30))
+    outputs = []
+    for result in (sum_of_cells(table, NODES, location, cell, groups), plain):
+        outputs += [result, *pytensor.grad((weights * result).sum(), [table, location])]
+    found = pytensor.function([table, location], outputs, mode=mode)(tables, at)
+    assert found[0].shape == (TASKS, len(groups), 30)
+    for mine, expected in zip(found[:2], found[3:5], strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-12, atol=1e-13)
+    # At the ends themselves, a derivative may be that of either side.
+    np.testing.assert_allclose(np.delete(found[2], [2, 3], 1), np.delete(found[5], [2, 3], 1), rtol=1e-10, atol=1e-12)
+    assert (found[2][:, :2] == 0.0).all()
+
+
+def test_pytensor_sees_what_is_no_number():
+    table, location = np.ones((1, 1, NODES.size)), np.array([[0.0, np.nan]])
+    result = sum_of_cells(table, NODES, pt.as_tensor(location), np.zeros((2, 1), dtype=int), [[0]])
+    found = pytensor.function([], result, mode="FAST_COMPILE")()
+    np.testing.assert_allclose(found, [[[1.0, np.nan]]] * 2)

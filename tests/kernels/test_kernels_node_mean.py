@@ -1,12 +1,14 @@
 """The kernel that averages likelihoods over nodes, against SciPy, PyTensor's derivatives and differences."""
 
 import numpy as np
+import pytensor
+import pytensor.tensor as pt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 
-from ds3bayes.kernels.node_mean import LogMeanOverNodes
+from ds3bayes.kernels.node_mean import LogMeanOverNodes, log_mean_over_nodes
 
 SETTINGS = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
@@ -127,3 +129,21 @@ def test_a_wrong_kernel_is_found_out(kernel_at, defined, right, wrong):
         np.testing.assert_allclose(kernel.forward(), result, rtol=1e-14)
         for k, mine in enumerate(expected):
             np.testing.assert_allclose(kernel.reverse(weight)[k], mine, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.filterwarnings("ignore:Numba will use object mode")
+@pytest.mark.parametrize("mode", ["NUMBA", "FAST_COMPILE"])
+def test_means_and_slopes_are_those_of_pytensors_logsumexp(mode):
+    rng = np.random.default_rng(3)
+    at, weight_at, of_result = rng.normal(0.0, 40.0, (7, 30)), rng.normal(0.0, 3.0, 30), rng.normal(size=7)
+    # Neither far below nor far above 0 does a mean lose what differs between nodes.
+    at += np.array([0.0, -1e5, 1e5, 0.0, -700.0, 700.0, 1.0])[:, None]
+    values, weight = pt.matrix("values"), pt.vector("weight")
+    outputs = []
+    for mean in (log_mean_over_nodes(values, weight), pt.logsumexp(values + weight, axis=1)):
+        outputs += [mean, *pytensor.grad((of_result * mean).sum(), [values, weight])]
+    found = pytensor.function([values, weight], outputs, mode=mode)(at, weight_at)
+    np.testing.assert_allclose(found[0], logsumexp(at + weight_at, axis=1), rtol=1e-14)
+    for mine, plain in zip(found[:3], found[3:], strict=True):
+        # At 1e5, rounding alone is 1e-11.
+        np.testing.assert_allclose(mine, plain, rtol=1e-10, atol=1e-15)

@@ -3,12 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytensor
+import pytensor.tensor as pt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ds3bayes.kernels.own_effect import LogExpectedMass, log_expected_mass
+from ds3bayes.kernels.own_effect import LogExpectedMass, interaction_density, log_expected_mass
 
 NODES = np.linspace(-16.0, 11.0, 109)
 #: Location and scale.
@@ -149,6 +151,18 @@ def test_arms_cells_and_locations_are_independent(kernel_at, seed):
     np.testing.assert_allclose(after[2], before[2][arms], rtol=1e-10, atol=1e-11)
 
 
+def test_a_cell_without_attempts_says_nothing_of_the_parameters(kernel_at, level, performed):
+    op, inputs = case(11, shape=(3, 4, 25))
+    assert (inputs[4][:, -1] == NODES.size).all()
+    weight = np.zeros((3, 4, 25))
+    weight[:, -1] = 1.0
+    kernel = kernel_at(op, level, inputs, MOVING)
+    for found in (kernel.forward(), performed(op, inputs)):
+        assert (found[:, -1] == 0.0).all()
+        assert found[:, :-1].any()
+    assert not any(slope.any() for slope in kernel.reverse(weight)[1:3])
+
+
 @pytest.mark.parametrize("which", ["location", "scale", "mass"])
 def test_what_is_no_number_stays_so(kernel_at, level, performed, which):
     """A sampler must see that a point has no likelihood."""
@@ -249,3 +263,53 @@ def test_threads_do_not_disturb_each_other(kernel_at, level):
     for one, other in zip(alone, together, strict=True):
         for mine, theirs in zip(one, other, strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.filterwarnings("ignore:Numba will use object mode")
+@pytest.mark.parametrize("mode", [pytest.param("NUMBA", marks=pytest.mark.slow), "FAST_COMPILE"])
+# Cells of a thousand attempts have mass at a few nodes each, those of one attempt at nearly all.
+@pytest.mark.parametrize(("attempts", "dof"), [(1000, 7.0), (1, 7.0), (100, 4.0), (1000, 5.3)])
+def test_sums_are_those_of_the_density(attempts, dof, mode):
+    rng = np.random.default_rng(attempts)
+    mass = masses(3, 6, attempts, rng)
+    at = rng.normal(0.0, 5.0, (3, 8))
+    # Beyond either end of the nodes nothing changes any more.
+    at[0, :2] = NODES[0] - 3.0, NODES[-1] + 4.0
+    widths = np.array([0.15, 0.8, 2.5])
+    location, scale, variable = pt.matrix("location", shape=(3, 8)), pt.vector("scale", shape=(3,)), pt.tensor3("mass")
+    density = interaction_density(NODES, location, scale[:, None, None], dof)
+    plain = pt.log(pt.as_tensor(mass) @ density.swapaxes(1, 2) / density.sum(axis=-1)[:, None])
+    moving = log_expected_mass(NODES, location, scale, variable, dof)
+    weights = rng.normal(size=(3, 6, 8))
+    results = [log_expected_mass(NODES, location, scale, mass, dof), moving, plain]
+    slopes = [pytensor.grad((weights * result).sum(), [location, scale]) for result in results]
+    of_mass = pytensor.grad((weights * moving).sum(), variable)
+    expected = (weights / (variable @ density.swapaxes(1, 2))) @ density
+    outputs = [one for result, slope in zip(results, slopes, strict=True) for one in (result, *slope)]
+    function = pytensor.function([location, scale, variable], [*outputs, of_mass, expected], mode=mode)
+    found = function(at, widths, mass)
+    for one, other in zip(found[:6] + found[9:10], found[6:9] * 2 + found[10:], strict=True):
+        assert np.isfinite(one).all()
+        # Logarithms near 0 and slopes at nodes that hardly matter are sums of terms that cancel.
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12 * abs(other).max())
+    assert (found[1][0, :2] == 0.0).all()
+
+
+def test_inputs_may_depend_on_each_other():
+    """A derivative is that by an input alone, even where another input is computed from it."""
+    mass, at = masses(2, 3, 10, np.random.default_rng(0)), np.random.default_rng(1).normal(size=(2, 4))
+    location = pt.matrix("location", shape=(2, 4))
+    scale = pt.exp(location[:, 0])
+    density = interaction_density(NODES, location, scale[:, None, None], 7.0)
+    plain = pt.log(pt.as_tensor(mass) @ density.swapaxes(1, 2) / density.sum(axis=-1)[:, None])
+    results = [log_expected_mass(NODES, location, scale, mass, 7.0), plain]
+    slopes = [pytensor.grad(one.sum(), location) for one in results]
+    found, expected = pytensor.function([location], slopes, mode="FAST_COMPILE")(at)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize(("location", "scale"), [(np.nan, 1.0), (0.0, np.nan)])
+def test_pytensor_sees_what_is_no_number(location, scale):
+    at = [pt.as_tensor(np.full((1, 3), location)), pt.as_tensor(np.array([scale]))]
+    result = log_expected_mass(NODES, *at, masses(1, 2, 1000, np.random.default_rng(0)), 7.0)
+    assert np.isnan(pytensor.function([], result, mode="FAST_COMPILE")()).all()

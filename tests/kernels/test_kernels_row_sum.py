@@ -1,6 +1,7 @@
 """The kernel that sums rows of tables over groups of arms, against its definition and PyTensor's derivatives."""
 
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -107,3 +108,17 @@ def test_a_wrong_kernel_is_found_out(kernel_at, performed):
 def test_what_is_not_there_is_refused(cell, groups, message):
     with pytest.raises(ValueError, match=message):
         sum_of_rows(pt.as_tensor(np.zeros((2, 4, 3))), np.array(cell), groups)
+
+
+@pytest.mark.filterwarnings("ignore:Numba will use object mode")
+@pytest.mark.parametrize("mode", ["NUMBA", "FAST_COMPILE"])
+def test_rows_of_one_arm_are_looked_up(mode):
+    rng = np.random.default_rng(4)
+    values, index = rng.normal(size=(3, 5)), np.array([2, 0, 0, 2, 2])
+    table, weight = pt.matrix("table", shape=values.shape), rng.normal(size=(5, 5))
+    rows = sum_of_rows(table[None], index[:, None], [[0]])[:, 0]
+    found, slopes = pytensor.function([table], [rows, pytensor.grad((weight * rows).sum(), table)], mode=mode)(values)
+    np.testing.assert_array_equal(found, values[index])
+    expected = np.zeros((3, 5))
+    np.add.at(expected, index, weight)
+    np.testing.assert_allclose(slopes, expected, rtol=1e-14)
