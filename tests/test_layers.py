@@ -12,13 +12,14 @@ ALLOWED = {
     "errors": set(),
     "theory": {"errors"},
     "strategies": {"errors", "theory"},
+    "kernels": {"errors", "theory"},
     "evals": {"errors", "theory", "strategies"},
-    "generative": {"errors", "theory", "strategies", "evals"},
-    "inference": {"errors", "theory", "strategies", "evals", "generative"},
-    "queries": {"errors", "theory", "strategies", "evals", "generative", "inference"},
-    "report": {"errors", "theory", "strategies", "evals", "generative", "inference", "queries"},
-    "cli": {"errors", "theory", "strategies", "evals", "generative", "inference", "queries", "report"},
-    "__init__": {"errors", "theory", "strategies", "evals", "generative", "inference", "queries", "report"},
+    "generative": {"errors", "theory", "kernels", "strategies", "evals"},
+    "inference": {"errors", "theory", "kernels", "strategies", "evals", "generative"},
+    "queries": {"errors", "theory", "kernels", "strategies", "evals", "generative", "inference"},
+    "report": {"errors", "theory", "kernels", "strategies", "evals", "generative", "inference", "queries"},
+    "cli": {"errors", "theory", "kernels", "strategies", "evals", "generative", "inference", "queries", "report"},
+    "__init__": {"errors", "theory", "kernels", "strategies", "evals", "generative", "inference", "queries", "report"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -26,7 +26,6 @@ from ds3bayes.generative.observation.tokens import (
     token_terms,
     tokens_over_tasks,
 )
-from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.terms import (
     axis_place,
@@ -36,6 +35,7 @@ from ds3bayes.generative.terms import (
     own_effect_scale,
     reach_groups,
 )
+from ds3bayes.kernels.own_effect import interaction_density
 
 Array = np.ndarray
 

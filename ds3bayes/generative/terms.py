@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from ds3bayes.generative.cell_sum import rows_at, sum_of_cells
 from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.grid import Table
 from ds3bayes.generative.interpolate import neighbours
-from ds3bayes.generative.node_mean import log_mean_over_nodes
 from ds3bayes.generative.observation.tokens import timed_columns, token_terms
-from ds3bayes.generative.own_effect import log_expected_mass
-from ds3bayes.generative.population import interaction_density
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.tree import log_tree_success
+from ds3bayes.kernels.cell_sum import sum_of_cells
+from ds3bayes.kernels.node_mean import log_mean_over_nodes
+from ds3bayes.kernels.own_effect import interaction_density, log_expected_mass
+from ds3bayes.kernels.row_sum import sum_of_rows
 
 Tensor = Any
 Parameters = Mapping[str, Tensor]
@@ -119,8 +119,8 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
             log_weight=law.log_weight,
             easiness=law.easiness,
             location=law.location,
-            log_cells=_summed(rows_at(masses[0], block.cell[first][:, 0])[:, None]),
-            log_missed=_summed(rows_at(missed[0], block.cell[first][:, 0])[:, None]) if missed else None,
+            log_cells=_summed(pt.as_tensor(masses[0])[block.cell[first][:, 0]][:, None]),
+            log_missed=_summed(pt.as_tensor(missed[0])[block.cell[first][:, 0]][:, None]) if missed else None,
             log_mass=masses,
             log_marginal=law.log_weight[None, :],
             mean_easiness=law.easiness,
@@ -160,7 +160,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         if between:
             return _summed(_between_locations(table, location, cell))
         if rows == 1:
-            return _summed(table[arm, cell])
+            return lambda groups: sum_of_rows(table, cell, groups)
         place = np.arange(rows * size).reshape(rows, 1, size)
         return _summed(table[arm[:, None], cell[:, :, None], place])
 

@@ -13,7 +13,7 @@ from scipy.special import expit, log_expit
 import ds3bayes as ds3
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
-from ds3bayes.generative.population import interaction_density
+from ds3bayes.kernels.own_effect import interaction_density
 from ds3bayes.strategies.walks import SOLVED, walk
 from ds3bayes.theory.evaluate import MODE
 

@@ -9,7 +9,8 @@ from scipy.integrate import quad
 
 from ds3bayes.generative.grid import success_grid
 from ds3bayes.generative.observation.counts import LogLikelihood
-from ds3bayes.generative.population import interaction_density, path_logp, split_normal_logp
+from ds3bayes.generative.population import path_logp, split_normal_logp
+from ds3bayes.kernels.own_effect import interaction_density
 from ds3bayes.theory.evaluate import evaluate
 
 

@@ -77,5 +77,6 @@ INSTRUCTION(matrix_product)
 // Kernels: ds3bayes/kernels/*.c
 INSTRUCTION(log_expected_mass)
 INSTRUCTION(sum_of_cells)
+INSTRUCTION(sum_of_rows)
 INSTRUCTION(log_mean_over_nodes)
 INSTRUCTION(success_at_best_level)
