@@ -4,7 +4,13 @@
 #include "elementary.h"
 #include "machine.h"
 
-static inline double softplus(double x) { return (x > 0 ? x : 0) + fast_log1p(fast_exp(x > 0 ? -x : x)); }
+// log(1 + e) for e from 0 to 1: what rounding 1 + e lost moves the logarithm by that over 1 + e.
+static inline double log_of_one_plus_share(double e) {
+  double u = 1 + e;
+  return fast_log(u) + (e - (u - 1)) / u;
+}
+
+static inline double softplus(double x) { return (x > 0 ? x : 0) + log_of_one_plus_share(fast_exp(x > 0 ? -x : x)); }
 
 static inline double sigmoid(double x) {
   double e = fast_exp(x > 0 ? -x : x);
@@ -17,7 +23,7 @@ static inline double log1mexp(double x) { return x < -0.6931471805599453 ? log1p
 // log(exp(a) + exp(b)); either may be -infinity.
 static inline double logaddexp(double a, double b) {
   double top = a > b ? a : b, gap = a > b ? b - a : a - b;
-  double result = top + fast_log1p(fast_exp(gap));
+  double result = top + log_of_one_plus_share(fast_exp(gap));
   // Two infinities of one sign have no gap.
   result = a == b ? a + 0.6931471805599453 : result;
   return b != b ? b : result;
