@@ -72,9 +72,9 @@ class PopulationAtDraws:
             outputs |= {name: pt.as_tensor(value) for name, value in terms.extra.items()}
             if spec.population.reachability:
                 alone = [np.array([column]) for column in range(len(block.arms))]
-                outputs["log_cell"] = terms.log_cells(alone)
+                outputs["log_cell"] = terms.of_tasks(terms.log_cells, alone)
                 if terms.log_missed is not None:
-                    outputs["log_missed"] = terms.log_missed(alone)
+                    outputs["log_missed"] = terms.of_tasks(terms.log_missed, alone)
             for column, table in enumerate(block.tables):
                 if table.axis is not None:
                     outputs[f"log_mass_{column}"] = terms.log_mass[column]

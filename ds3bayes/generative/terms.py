@@ -26,7 +26,7 @@ from ds3bayes.kernels.row_sum import sum_of_rows
 
 Tensor = Any
 Parameters = Mapping[str, Tensor]
-OfGroups = Callable[[Sequence[np.ndarray]], Tensor]
+OfTasks = Callable[[Tensor, Sequence[np.ndarray]], Tensor]
 
 # Most locations of an arm at which its own effect is summed out one by one.
 _FEW = 181
@@ -48,11 +48,16 @@ class Terms:
         Standardised easiness at the nodes: the shared one, or that of a lone arm's own task law.
     location : tensor, shape (1 or U, A, J)
         Mean logit success of each arm at the nodes.
-    log_cells : callable
-        Takes P groups of arms; returns the log-likelihood of each distinct task's cells at the nodes, the arms' own
-        task effects summed out, summed over the arms of each group: (U, P, J).
-    log_missed : callable, optional
+    log_cells : tensor, shape (A, C, L)
+        Log-likelihood of each arm's distinct cells, the arm's own task effect summed out, at L locations.
+    at_nodes : bool
+        Whether these locations are those at the nodes, of all tasks one after another, and not some to interpolate
+        between.
+    log_missed : tensor, shape (A, C, L), optional
         The same if the task is out of reach and so every attempt fails; None if that says nothing of the rest.
+    of_tasks : callable
+        Takes a table like these two and P groups of arms; returns what stands there of each distinct task's cells at
+        the nodes, summed over the arms of each group: (U, P, J).
     log_mass : list of tensor or array, shape (C, G)
         Of each arm, the log-likelihood of each distinct cell at the nodes of logit success.
     log_marginal : tensor, shape (A, G)
@@ -66,8 +71,10 @@ class Terms:
     log_weight: Tensor
     easiness: Tensor
     location: Tensor
-    log_cells: OfGroups
-    log_missed: OfGroups | None
+    log_cells: Tensor
+    at_nodes: bool
+    log_missed: Tensor | None
+    of_tasks: OfTasks
     log_mass: list[Any]
     log_marginal: Tensor
     mean_easiness: Tensor
@@ -119,8 +126,10 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
             log_weight=law.log_weight,
             easiness=law.easiness,
             location=law.location,
-            log_cells=_summed(pt.as_tensor(masses[0])[block.cell[first][:, 0]][:, None]),
-            log_missed=_summed(pt.as_tensor(missed[0])[block.cell[first][:, 0]][:, None]) if missed else None,
+            log_cells=pt.as_tensor(masses[0])[None],
+            at_nodes=True,
+            log_missed=pt.as_tensor(missed[0])[None] if missed else None,
+            of_tasks=lambda table, _: table[0][block.cell[first][:, 0]][:, None],
             log_mass=masses,
             log_marginal=law.log_weight[None, :],
             mean_easiness=law.easiness,
@@ -139,30 +148,35 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         scale = pt.concatenate([scale, given["tree_interaction_sd"][subsets.places("tree_arm", trees)]])[order]
     nodes = block.tables[0].grid.nodes
     dof = spec.population.interaction_dof
-    arm, cell = np.arange(len(block.arms)), block.cell[first]
+    cell = block.cell[first]
     # Every distinct cell at every location of its arm once; tasks then look theirs up. Where there are more locations
     # than it takes to interpolate between some, they are looked up between those.
     size = location.type.shape[2]
     rows = 1 if spec.capability.exchangeable else len(first)
     between = size is None or rows * size > _FEW
     if between:
-        at = np.tile(_LOCATIONS, (arm.size, 1))
+        at = np.tile(_LOCATIONS, (len(block.arms), 1))
     else:
-        at = location.dimshuffle(1, 0, 2).reshape((arm.size, rows * size))
+        at = location.dimshuffle(1, 0, 2).reshape((len(block.arms), rows * size))
 
-    def over_own_effect(tables: list[Any]) -> OfGroups:
+    def over_own_effect(tables: list[Any]) -> Tensor:
         """Sum out the arms' own task effects from the likelihood of their cells."""
         log_mass = _padded(tables)
         top = log_mass.max(axis=2, keepdims=True)
-        table = log_expected_mass(nodes, at, scale, np.exp(log_mass - top), dof) + top
-        if between and rows == 1:
-            return lambda groups: sum_of_cells(table, _SQUEEZED, _squeezed(location[0]), cell, groups)
+        return log_expected_mass(nodes, at, scale, np.exp(log_mass - top), dof) + top
+
+    def looked_up(table: Tensor, arms: np.ndarray) -> Tensor:
+        """What stands in a table of some arms' cells of each distinct task at the nodes."""
         if between:
-            return _summed(_between_locations(table, location, cell))
+            return _between_locations(table[arms], location[:, arms], cell[:, arms])
+        return table[arms[:, None], cell[:, arms, None], np.arange(rows * size).reshape(rows, 1, size)]
+
+    def of_tasks(table: Tensor, groups: Sequence[np.ndarray]) -> Tensor:
+        if rows == 1 and between:
+            return sum_of_cells(table, _SQUEEZED, _squeezed(location[0]), cell, groups)
         if rows == 1:
-            return lambda groups: sum_of_rows(table, cell, groups)
-        place = np.arange(rows * size).reshape(rows, 1, size)
-        return _summed(table[arm[:, None], cell[:, :, None], place])
+            return sum_of_rows(table, cell, groups)
+        return pt.stack([looked_up(table, mine).sum(axis=1) for mine in groups], axis=1)
 
     # Where tasks differ in law, each of the observed ones is as likely.
     density = interaction_density(nodes, location, scale[:, None, None], dof)
@@ -173,24 +187,14 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         easiness=law.easiness,
         location=location,
         log_cells=over_own_effect(masses),
+        at_nodes=not between,
         log_missed=over_own_effect(missed) if missed else None,
+        of_tasks=of_tasks,
         log_mass=masses,
         log_marginal=pt.log(marginal),
         mean_easiness=(joint * pt.as_tensor(law.easiness)[:, None, :, None]).sum(axis=2).mean(axis=0) / marginal,
         extra=law.extra,
     )
-
-
-def _summed(log_cell: Tensor) -> OfGroups:
-    """Return a function that sums the cells (U, A, J) of groups of arms."""
-
-    def of_groups(groups: Sequence[np.ndarray]) -> Tensor:
-        if all(len(mine) == 1 for mine in groups):
-            arms = np.concatenate(groups)
-            return log_cell if np.array_equal(arms, range(log_cell.type.shape[1])) else log_cell[:, arms]
-        return pt.stack([log_cell[:, mine].sum(axis=1) for mine in groups], axis=1)
-
-    return of_groups
 
 
 def _squeezed(location: Tensor) -> Tensor:
@@ -235,31 +239,64 @@ def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, 
     if spec.population.reachability:
         total = _of_counts(block, terms, design, given)
     else:
-        total = terms.log_cells([np.arange(len(block.arms))])[:, 0]
+        total = terms.of_tasks(terms.log_cells, [np.arange(len(block.arms))])[:, 0]
     tokens = token_terms(block, terms.easiness, design, given)
     return total if tokens is None else total + tokens.log_likelihood
 
 
 def _of_counts(block: Block, terms: Terms, design: Design, given: Parameters) -> Tensor:
-    """Log-likelihood (U, J) of counts where a task may be out of the reach of all walks of an LLM."""
+    """Log-likelihood (U, J) of counts where a task may be out of the reach of all walks of an LLM.
+
+    Where an LLM has one walk, a task's cell tells whether it was ever solved: being out of reach goes into the table of
+    cells, unless tasks are looked up between its locations, where that would change log-likelihoods by up to 5e-3.
+    Where it has several, that takes the cells of all of them, and so is asked of tasks.
+    """
     first, _, _ = block.distinct
-    groups = reach_groups(block, design)
-    walks = [(pair, mine) for pair, mine in groups if pair >= 0]
-    trees = [mine for pair, mine in groups if pair < 0]
-    total = terms.log_cells(trees)[:, 0] if trees else 0.0
-    if not walks:
-        return total
-    of_pairs = [mine for _, mine in walks]
-    reach = given["reachability"][np.array([pair for pair, _ in walks])][:, None]
-    reached = terms.log_cells(of_pairs)
-    solved = np.stack([block.successes[first][:, mine].sum(axis=1) for mine in of_pairs], axis=1)
-    row, place, unsolved = _unsolved(solved)
-    # Relative to being within reach, whose probability is then one number for all tasks.
-    missed = (pt.log1p(-reach) - pt.log(reach))[place]
-    if terms.log_missed is not None:
-        missed = missed + terms.log_missed(of_pairs)[row, place]
-    either = _or_missed(reached[row, place], missed, unsolved[:, None])
-    return total + pt.log(reach).sum() + pt.set_subtensor(reached[row, place], either).sum(axis=1)
+    groups = [mine for pair, mine in reach_groups(block, design) if pair >= 0]
+    alone = [int(mine[0]) for mine in groups if len(mine) == 1 and terms.at_nodes]
+    several = [mine for mine in groups if mine[0] not in alone]
+    others = np.delete(np.arange(len(block.arms)), [arm for mine in several for arm in mine])
+    reach = given["reachability"][design.pair_of_arm[list(block.arms)]]
+    table, total = terms.log_cells, pt.log(reach[[mine[0] for mine in groups]]).sum()
+    if alone:
+        solved = np.ones((len(block.arms), max(one.log_mass.shape[1] for one in block.tables)), dtype=int)
+        solved[alone, block.cell[:, alone]] = block.successes[:, alone]
+        table = _or_missed(table, terms.log_missed, reach, solved, axis=0)
+    if others.size:
+        total = total + terms.of_tasks(table, [others])[:, 0]
+    if several:
+        solved = np.stack([block.successes[first][:, mine].sum(axis=1) for mine in several], axis=1)
+        reached = terms.of_tasks(terms.log_cells, several)
+        missed = None if terms.log_missed is None else terms.of_tasks(terms.log_missed, several)
+        of_groups = reach[[mine[0] for mine in several]]
+        total = total + _or_missed(reached, missed, of_groups, solved, axis=1).sum(axis=1)
+    return total
+
+
+def _or_missed(reached: Tensor, missed: Tensor | None, reach: Tensor, solved: np.ndarray, axis: int) -> Tensor:
+    """Add to the likelihood of tasks without successes that of being out of reach; to no other's.
+
+    Out of reach, every attempt fails: that explains a task without successes, and no other. It is asked of those alone,
+    for sums of exponentials are what a gradient spends its time on. All is relative to being within reach, whose
+    probability is then one number for all tasks.
+
+    Parameters
+    ----------
+    reached : tensor, shape (M, N, L)
+        Log-likelihood within reach, of tasks or cells and groups of arms.
+    missed : tensor, shape (M, N, L), optional
+        The same out of reach; 0 if absent.
+    reach : tensor, shape (M,) or (N,)
+        Probability of being within reach, along ``axis``.
+    solved : array, shape (M, N)
+        Successes.
+    axis : {0, 1}
+    """
+    *place, unsolved = _unsolved(solved)
+    inside, outside = reached[tuple(place)], (pt.log1p(-reach) - pt.log(reach))[place[axis]][:, None]
+    if missed is not None:
+        outside = outside + missed[tuple(place)]
+    return pt.set_subtensor(inside, pt.switch(unsolved[:, None], pt.logaddexp(inside, outside), inside))
 
 
 def _unsolved(solved: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -270,15 +307,6 @@ def _unsolved(solved: np.ndarray) -> tuple[np.ndarray, ...]:
     unsolved = (solved == 0).ravel()
     flat = np.sort(np.argsort(~unsolved, kind="stable")[: max(2, int(unsolved.sum()))])
     return (*np.unravel_index(flat, solved.shape), unsolved[flat])
-
-
-def _or_missed(reached: Tensor, missed: Tensor, unsolved: np.ndarray) -> Tensor:
-    """Add to the likelihood of tasks without successes that of being out of reach; to no other's.
-
-    Out of reach, every attempt fails: that explains a task without successes, and no other. It is asked of those alone,
-    for sums of exponentials are what a gradient spends its time on.
-    """
-    return pt.switch(unsolved, pt.logaddexp(reached, missed), reached)
 
 
 def log_marginal(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
@@ -292,12 +320,9 @@ def log_marginal(block: Block, terms: Terms, design: Design, spec: ModelSpec, gi
     total = _log_dot(table.log_mass[0][cell], terms.log_weight)
     (pair, _), *_ = reach_groups(block, design)
     if spec.population.reachability and pair >= 0:
-        row, unsolved = _unsolved(block.successes[first][:, 0])
-        missed = pt.log1p(-given["reachability"][pair])
-        if table.log_missed is not None:
-            missed = missed + _log_dot(table.log_missed[cell[row]], terms.log_weight)
-        total = total + pt.log(given["reachability"][pair])
-        total = pt.set_subtensor(total[row], _or_missed(total[row], missed, unsolved))
+        reach, solved = given["reachability"][[pair]], block.successes[first]
+        missed = None if table.log_missed is None else _log_dot(table.log_missed[cell], terms.log_weight)[:, None, None]
+        total = _or_missed(total[:, None, None], missed, reach, solved, axis=1)[:, 0, 0] + pt.log(reach)
     return total
 
 

@@ -172,7 +172,8 @@ def token_terms(block: Block, easiness: Tensor, design: Design, given: Parameter
         return None
     first, signature, _ = block.distinct
     arms = [block.arms[column] for column in columns]
-    mean, sd = token_law(design, arms, easiness, given)
+    place = design.subsets.places("timed_arm", arms)
+    slope, sd = given["token_slope"][place], given["token_sd"][place]
     weight = block.token_weight[np.ix_(first, columns)]
     observed, noise = block.log_tokens[np.ix_(first, columns)], 1.0 / np.maximum(weight, 1.0)
     places, tasks, latent = latent_cells(block, design)
@@ -182,18 +183,49 @@ def token_terms(block: Block, easiness: Tensor, design: Design, given: Parameter
         weight[at], noise[at] = 1.0, 0.0
         observed = pt.set_subtensor(pt.as_tensor(observed)[at], latent_log_tokens(design, given)[places])
     precision = (weight > 0) / (sd**2 + attempt_variance(design, arms, given) * noise)
-    error = observed[:, :, None] - mean
     spread = length_spread(design, arms, given)
-    squares = (precision[:, :, None] * error**2).sum(axis=1)
-    logs = pt.switch(weight > 0, np.log(2 * np.pi) - pt.log(pt.maximum(precision, 1e-300)), 0.0).sum(axis=1)
-    pull = ((precision * spread)[:, :, None] * error).sum(axis=1)
-    length_variance = 1.0 / (1.0 + (precision * spread**2).sum(axis=1))
-    exponent = squares - length_variance[:, None] * pull**2
-    return TokenTerms(
-        log_likelihood=-0.5 * (exponent + (logs - pt.log(length_variance))[:, None]),
-        length_mean=length_variance[:, None] * pull,
-        length_variance=length_variance,
+    logs = pt.switch(weight > 0, np.log(2 * np.pi) - pt.log(pt.maximum(precision, 1e-300)), 0.0)
+    # The arms' errors at an easiness of 0 and what each unit of it adds; so of the mean length effect that they tell.
+    error = observed - given["log_tokens"][place]
+    length_variance = 1.0 / (1.0 + (precision * spread**2).sum(axis=1, keepdims=True))
+    pull = length_variance * precision * spread
+    length, length_slope = (pull * error).sum(axis=1, keepdims=True), (pull * slope).sum(axis=1, keepdims=True)
+    # That effect, of sd 1 over tasks, is one more error beside what it leaves of the arms'.
+    squares = _sum_of_squares(
+        pt.concatenate([precision, pt.ones_like(length)], axis=1),
+        pt.concatenate([error - spread * length, length], axis=1),
+        pt.concatenate([slope - spread * length_slope, length_slope], axis=1),
+        easiness,
     )
+    return TokenTerms(
+        log_likelihood=-0.5 * (squares + logs.sum(axis=1, keepdims=True) - pt.log(length_variance)),
+        length_mean=length + length_slope * easiness,
+        length_variance=length_variance[:, 0],
+    )
+
+
+def _sum_of_squares(weight: Tensor, start: Tensor, slope: Tensor, at: Tensor) -> Tensor:
+    """Weighted sums over arms of the squares of lines, ``sum(weight * (start + slope * at)**2)``.
+
+    They are quadratics with three coefficients a task, so that nothing is computed at (task, arm, node). These are
+    taken around the quadratic's lowest point, where its terms are all positive: around 0, steep lines would cancel.
+
+    Parameters
+    ----------
+    weight, start, slope : tensor, shape (U, B)
+    at : tensor or array, shape (1 or U, J)
+
+    Returns
+    -------
+    tensor, shape (U, J)
+    """
+    bend = (weight * slope**2).sum(axis=1)
+    lowest = -(weight * start * slope).sum(axis=1) / pt.maximum(bend, 1e-100)
+    # Any centre is right; one far beyond the nodes of easiness would itself cancel.
+    centre = pt.clip(lowest, -10.0, 10.0)[:, None]
+    start, away = start + slope * centre, at - centre
+    tilt = 2.0 * (weight * start * slope).sum(axis=1)
+    return (weight * start**2).sum(axis=1)[:, None] + away * (tilt[:, None] + away * bend[:, None])
 
 
 @dataclass(frozen=True, kw_only=True)
