@@ -6,8 +6,8 @@ takes it from its cache has the libraries too, and the clone stays clean. `ds3ba
 when the machine is first used; nothing is tuned to the machine that compiles.
 
 **The compiler** is the one in ``CC``, else the first of `cc`, `gcc` and `clang` that makes a shared library from a
-program with ``math.h``. Where none does, on Windows, and with ``CC=ziglang``, the build asks for ``ziglang``: Clang and the libraries that
-it needs, as a wheel (100 MB, used for the build only). The other ways:
+program with ``math.h``. Where none does, on Windows, and with ``CC=ziglang``, the build asks for ``ziglang``: Clang and
+the libraries that it needs, as a wheel (100 MB, used for the build only). The other ways:
 
 * Requiring a compiler: the two commands of the README would fail on a machine that has Python and pip only.
 * Always ``ziglang``: a compiler that is there saves its download, and builds in 2 seconds instead of 14.

@@ -37,7 +37,7 @@ class Density:
         Named dims of those that have some.
     start : array, shape (dim,)
         Where PyMC would start: the support points of the priors.
-    parameters : tuple of (name, size)
+    parameters : tuple of (name, shape)
         What the point is made of, in its order.
     """
 
@@ -46,7 +46,7 @@ class Density:
     names: tuple[str, ...]
     dims: dict[str, tuple[str, ...]]
     start: Array
-    parameters: tuple[tuple[str, int], ...]
+    parameters: tuple[tuple[str, tuple[int, ...]], ...]
 
     @property
     def dim(self) -> int:
@@ -55,9 +55,10 @@ class Density:
 
     def parameter_at(self, place: int) -> str:
         """Name the parameter that a place of the point belongs to."""
-        for name, size in self.parameters:
+        for name, shape in self.parameters:
+            size = int(np.prod(shape, dtype=int))
             if place < size:
-                return name if size == 1 else f"{name}[{place}]"
+                return name if size == 1 else f"{name}[{', '.join(map(str, np.unravel_index(place, shape)))}]"
             place -= size
         raise IndexError(place)
 
@@ -129,7 +130,7 @@ class Program:
             names=self.names,
             dims=self.dims,
             start=np.concatenate([np.zeros(0), *map(np.ravel, start)]).astype(float),
-            parameters=tuple((str(variable.name), int(np.prod(shape, dtype=int))) for variable, shape in inputs),
+            parameters=tuple((str(variable.name), tuple(shape)) for variable, shape in inputs),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,10 @@ class Fallback:
     def __init__(self, model: pm.Model) -> None:
         import nutpie
 
-        self._compiled = nutpie.compile_pymc_model(model)
+        with warnings.catch_warnings():
+            # The package's own operations have no code in numba: it calls their definitions.
+            warnings.filterwarnings("ignore", message="Numba will use object mode")
+            self._compiled = nutpie.compile_pymc_model(model)
         self.dims = {name: tuple(map(str, dims)) for name, dims in model.named_vars_to_dims.items()}
 
     def sample(

@@ -131,7 +131,9 @@ def load() -> ctypes.CDLL:
     digests = _read_digests(folder)
     sources = digest_of_sources(_PACKAGE)
     if sources not in (None, digests.get(SOURCES)):
-        raise MachineError(f"the machine in {folder} was built from other C files than those in {_PACKAGE}: {_REINSTALL}")
+        raise MachineError(
+            f"the machine in {folder} was built from other C files than those in {_PACKAGE}: {_REINSTALL}"
+        )
     built = [level for level in (*X86_LEVELS, GENERIC) if library_name(level) in digests]
     if not built:
         raise MachineError(f"{folder / DIGESTS} names no library for this platform: {_REINSTALL}")
@@ -148,7 +150,9 @@ def _find_folder() -> Path:
     named = os.environ.get("DS3BAYES_MACHINE")
     if named:
         if not (Path(named) / DIGESTS).is_file():
-            raise MachineError(f"DS3BAYES_MACHINE is {named!r}, where no {DIGESTS} is: name another folder, or unset it")
+            raise MachineError(
+                f"DS3BAYES_MACHINE is {named!r}, where no {DIGESTS} is: name another folder, or unset it"
+            )
         return Path(named)
     spec = importlib.util.find_spec(FOLDER)
     for place in (spec and spec.submodule_search_locations) or ():

@@ -22,6 +22,7 @@ from pytensor.raise_op import CheckAndRaise
 from pytensor.tensor.basic import (
     Alloc,
     AllocEmpty,
+    ExtractDiag,
     Join,
     MakeVector,
     ScalarFromTensor,
@@ -405,6 +406,23 @@ def _alloc(writer: Writer, node: Apply, given: list[Value]) -> Value:
 def _alloc_empty(writer: Writer, node: Apply, given: list[Value]) -> Value:
     del writer, node
     return constant(np.zeros([int(one.numbers) for one in given]))
+
+
+@translates(ExtractDiag)
+def _diagonal(writer: Writer, node: Apply, given: list[Value]) -> Value:
+    """Walk two axes at once: a view, whose last axis is the diagonal."""
+    del writer
+    value, op = given[0], node.op
+    one, other = (axis % len(value.shape) for axis in (op.axis1, op.axis2))
+    down, right = max(-op.offset, 0), max(op.offset, 0)
+    length = max(0, min(value.shape[one] - down, value.shape[other] - right))
+    kept = [axis for axis in range(len(value.shape)) if axis not in (one, other)]
+    return replace(
+        value,
+        shape=(*(value.shape[axis] for axis in kept), length),
+        strides=(*(value.strides[axis] for axis in kept), value.strides[one] + value.strides[other]),
+        offset=value.offset + down * value.strides[one] + right * value.strides[other],
+    )
 
 
 @translates(Reshape)

@@ -19,11 +19,13 @@ from ds3bayes.engine import nuts
 from ds3bayes.engine.density import Density, Program, start_of
 from ds3bayes.engine.fallback import EngineWarning, Fallback
 from ds3bayes.engine.library import MachineError
+from ds3bayes.engine.starting import typical_point
 from ds3bayes.engine.tape import Unsupported
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec, Sampling
 from ds3bayes.inference.coordinates import COORDINATES, for_sampler
+from ds3bayes.inference.nowhere import refuse_nowhere
 
 Array = np.ndarray
 Tensor = Any
@@ -52,6 +54,11 @@ class CompiledModel:
     coords: Mapping[str, Sequence[str]]
     program: Program | None
     density: Density | Fallback
+
+    @property
+    def code(self) -> Any:
+        """What models that share their program have in common: one object."""
+        return self.density if self.program is None else self.program
 
     def of(self, design: Design) -> CompiledModel:
         """Return this model for another design of the same spec.
@@ -104,13 +111,14 @@ class CompiledModel:
         if isinstance(self.density, Fallback):
             posterior, stats = self.density.sample(**settings)
         else:
-            posterior, stats = nuts.sample(self.density, start=_jittered(self.density.start), **settings)
+            start = _moved(typical_point(self.density))
+            posterior, stats = nuts.sample(self.density, start=start, **settings)
         return _as_tree(self.density.dims, self.coords, posterior, stats)
 
 
-def _jittered(start: Array) -> Callable[[int], Array]:
-    """Return a function that moves a point by up to 1 in every coordinate, as PyMC does, given a chain's seed."""
-    return lambda seed: start + np.random.default_rng(seed).uniform(-1.0, 1.0, start.size)
+def _moved(start: Array) -> Callable[[int], Array]:
+    """Return a function that moves a point by up to 0.1 in every coordinate, given a chain's seed."""
+    return lambda seed: start + np.random.default_rng(seed).uniform(-0.1, 0.1, start.size)
 
 
 def _as_tree(
@@ -150,6 +158,11 @@ def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> Comp
     swap : bool, default True
         So that `CompiledModel.of` can give it other data.
 
+    Raises
+    ------
+    InputError
+        If the log density is not a number where sampling starts; it names the parameters, or the tasks.
+
     Warns
     -----
     EngineWarning
@@ -169,6 +182,7 @@ def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> Comp
             lifted, places = _lifted(for_sampler(assemble(spec, design), design), arrays)
         program = Program.of(lifted, places)
         density = program.on_tapes(start, arrays)
+        refuse_nowhere(density, model, design, spec)
     except (Unsupported, MachineError) as error:
         warnings.warn(EngineWarning.of(error), stacklevel=2)
         program, density = None, Fallback(model)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytensor.tensor as pt
 import pytest
+from engine_comparing import agree
 from pytensor.scalar.basic import Cos, Sin
 
 from ds3bayes.engine import tape as tapes
@@ -10,7 +11,6 @@ from ds3bayes.engine import translate as translation
 from ds3bayes.engine.library import load
 from ds3bayes.engine.tape import Unsupported
 from ds3bayes.engine.translate import known, translate
-from engine_comparing import agree
 
 
 def normal(rng, size):
@@ -175,6 +175,12 @@ VARIED = {
     "running sum over the middle": lambda x: pt.cumsum(x, axis=1),
     "reshape of a view": lambda x: x.transpose((2, 1, 0)).reshape((5, -1)),
     "slices": lambda x: x[1:, ::-1, -2] - x[:-1, :, 0],
+    "diagonals": lambda x: pt.concatenate(
+        [
+            pt.diagonal(x, offset=k, axis1=a, axis2=b).ravel()
+            for k, a, b in [(0, 0, 1), (1, 1, 2), (-2, 0, 2), (1, 2, 0)]
+        ]
+    ),
     "numbers by a mask": lambda x: x[np.array([True, False, True])],
     "numbers by pairs of indices": lambda x: x[np.array([0, 2, 2]), np.array([1, 1, 3])],
     "numbers by indices between slices": lambda x: x[:, np.array([0, 3])],

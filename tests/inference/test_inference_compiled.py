@@ -1,19 +1,22 @@
 """Data swapped into a compiled model give the model of those data."""
 
 import numpy as np
-import nutpie
 import pandas as pd
+import pymc as pm
 import pytensor
+import pytensor.tensor as pt
 import pytest
-from pytensor.graph.basic import Constant
-from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.graph.traversal import graph_inputs
+import xarray as xr
 
 import ds3bayes as ds3
+from ds3bayes.engine import tape
+from ds3bayes.engine.density import density_of
+from ds3bayes.engine.fallback import EngineWarning
+from ds3bayes.engine.library import MachineError
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
 from ds3bayes.inference import compiled
-from ds3bayes.inference.compiled import CompiledModel, _share_large, compile_model
+from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.inference.coordinates import for_sampler
 from ds3bayes.theory.evaluate import MODE
 
@@ -36,37 +39,33 @@ def sampled(spec, design):
     return for_sampler(assemble(spec, design), design)
 
 
-class Uncompiled:
-    """Stands for a compiled model: keeps the PyMC model and the data it was given."""
-
-    def __init__(self, model, data=None):
-        self.model, self.data = model, data or {}
-
-    def with_data(self, **data):
-        return Uncompiled(self.model, data)
-
-    def log_density(self, seed: int) -> float:
-        return log_density(self.model, seed, self.data)
-
-
-def log_density(model, seed: int, data=None) -> float:
-    output = model.logp()
-    shared = [one for one in graph_inputs([output]) if one not in model.value_vars]
-    shared = [one for one in shared if isinstance(one, pytensor.compile.SharedVariable)]
-    for one in shared:
-        if data and one.name in data:
-            one.set_value(np.asarray(data[one.name], dtype=one.dtype))
+def log_density(model, seed: int) -> tuple[float, np.ndarray]:
+    """A model's log density by PyTensor alone, and the point that it is at."""
     point = model.initial_point()
     rng = np.random.default_rng(seed)
     values = [point[one.name] + 0.3 * rng.standard_normal(np.shape(point[one.name])) for one in model.value_vars]
-    return float(pytensor.function(model.value_vars, output, mode=MODE, on_unused_input="ignore")(*values))
+    function = pytensor.function(model.value_vars, model.logp(), mode=MODE, on_unused_input="ignore")
+    return float(function(*values)), np.concatenate([np.ravel(value) for value in values])
+
+
+def check(compiled: CompiledModel, spec, design, seed: int = 5) -> float:
+    """Hold a compiled model against PyTensor's value of the design's own; return that."""
+    expected, point = log_density(sampled(spec, design), seed)
+    assert compiled.density.tape.log_density(point)[0] == pytest.approx(expected, rel=1e-12)
+    return expected
 
 
 @pytest.fixture
-def uncompiled(monkeypatch):
-    """Count what would be compiled."""
+def programs(monkeypatch):
+    """Count the programs that are made."""
     seen = []
-    monkeypatch.setattr(nutpie, "compile_pymc_model", lambda model: seen.append(model) or Uncompiled(model))
+    made = compiled.Program.of
+
+    def of(model, data=()):
+        seen.append(made(model, data))
+        return seen[-1]
+
+    monkeypatch.setattr(compiled.Program, "of", of)
     return seen
 
 
@@ -80,64 +79,45 @@ def uncompiled(monkeypatch):
         ({"models": 3}, {"capability": "latent_skills"}),
     ],
 )
-def test_swapped_data_are_the_models_own(uncompiled, layout, spec):
+def test_swapped_data_are_the_models_own(programs, layout, spec):
     spec = ds3.ModelSpec.from_dict(spec)
     first, other = (make_design(evals(seed, **layout), spec) for seed in (1, 2))
     model = compile_model(first, spec)
-    assert model.compiled.log_density(5) == pytest.approx(log_density(sampled(spec, first), 5), rel=1e-11)
-    swapped = model.of(other)
-    assert len(uncompiled) == 1
-    expected = log_density(sampled(spec, other), 5)
-    assert swapped.compiled.log_density(5) == pytest.approx(expected, rel=1e-11)
+    before = check(model, spec, first)
+    after = check(model.of(other), spec, other)
+    assert len(programs) == 1
     # The data matter.
-    assert abs(expected - log_density(sampled(spec, first), 5)) > 1e-3
+    assert abs(after - before) > 1e-3
 
 
-def test_numbers_of_distinct_tasks_and_names_may_change(uncompiled):
+def test_numbers_of_distinct_tasks_and_names_may_change(programs):
     spec = ds3.ModelSpec()
     model = compile_model(make_design(evals(1), spec), spec)
-    for changed in (evals(2, attempts=40), evals(3, tasks=30), evals(4, names="other ")):
+    nobody = evals(1).assign(successes=("row", np.zeros(12, dtype=int)))
+    for changed in (evals(2, attempts=40), evals(3, tasks=30), evals(4, names="other "), nobody):
         design = make_design(changed, spec)
         swapped = model.of(design)
         assert swapped.coords["walk"] == [design.labels[0]]
-        assert swapped.compiled.log_density(1) == pytest.approx(log_density(sampled(spec, design), 1), rel=1e-11)
-    nobody = evals(1).assign(successes=("row", np.zeros(12, dtype=int)))
-    design = make_design(nobody, spec)
-    assert model.of(design).compiled.log_density(1) == pytest.approx(log_density(sampled(spec, design), 1), rel=1e-11)
-    assert len(uncompiled) == 1
+        check(swapped, spec, design)
+    assert len(programs) == 1
 
 
-def test_single_tasks_share_code(uncompiled):
+def test_single_tasks_share_a_program(programs):
     # Their numbers are all real ones: no whole number is read.
     spec = ds3.ModelSpec()
     first, other = (make_design(evals(1, tasks=1).assign(successes=("row", [solved])), spec) for solved in (2, 4))
-    model = compile_model(first, spec).of(other)
-    assert len(uncompiled) == 1
-    assert model.compiled.log_density(5) == pytest.approx(log_density(sampled(spec, other), 5), rel=1e-11)
+    check(compile_model(first, spec).of(other), spec, other)
+    assert len(programs) == 1
 
 
-@pytest.mark.parametrize(("largest", "kept_out"), [(10**6, False), (500, True)])
-def test_large_arrays_are_kept_out_of_the_code(uncompiled, monkeypatch, largest, kept_out):
-    monkeypatch.setattr(compiled, "_LARGEST_CONSTANT", largest)
-    spec = ds3.ModelSpec()
-    design = make_design(evals(1, models=3), spec)
-    model = compile_model(design, spec, swap=False)
-    arrays = graph_inputs([uncompiled[0].logp()])
-    shared = [one for one in arrays if one.name and one.name.startswith("table_")]
-    assert (len(shared) > 0) == kept_out
-    assert all(one.get_value().nbytes > largest for one in shared)
-    assert not [one for one in arrays if isinstance(one, Constant) and np.asarray(one.data).nbytes > largest]
-    assert model.compiled.log_density(5) == pytest.approx(log_density(sampled(spec, design), 5), rel=1e-11)
-
-
-def test_another_structure_is_compiled_anew(uncompiled):
+def test_another_structure_is_made_anew(programs):
     spec = ds3.ModelSpec()
     model = compile_model(make_design(evals(1), spec), spec)
     for changed in (evals(1, models=2), evals(1, tokens=True)):
         other = model.of(make_design(changed, spec))
         assert isinstance(other, CompiledModel)
         assert other.structure != model.structure
-    assert len(uncompiled) == 3
+    assert len(programs) == 3
 
 
 def test_other_priors_are_another_structure():
@@ -148,10 +128,62 @@ def test_other_priors_are_another_structure():
     assert structures[0] == structures[2]
 
 
-def test_compiling_makes_no_large_constants():
-    """Rows of 900 tasks at 161 nodes are 1.2 MB: code that holds them is compiled anew by every process."""
-    design = make_design(evals(6, tasks=900, tokens=True), ds3.ModelSpec())
-    model = sampled(ds3.ModelSpec(), design)
-    _share_large(model)
-    inputs = graph_inputs([rewrite_graph(model.logp(), include=("canonicalize",))])
-    assert max(np.asarray(one.data).nbytes for one in inputs if isinstance(one, Constant)) < 10**6
+def test_a_user_s_own_variables_run_on_the_machine():
+    spec = ds3.ModelSpec()
+    design = make_design(evals(1), spec)
+    model = assemble(spec, design)
+    with model:
+        extra = pm.Normal("extra", 0.0, 1.0, shape=3)
+        pm.Potential("mine", -pt.exp(extra).sum())
+        pm.Data("given", np.arange(3.0))
+        pm.Poisson("counts", pt.exp(extra + model["given"]), observed=[1, 2, 9])
+    density = density_of(model)
+    expected, point = log_density(model, 3)
+    assert density.tape.log_density(point)[0] == pytest.approx(expected, rel=1e-12)
+    assert "extra" in density.names
+
+
+def test_what_the_machine_lacks_is_compiled_by_nutpie(monkeypatch):
+    """One line names it, and the draws are of the same posterior."""
+
+    def with_sorted(spec, design):
+        model = assemble(spec, design)
+        with model:
+            pm.Potential("sorted", (pt.sort(model["location"]) * np.array([1e-9, 2e-9])).sum())
+        return model
+
+    spec = ds3.ModelSpec()
+    design = make_design(evals(1, models=2), spec)
+    sampling = spec.sampling.model_copy(update={"draws": 200, "tune": 200, "chains": 2})
+    plain = compile_model(design, spec, swap=False).sample(sampling)["posterior"]
+    monkeypatch.setattr(compiled, "assemble", with_sorted)
+    with pytest.warns(EngineWarning, match="Sort"):
+        other = compile_model(design, spec, swap=False)
+    drawn = other.sample(sampling)["posterior"]
+    assert set(drawn.data_vars) == set(plain.data_vars)
+    for name in drawn.data_vars:
+        assert drawn[name].dims == plain[name].dims
+    apart = abs(float(drawn["location"].mean()) - float(plain["location"].mean()))
+    assert apart < 0.5 * float(plain["location"].std())
+
+
+def test_a_machine_that_cannot_be_loaded_falls_back(monkeypatch):
+    def broken():
+        raise MachineError("the library is damaged: reinstall ds3bayes")
+
+    monkeypatch.setattr(tape, "load", broken)
+    monkeypatch.setattr(compiled, "Fallback", lambda model: model)
+    spec = ds3.ModelSpec()
+    with pytest.warns(EngineWarning, match="damaged: reinstall"):
+        compile_model(make_design(evals(1), spec), spec, swap=False)
+
+
+def test_the_same_seed_gives_the_same_draws_on_any_number_of_cores():
+    spec = ds3.ModelSpec()
+    sampling = spec.sampling.model_copy(update={"draws": 50, "tune": 100, "chains": 3, "seed": 4})
+    first, *others = (
+        compile_model(make_design(evals(1), spec), spec, swap=False).sample(sampling, cores=cores)["posterior"]
+        for cores in (1, 2, 2)
+    )
+    for other in others:
+        xr.testing.assert_identical(first.to_dataset(), other.to_dataset())
