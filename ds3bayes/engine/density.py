@@ -97,7 +97,8 @@ class Program:
         discrete = [str(one.name) for one in model.free_RVs if not str(one.dtype).startswith("float")]
         if discrete:
             raise Unsupported(f"discrete parameters: {', '.join(discrete)}")
-        log_density, *shown = rewrite_graph([model.logp(), *model.replace_rvs_by_values(read)], include=_REWRITES)
+        graphs: Any = rewrite_graph([model.logp(), *model.replace_rvs_by_values(read)], include=_REWRITES)
+        log_density, *shown = graphs
         names = tuple(str(one.name) for one in read)
         return cls(
             inputs=tuple(model.rvs_to_values[one] for one in model.free_RVs),

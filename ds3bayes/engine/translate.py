@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytensor.scalar as scalar
+import pytensor.scalar
 import pytensor.tensor as pt
 from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.ops import DeepCopyOp, TypeCastingOp
@@ -57,6 +57,8 @@ from ds3bayes.kernels.base import KernelOp
 
 Array = np.ndarray
 Tensor = Any
+# Its functions are made of classes, which type checkers take for modules' missing names.
+scalar: Any = pytensor.scalar
 _Translator = Callable[[Writer, Apply, list[Any]], "Value | list[Value]"]
 
 _translators: dict[type, _Translator] = {}
@@ -350,7 +352,7 @@ def _dimshuffle(writer: Writer, node: Apply, given: list[Value]) -> Value:
         np.argsort(np.argsort([axis for axis in order if axis != "x"])).tolist(),
     )
     if value.constant is not None:
-        return constant(np.expand_dims(value.constant, [axis for axis, one in enumerate(order) if one == "x"]))
+        return constant(np.expand_dims(value.constant, tuple(axis for axis, one in enumerate(order) if one == "x")))
     shape, strides = iter(value.shape), iter(value.strides)
     return replace(
         value,

@@ -9,7 +9,6 @@ import numpy as np
 import pytensor.tensor as pt
 import xarray as xr
 from scipy.special import expit, logsumexp, ndtri, stdtrit
-from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
 from ds3bayes.engine.evaluate import AtPoints
@@ -390,6 +389,9 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
     xarray.Dataset
         As `task_effects`, without the likelihood; the tasks are named ``new-1`` and so on.
     """
+    # Loaded where it is used: it takes seconds, which no fit needs.
+    from scipy.stats import qmc
+
     population = PopulationAtDraws(design, spec, posterior)
     subsets = design.subsets
     most = max(len(block.arms) for block in design.blocks)

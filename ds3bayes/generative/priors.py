@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, model_validator
-from scipy import stats
 
+from ds3bayes.engine.evaluate import AtPoints
+from ds3bayes.engine.translate import known
 from ds3bayes.errors import did_you_mean
 
 # The parameters each family takes, in PyMC's own names.
@@ -23,17 +24,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "Normal": ("mu", "sigma"),
     "StudentT": ("nu", "mu", "sigma"),
     "Uniform": ("lower", "upper"),
-}
-# SciPy's form of each family, for draws that need no model.
-_SCIPY: dict[str, Callable[..., Any]] = {
-    "Beta": lambda alpha, beta: stats.beta(alpha, beta),
-    "Exponential": lambda scale: stats.expon(scale=scale),
-    "Gamma": lambda alpha, beta: stats.gamma(alpha, scale=1 / beta),
-    "HalfNormal": lambda sigma: stats.halfnorm(scale=sigma),
-    "LogNormal": lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu)),
-    "Normal": lambda mu, sigma: stats.norm(mu, sigma),
-    "StudentT": lambda nu, mu, sigma: stats.t(nu, mu, sigma),
-    "Uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
 }
 _ANY_SIGN = {"mu", "lower", "upper"}
 
@@ -93,13 +83,26 @@ class Prior(BaseModel):
         return getattr(pm, self.family)(name, **self.parameters, **kwargs)
 
     def log_density(self, values: Any) -> Any:
-        """Log density at values, an array or an `xarray.DataArray`, of their shape."""
-        frozen = _SCIPY[self.family](**self.parameters)
-        return xr.apply_ufunc(frozen.logpdf, values) if isinstance(values, xr.DataArray) else frozen.logpdf(values)
+        """Log density at values, an array or an `xarray.DataArray`, of their shape: PyMC's own."""
+        point = pt.dscalar("value")
+        at_points = AtPoints({"value": point}, {"value": ()}, {"log_density": pm.logp(self._distribution(), point)})
+
+        def evaluate(numbers: np.ndarray) -> np.ndarray:
+            flat = np.ravel(np.asarray(numbers, dtype=float))
+            return at_points({"value": flat})["log_density"].reshape(np.shape(numbers))
+
+        return xr.apply_ufunc(evaluate, values) if isinstance(values, xr.DataArray) else evaluate(values)
 
     def draw(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Draw from the prior: an array of shape ``size``."""
-        return np.asarray(_SCIPY[self.family](**self.parameters).rvs(size=size, random_state=rng))
+        law = self._distribution()
+        # Its parameters, as the operation that draws takes them.
+        parameters = known(law.owner.op.dist_params(law.owner))
+        return np.asarray(law.owner.op.rng_fn(rng, *parameters, size))
+
+    def _distribution(self) -> Any:
+        # Double precision: PyTensor takes round numbers for single.
+        return getattr(pm, self.family).dist(**{name: np.float64(value) for name, value in self.parameters.items()})
 
     def __str__(self) -> str:
         inside = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())

@@ -25,7 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
-from scipy.stats import binom
+from scipy.special import gammaln, xlog1py, xlogy
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
@@ -159,7 +159,8 @@ def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effe
         curves = design.observed["curves"]
         attempts, successes = np.array([[curve.attempts, curve.successes] for curve in curves]).T
         expected = posterior["aggregate_success"].sel(draw=effects["draw"].values)
-        result["aggregates"] = xr.apply_ufunc(binom.logpmf, successes, attempts, expected)
+        ways = gammaln(attempts + 1.0) - gammaln(successes + 1.0) - gammaln(attempts - successes + 1.0)
+        result["aggregates"] = ways + xlogy(successes, expected) + xlog1py(attempts - successes, -expected)
     return result
 
 

@@ -54,7 +54,7 @@ def refuse_nowhere(density: Density, model: pm.Model, design: Design, spec: Mode
 def _terms(density: Density, model: pm.Model, design: Design, spec: ModelSpec) -> list[str]:
     """Say which of the terms that make up a log density are not finite at the start."""
     names = [str(one.name) for one in [*model.basic_RVs, *model.potentials]]
-    terms = rewrite_graph([term.sum() for term in model.logp(sum=False)], include=("canonicalize", "stabilize"))
+    terms: Any = rewrite_graph([term.sum() for term in model.logp(sum=False)], include=("canonicalize", "stabilize"))
     shapes = dict(density.parameters)
     cuts = np.cumsum([int(np.prod(shape, dtype=int)) for shape in shapes.values()])[:-1]
     parts = dict(zip(shapes, np.split(density.start, cuts), strict=True))

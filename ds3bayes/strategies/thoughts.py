@@ -11,7 +11,6 @@ import numpy as np
 import pytensor.tensor as pt
 import xarray as xr
 from pytensor.graph.basic import Variable
-from scipy.stats import binom, nbinom
 
 from ds3bayes.errors import InputError
 from ds3bayes.strategies.attempts import require_numbers
@@ -178,6 +177,9 @@ class ThoughtSearch(Strategy):
         count = int(total)
         if not math.isfinite(steps) and pace <= 0:
             raise InputError(f"{self}: a step that does nothing never ends a candidate; give budget_tokens")
+        # Loaded where it is used: it takes seconds, which no fit needs.
+        from scipy.stats import binom, nbinom
+
         K = int(steps) if math.isfinite(steps) else int(nbinom.isf(_TAIL, count, pace)) + count
         k = np.arange(count, K + 1)
         done = nbinom.pmf(k - count, count, pace) if pace > 0 else np.zeros(k.size)

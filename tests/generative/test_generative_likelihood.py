@@ -198,11 +198,13 @@ TREES = [one | {"steps": 3} for one in WALKS[:5]] + [
     row("t1", "tot", 1, 1, branching=5, kept_states=1, steps=3),
 ]
 TWO_MODELS = [one | {"model": model} for model in ("a", "b") for one in WALKS[:3]]
+# An LLM with two walks and a tree, and one with a single walk.
+UNEQUAL = [one | {"model": "a"} for one in TREES] + [one | {"model": "b", "steps": 3} for one in WALKS[:3]]
 
 
 @pytest.mark.parametrize("reachability", [True, False])
 @pytest.mark.parametrize("family", ["split_normal", "normal"])
-@pytest.mark.parametrize("rows", [WALKS, TREES, TWO_MODELS], ids=["walks", "trees", "two models"])
+@pytest.mark.parametrize("rows", [WALKS, TREES, TWO_MODELS, UNEQUAL], ids=["walks", "trees", "two models", "unequal"])
 def test_summed_out_likelihood_equals_enumeration(rows, family, reachability):
     spec = ds3.ModelSpec.from_dict({"population": {"family": family, "reachability": reachability}})
     evals = ds3.read_evals(pd.DataFrame(rows))

@@ -237,3 +237,23 @@ def test_priors_draw_from_their_law():
         np.testing.assert_allclose(found, wanted, atol=1e-6)
         # A false alarm once in 10^5.
         assert stats.kstest(prior.draw((2000,), rng), law.cdf).pvalue > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("stated", "law"),
+    [
+        ({"family": "Beta", "alpha": 2.0, "beta": 3.0}, stats.beta(2.0, 3.0)),
+        ({"family": "Exponential", "scale": 2.0}, stats.expon(scale=2.0)),
+        ({"family": "Gamma", "alpha": 2.0, "beta": 3.0}, stats.gamma(2.0, scale=1 / 3.0)),
+        ({"family": "HalfNormal", "sigma": 2.0}, stats.halfnorm(scale=2.0)),
+        ({"family": "LogNormal", "mu": 0.3, "sigma": 2.0}, stats.lognorm(2.0, scale=np.exp(0.3))),
+        ({"family": "Normal", "mu": 0.3, "sigma": 2.0}, stats.norm(0.3, 2.0)),
+        ({"family": "StudentT", "nu": 4.0, "mu": 0.3, "sigma": 2.0}, stats.t(4.0, 0.3, 2.0)),
+        ({"family": "Uniform", "lower": -1.0, "upper": 2.0}, stats.uniform(-1.0, 3.0)),
+    ],
+)
+def test_log_densities_and_draws_of_priors_are_those_of_scipy(stated, law):
+    prior = Prior.model_validate(stated)
+    at = np.array([-0.5, 0.1, 0.5, 0.9, 3.0])
+    np.testing.assert_allclose(prior.log_density(at), law.logpdf(at), rtol=1e-12)
+    assert stats.kstest(prior.draw((4000,), np.random.default_rng(0)), law.cdf).pvalue > 1e-5

@@ -221,7 +221,7 @@ def _sum_of_squares(weight: Tensor, start: Tensor, slope: Tensor, at: Tensor) ->
     """
     bend = (weight * slope**2).sum(axis=1)
     lowest = -(weight * start * slope).sum(axis=1) / pt.maximum(bend, 1e-100)
-    # Any centre is right; one far beyond the nodes of easiness would itself cancel.
+    # Any centre is right, but derivatives through one that is far beyond the nodes of easiness would cancel.
     centre = pt.clip(lowest, -10.0, 10.0)[:, None]
     start, away = start + slope * centre, at - centre
     tilt = 2.0 * (weight * start * slope).sum(axis=1)
