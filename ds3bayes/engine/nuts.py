@@ -1,6 +1,6 @@
 """NUTS by nutpie's Rust core, which calls a tape by its address; nothing else of nutpie is used, or imported.
 
-nutpie's Python front end imports ArviZ, matplotlib and numba (4 s here), and compiles models by numba. Its core takes
+nutpie's Python front end imports ArviZ, matplotlib and a compiler (4 s here), and compiles models. Its core takes
 the addresses of two C functions. What is taken of it is all in this file: the classes named in `_USED` of the one
 version named in `VERSION`, which ``pyproject.toml`` pins.
 """

@@ -166,7 +166,7 @@ def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> Comp
     Warns
     -----
     EngineWarning
-        If the machine cannot run the model, which nutpie then compiles by numba; it says why.
+        If the machine cannot run the model, which nutpie then compiles; it says why.
     """
     model = for_sampler(assemble(spec, design), design)
     structure: tuple[Any, ...] = ()
