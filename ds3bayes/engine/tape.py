@@ -327,8 +327,10 @@ class Writer:
         outputs : sequence of Value, optional
             Arrays to be read.
         """
-        library = load()
-        codes = _codes(library)
+        codes = _codes(load())
+        # Outputs may be constants that nothing else reads: they are placed before the constants are counted.
+        for one in [*outputs, *([] if result is None else [result])]:
+            self.place(one)
         first = self._constant_length
         where = {"c": 0, "v": first}
         table = np.zeros(len(self.steps), dtype=_INSTRUCTION)

@@ -265,6 +265,16 @@ def test_threads_share_a_tape():
         np.testing.assert_array_equal(one, other)
 
 
+def test_outputs_may_be_constants():
+    x = pt.vector(shape=(3,))
+    table = pt.as_tensor(np.arange(40.0).reshape(5, 8))
+    found = translate([(x, (3,))], [table, 2 * x, table.sum(axis=0), x * 0.0 + 7.0]).evaluate(np.ones((2, 3)))
+    np.testing.assert_array_equal(found[0][1], np.arange(40.0).reshape(5, 8))
+    np.testing.assert_array_equal(found[1][1], [2.0, 2.0, 2.0])
+    np.testing.assert_array_equal(found[2][1], np.arange(40.0).reshape(5, 8).sum(axis=0))
+    np.testing.assert_array_equal(found[3][1], [7.0, 7.0, 7.0])
+
+
 def test_what_needs_no_point_is_known():
     shared = pt.as_tensor(np.arange(6.0)).reshape((2, 3))
     np.testing.assert_array_equal(known([shared.sum(axis=0) + 1.0])[0], [4.0, 6.0, 8.0])
