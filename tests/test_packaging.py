@@ -254,9 +254,10 @@ def test_a_wheel_works_outside_of_the_checkout(tmp_path, root):
     project = tomllib.loads((root / "pyproject.toml").read_text())
     tested = tmp_path / "constraints.txt"
     tested.write_text("\n".join(project["tool"]["uv"]["constraint-dependencies"]))
-    run("uv", "venv", "--quiet", "--python", sys.executable, tmp_path / "fresh")
+    # Where uv is a shim of a version manager, it is found in the checkout only; what is installed runs outside of it.
+    run("uv", "venv", "--quiet", "--python", sys.executable, tmp_path / "fresh", folder=root)
     scripts = tmp_path / "fresh" / ("Scripts" if sys.platform == "win32" else "bin")
-    run("uv", "pip", "install", "--quiet", "--python", scripts / "python", "--constraint", tested, wheel)
+    run("uv", "pip", "install", "-q", "--python", scripts / "python", "--constraint", tested, wheel, folder=root)
     where, draws = run(scripts / "python", "-c", SMOKE).split()
     assert Path(where).is_relative_to(tmp_path / "fresh")
     assert draws == "20"
