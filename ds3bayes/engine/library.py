@@ -131,9 +131,7 @@ def load() -> ctypes.CDLL:
     digests = _read_digests(folder)
     sources = digest_of_sources(_PACKAGE)
     if sources not in (None, digests.get(SOURCES)):
-        raise MachineError(
-            f"the machine in {folder} was built from other C files than those in {_PACKAGE}: {_REINSTALL}"
-        )
+        raise MachineError(f"the machine in {folder} is older than the C files in {_PACKAGE}: {_REINSTALL}")
     built = [level for level in (*X86_LEVELS, GENERIC) if library_name(level) in digests]
     if not built:
         raise MachineError(f"{folder / DIGESTS} names no library for this platform: {_REINSTALL}")
@@ -151,7 +149,7 @@ def _find_folder() -> Path:
     if named:
         if not (Path(named) / DIGESTS).is_file():
             raise MachineError(
-                f"DS3BAYES_MACHINE is {named!r}, where no {DIGESTS} is: name another folder, or unset it"
+                f"DS3BAYES_MACHINE is {named!r}, which has no {DIGESTS}: name another folder or unset it"
             )
         return Path(named)
     spec = importlib.util.find_spec(FOLDER)
@@ -163,7 +161,10 @@ def _find_folder() -> Path:
 
 def _read_digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 that each library in the folder must have, by its file name, and that of the sources."""
-    lines = (folder / DIGESTS).read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = (folder / DIGESTS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise MachineError(f"the machine cannot be read ({error}): {_REINSTALL}") from error
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 

@@ -267,6 +267,8 @@ _SCALAR: dict[type, str] = {
     scalar.math.GammaLn: "log_gamma",
     scalar.math.Erf: "error_function",
     scalar.math.Erfc: "complementary_error_function",
+    scalar.math.Erfcx: "scaled_complementary_error_function",
+    scalar.ArcTan: "arctangent",
     scalar.math.BetaInc: "beta_share",
 }
 # Of any number of inputs, taken two by two; on whole numbers "and" and "or" are of bits, which the machine has not.
