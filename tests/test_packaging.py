@@ -105,7 +105,7 @@ def test_a_machine_older_than_its_sources(folder):
     first, *rest = digests.read_text().splitlines()
     assert first.endswith(library.SOURCES)
     digests.write_text("\n".join([f"{'0' * 64}  {library.SOURCES}", *rest]))
-    with pytest.raises(library.MachineError, match="built from other C files"):
+    with pytest.raises(library.MachineError, match="older than the C files"):
         load()
 
 
@@ -124,7 +124,7 @@ def test_any_change_of_a_c_file_or_header_changes_the_digest(tmp_path, root):
 
 def test_a_machine_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("DS3BAYES_MACHINE", str(tmp_path))
-    with pytest.raises(library.MachineError, match=r"where no digests\.txt is: name another folder, or unset it"):
+    with pytest.raises(library.MachineError, match=r"which has no digests\.txt: name another folder or unset it"):
         load()
     monkeypatch.delenv("DS3BAYES_MACHINE")
     monkeypatch.setattr(library, "FOLDER", "no_such_folder")
