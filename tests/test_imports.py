@@ -1,0 +1,36 @@
+"""The path to a fit loads only what it uses."""
+
+import subprocess
+import sys
+
+# What takes seconds to import and no draw needs: compilers, plots and diagnostics.
+HEAVY = {
+    *("numba", "llvmlite", "jax", "nutpie", "matplotlib", "arviz", "arviz_base", "arviz_stats", "arviz_plots"),
+    *("scipy.stats", "networkx", "netCDF4"),
+}
+FIT = """
+import sys
+import pandas as pd
+import ds3bayes as ds3
+from ds3bayes.generative.design import make_design
+from ds3bayes.inference.compiled import compile_model
+table = pd.DataFrame({"task": list("abcde"), "successes": [0, 1, 2, 3, 1]})
+evals = ds3.read_evals(table.assign(model="m", benchmark="b", strategy="cot", attempts=4))
+spec = ds3.ModelSpec.from_dict({"sampling": {"draws": 20, "tune": 20, "chains": 1}})
+drawn = compile_model(make_design(evals, spec), spec, swap=False).sample(spec.sampling)
+assert drawn["posterior"].sizes["draw"] == 20
+print(*sys.modules)
+"""
+
+
+def loaded(code: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def test_draws_load_no_compiler_and_no_plots():
+    assert not loaded(FIT) & HEAVY
+
+
+def test_the_package_loads_nothing():
+    assert not loaded("import sys, ds3bayes; print(*sys.modules)") & (HEAVY | {"numpy", "pandas", "pymc", "pytensor"})
