@@ -144,11 +144,10 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Check a spec and its data, without fitting or writing anything."""
-    from ds3bayes.generative.build import held_out_rows
     from ds3bayes.generative.design import make_design
 
     loaded, evals = _read(spec)
-    held = held_out_rows(loaded, evals)
+    held = loaded.held_out_rows(evals)
     design = make_design(evals, loaded, held)
     _answerable(loaded, evals)
     facts = {

@@ -11,7 +11,6 @@ import xarray as xr
 
 import ds3bayes as ds3
 from ds3bayes.evals import data_sha256
-from ds3bayes.generative.build import held_out_rows
 from ds3bayes.generative.design import make_design
 from ds3bayes.generative.effects import task_effects
 from ds3bayes.inference.compiled import compile_model
@@ -49,7 +48,7 @@ def posteriors() -> Callable[..., Iterator[xr.Dataset]]:
     ) -> Iterator[xr.Dataset]:
         compiled = None
         for seed, evals in enumerate(many):
-            design = make_design(evals, spec, held_out_rows(spec, evals))
+            design = make_design(evals, spec, spec.held_out_rows(evals))
             compiled = compiled.of(design) if compiled else compile_model(design, spec)
             sampling = spec.sampling.model_copy(update={"draws": draws, "tune": tune, "chains": 2, "seed": seed})
             yield compiled.sample(sampling)["posterior"].to_dataset()
@@ -66,7 +65,7 @@ def prior_fit() -> Callable[..., xr.DataTree]:
 
     def make(evals: xr.Dataset, spec: ds3.ModelSpec | None = None, draws: int = 40, seed: int = 5) -> xr.DataTree:
         spec = spec or ds3.ModelSpec()
-        held_out = held_out_rows(spec, evals)
+        held_out = spec.held_out_rows(evals)
         design = make_design(evals, spec, held_out)
         posterior = prior_draws(design, spec, seed, draws)
         effects = task_effects(design, spec, posterior, seed)

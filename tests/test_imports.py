@@ -34,3 +34,25 @@ def test_draws_load_no_compiler_and_no_plots():
 
 def test_the_package_loads_nothing():
     assert not loaded("import sys, ds3bayes; print(*sys.modules)") & (HEAVY | {"numpy", "pandas", "pymc", "pytensor"})
+
+
+def test_help_loads_no_data_library():
+    code = "import sys; sys.argv = ['ds3bayes', '--help']; import ds3bayes.cli; print(*sys.modules)"
+    assert not loaded(code) & (HEAVY | {"numpy", "pandas", "xarray", "pymc", "pytensor"})
+
+
+def test_validation_loads_no_model_library(tmp_path):
+    table = tmp_path / "evals.csv"
+    table.write_text("model,benchmark,task,strategy,attempts,successes\nm,b,1,cot,4,1\nm,b,2,cot,4,3\n")
+    spec = tmp_path / "spec.toml"
+    spec.write_text('[data]\npath = "evals.csv"\n[query]\nstrategies = ["cot", "best_of_n(n=4)"]\n')
+    code = f"""
+import sys
+sys.argv = ["ds3bayes", "validate", {str(spec)!r}, "--json"]
+from ds3bayes.cli import main
+try:
+    main()
+except SystemExit:
+    print(*sys.modules)
+"""
+    assert not loaded(code) & (HEAVY | {"pymc", "pytensor"})

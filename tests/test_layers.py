@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "ds3bayes"
 #: Each part and those that it may import from.
 _ORDER = (
     "errors",
+    "deferred",
     "theory",
     "kernels",
     "engine",
@@ -22,11 +23,12 @@ _ORDER = (
 )
 ALLOWED = {
     "errors": set(),
-    "theory": {"errors"},
-    "kernels": {"errors", "theory"},
-    "engine": {"errors", "theory", "kernels"},
-    "strategies": {"errors", "theory"},
-    "evals": {"errors", "theory", "strategies"},
+    "deferred": set(),
+    "theory": {"errors", "deferred"},
+    "kernels": {"errors", "deferred", "theory"},
+    "engine": {"errors", "deferred", "theory", "kernels"},
+    "strategies": {"errors", "deferred", "theory"},
+    "evals": {"errors", "deferred", "theory", "strategies"},
     **{part: set(_ORDER[:place]) for place, part in enumerate(_ORDER) if place >= _ORDER.index("generative")},
     "cli": set(_ORDER),
     "__init__": set(_ORDER),

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pytensor
 
+from ds3bayes.deferred import pytensor
 from ds3bayes.engine.library import MachineError
 from ds3bayes.engine.tape import Tape, Unsupported
-from ds3bayes.engine.translate import translate
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 Array = np.ndarray
 Tensor = Any
@@ -36,6 +35,8 @@ class AtPoints:
     def __init__(
         self, given: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], outputs: Mapping[str, Tensor]
     ) -> None:
+        from ds3bayes.engine.translate import translate
+
         self._names, self._outputs = list(given), list(outputs)
         self._shapes = {name: tuple(shapes[name]) for name in given}
         self._tape: Tape | None
@@ -45,7 +46,7 @@ class AtPoints:
         except (Unsupported, MachineError):
             self._tape = None
             self._function = pytensor.function(
-                list(given.values()), list(outputs.values()), mode=MODE, on_unused_input="ignore"
+                list(given.values()), list(outputs.values()), mode=python_mode(), on_unused_input="ignore"
             )
 
     def __call__(self, values: Mapping[str, Array]) -> dict[str, Array]:

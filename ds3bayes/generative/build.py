@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 import xarray as xr
 
-from ds3bayes.evals import split
+from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.design import Design, make_design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import (
@@ -23,14 +21,6 @@ from ds3bayes.generative.observation.tokens import (
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.terms import block_terms, log_marginal
-
-
-def held_out_rows(spec: ModelSpec, evals: xr.Dataset) -> np.ndarray:
-    """Return which rows a spec keeps out of the fit: bool, shape (row,)."""
-    held = np.zeros(evals.sizes["row"], dtype=bool)
-    for rule in spec.holdout:
-        held |= split(evals, where=rule.where, fraction=rule.fraction, seed=rule.seed)[1]
-    return held
 
 
 def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:
@@ -65,7 +55,7 @@ def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:
     Ellis-Mohr, Nayak, Varshney (2025), arXiv 2507.00004: the walk; its orthogonal form (eventual success and
     pace as separate parameters), the two-piece normal population and the summing-out are this package's own.
     """
-    return assemble(spec, make_design(evals, spec, held_out_rows(spec, evals)))
+    return assemble(spec, make_design(evals, spec, spec.held_out_rows(evals)))
 
 
 def coordinates(spec: ModelSpec, design: Design) -> dict[str, list[str]]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 import xarray as xr
 from scipy.special import expit, logsumexp, ndtri, stdtrit
 from threadpoolctl import threadpool_limits
 
+from ds3bayes.deferred import pt
 from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS

@@ -14,8 +14,8 @@ from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytensor.tensor as pt
 
+from ds3bayes.deferred import pt
 from ds3bayes.generative.interpolate import interpolate, neighbours
 from ds3bayes.kernels.cubic import padded
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
+
+from ds3bayes.deferred import pt
 
 Tensor = Any
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from ds3bayes.deferred import pm, pt
 from ds3bayes.engine.evaluate import AtPoints
-from ds3bayes.engine.translate import known
 from ds3bayes.errors import did_you_mean
 
 # The parameters each family takes, in PyMC's own names.
@@ -95,6 +93,8 @@ class Prior(BaseModel):
 
     def draw(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Draw from the prior: an array of shape ``size``."""
+        from ds3bayes.engine.translate import known
+
         law = self._distribution()
         # Its parameters, as the operation that draws takes them.
         parameters = known(law.owner.op.dist_params(law.owner))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import xarray as xr
 from pydantic import (
     AfterValidator,
@@ -24,7 +25,7 @@ from pydantic import (
 )
 
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.evals import read_evals, select
+from ds3bayes.evals import read_evals, select, split
 from ds3bayes.generative.capability import CAPABILITIES, Capability, Free, known_parameters, parse_capability
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter, Prior
@@ -226,6 +227,13 @@ class ModelSpec(_Part):
     def cost(self, model: str) -> Cost:
         """Return the costs in force for an LLM; all unknown if the spec says nothing of it."""
         return self.costs.get(model, self.costs.get("*", Cost()))
+
+    def held_out_rows(self, evals: xr.Dataset) -> np.ndarray:
+        """Return which rows of a table are kept out of the fit: bool, shape (row,)."""
+        held = np.zeros(evals.sizes["row"], dtype=bool)
+        for rule in self.holdout:
+            held |= split(evals, where=rule.where, fraction=rule.fraction, seed=rule.seed)[1]
+        return held
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str = "spec") -> ModelSpec:

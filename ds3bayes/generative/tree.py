@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 
+from ds3bayes.deferred import pt
 from ds3bayes.generative.interpolate import interpolate, neighbours
 from ds3bayes.kernels.cubic import padded
 from ds3bayes.theory.evaluate import evaluate

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 import xarray as xr
 from pytensor.compile.builders import SymbolicOp
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import toposort
 
+from ds3bayes.deferred import pm, pt
 from ds3bayes.engine import nuts
 from ds3bayes.engine.density import Density, Program, start_of
 from ds3bayes.engine.fallback import EngineWarning, Fallback

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.basic import LogNormalRV
 
+from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.capability.free import bare_walks, mean_stretch
 from ds3bayes.generative.design import Design
 

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import xarray as xr
 from rich.console import Console
 from rich.progress import (
@@ -27,15 +26,16 @@ from rich.progress import (
 from rich.text import Text
 from scipy.special import gammaln, xlog1py, xlogy
 
+from ds3bayes.deferred import pm
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
-from ds3bayes.generative.build import coordinates, held_out_rows, parameters, readable
+from ds3bayes.generative.build import coordinates, parameters, readable
 from ds3bayes.generative.design import Design, make_design
 from ds3bayes.generative.effects import points_at_draws, task_effects
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 #: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
 SCHEMA = 1
@@ -101,7 +101,7 @@ def fit(
     for name in ("draws", "tune", "chains"):
         if getattr(sampling, name) < 1:
             raise InputError(f"{name} must be at least 1, got {getattr(sampling, name)}")
-    held_out = held_out_rows(spec, evals)
+    held_out = spec.held_out_rows(evals)
     design = make_design(evals, spec, held_out)
 
     times = {}
@@ -243,7 +243,7 @@ def prior_draws(design: Design, spec: ModelSpec, seed: int, draws: int = 500) ->
     with pm.Model(coords=coordinates(spec, design)) as model:
         readable(design, spec, parameters(spec, design))
     variables = [*model.free_RVs, *model.deterministics]
-    values = pm.draw(variables, draws, random_seed=seed, mode=MODE)
+    values = pm.draw(variables, draws, random_seed=seed, mode=python_mode())
     if draws == 1:
         # One draw comes without a dimension of draws.
         values = [value[None] for value in values]

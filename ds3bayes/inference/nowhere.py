@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import xarray as xr
 from pytensor.graph.rewriting.utils import rewrite_graph
 
+from ds3bayes.deferred import pm
 from ds3bayes.engine.density import Density
 from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.errors import InputError

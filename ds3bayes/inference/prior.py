@@ -7,7 +7,6 @@ import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
-from ds3bayes.generative.build import held_out_rows
 from ds3bayes.generative.design import Design, make_design
 from ds3bayes.generative.effects import new_task_effects
 from ds3bayes.generative.spec import ModelSpec
@@ -44,7 +43,7 @@ def prior_beliefs(evals: xr.Dataset, spec: ModelSpec | None = None, *, draws: in
         If evaluations or spec cannot be used.
     """
     spec = spec or ModelSpec()
-    design = make_design(evals, spec, held_out_rows(spec, evals))
+    design = make_design(evals, spec, spec.held_out_rows(evals))
     return _beliefs(design, spec, prior_draws(design, spec, seed, draws), seed)
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import pytensor.tensor as pt
 import xarray as xr
 
+from ds3bayes.deferred import pt
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.strategies.base import Architecture, Decisions, Strategy, Walk, check_whole, with_budget
 from ds3bayes.strategies.task import (

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-import pytensor.tensor as pt
 from scipy.special import ndtr
 
+from ds3bayes.deferred import pt
 from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import ORACLE, Verifier, as_verifier, read_verifier, register
 from ds3bayes.strategies.walks import SOLVED, TRUNCATED, Bools, Ints

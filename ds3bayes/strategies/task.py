@@ -6,9 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytensor.tensor as pt
-from pytensor.graph.basic import Variable
 
+from ds3bayes.deferred import is_symbolic, pt
 from ds3bayes.errors import InputError
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.path import expected_squared_steps, expected_steps, solved, truncated, wrong_unreachable
@@ -69,7 +68,7 @@ class PathTask:
         numbers = {}
         for name in ARRAYS:
             value = getattr(self, name)
-            if isinstance(value, Variable):
+            if is_symbolic(value):
                 continue
             try:
                 numbers[name] = np.asarray(value, dtype=float)
@@ -177,7 +176,7 @@ def mix(cases: list[tuple[Any, Any]]) -> Any:
 
 def certainly_reachable(task: PathTask) -> bool:
     """Return whether the reachability is the plain number 1."""
-    return not isinstance(task.reachability, Variable) and bool(np.all(np.asarray(task.reachability) == 1.0))
+    return not is_symbolic(task.reachability) and bool(np.all(np.asarray(task.reachability) == 1.0))
 
 
 def unfinished(task: PathTask, k: Any) -> list[tuple[Any, Any]]:

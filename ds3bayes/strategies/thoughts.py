@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import pytensor.tensor as pt
 import xarray as xr
-from pytensor.graph.basic import Variable
 
+from ds3bayes.deferred import is_symbolic, pt
 from ds3bayes.errors import InputError
 from ds3bayes.strategies.attempts import require_numbers
 from ds3bayes.strategies.base import (
@@ -128,7 +127,7 @@ class ThoughtSearch(Strategy):
         """
         if path_length is None:
             raise InputError(f"{self}: the cost of a tree search needs the path length of the task")
-        if isinstance(path_length, Variable):
+        if is_symbolic(path_length):
             return self.candidates(path_length)
         return evaluate(_candidates_of, path_length, strategy=self)
 
@@ -281,7 +280,7 @@ def _levels(task: PathTask, whole: bool, strategy: Strategy) -> Any:
     m = task.path_length
     if not whole:
         return m
-    if isinstance(m, Variable) or np.size(m) != 1:
+    if is_symbolic(m) or np.size(m) != 1:
         raise InputError(f"{strategy}: a tree with several kept states needs one whole path_length, got {m!r}")
     return int(np.asarray(m).reshape(()))
 

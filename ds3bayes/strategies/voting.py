@@ -7,8 +7,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from pytensor.graph.basic import Variable
-
+from ds3bayes.deferred import is_symbolic
 from ds3bayes.errors import InputError
 from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import check_share
@@ -67,7 +66,7 @@ class Vote(AttemptStrategy):
                 f"{self}: the success of a vote depends on how often wrong answers agree; give wrong_shares, "
                 "or answer counts (column wrong_answer_counts) in the evaluations, from which it is learned"
             )
-        if isinstance(concentration, Variable):
+        if is_symbolic(concentration):
             raise InputError(f"{self}: concentration must be an array of numbers, got the tensor {concentration}")
         return None, concentration
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
-from pytensor.gradient import disconnected_grad
+
+from ds3bayes.deferred import pt, pytensor
 
 _LOG_FLOOR = 1e-250  # below this a probability is computed in log space
 _FRACTION_TERMS = 10  # of a continued fraction, used where these terms are enough
@@ -137,7 +137,7 @@ def beta_tails(a: Any, b: Any, x: Any, y: Any) -> tuple[Any, Any]:
     # A correction needs no more than a few digits of the density.
     log_beta = pt.gammaln(a) + pt.gammaln(b) - pt.gammaln(a + b)
     density = pt.exp((a - 1.0) * pt.log(safe_x) + (b - 1.0) * pt.log(safe_y) - log_beta)
-    shift = disconnected_grad(pt.switch(inside, missing * density, 0.0))
+    shift = pytensor.gradient.disconnected_grad(pt.switch(inside, missing * density, 0.0))
     left = pt.le(x * (a + b), a)
     lower, upper = pt.switch(small_x, lower, lower + shift), pt.switch(small_x, upper + shift, upper)
     return (

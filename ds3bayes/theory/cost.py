@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytensor.tensor as pt
-
+from ds3bayes.deferred import pt
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.path import truncated
 from ds3bayes.theory.selectors import any_right

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
-from pytensor.compile.mode import Mode
 
-# The graphs are small and written in stable form, so no rewriting is wanted except merging equal nodes:
-# fusion and the flattening of sums would replace NumPy's vectorised functions by element-wise Python calls.
-MODE = Mode(linker="py", optimizer="merge")
+from ds3bayes.deferred import pt, pytensor
 
 _Signature = tuple[tuple[str, tuple[bool, ...]], ...]
+
+
+@cache
+def python_mode() -> Any:
+    """Return the mode in which PyTensor evaluates an expression by NumPy, node by node.
+
+    The graphs are small and written in stable form, so no rewriting is wanted except merging equal nodes: fusion and
+    the flattening of sums would replace NumPy's vectorised functions by element-wise Python calls.
+    """
+    return pytensor.compile.mode.Mode(linker="py", optimizer="merge")
 
 
 @lru_cache(maxsize=512)
@@ -31,7 +36,7 @@ def _compiled(
     outputs = (
         [pt.as_tensor_variable(part) for part in result] if isinstance(result, tuple) else pt.as_tensor_variable(result)
     )
-    compiled = pytensor.function(inputs, outputs, mode=MODE, on_unused_input="ignore")
+    compiled = pytensor.function(inputs, outputs, mode=python_mode(), on_unused_input="ignore")
     compiled.trust_input = True
     lock = threading.Lock()
 

@@ -19,11 +19,9 @@ from math import factorial
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
 import xarray as xr
-from pytensor.gradient import disconnected_grad
 
+from ds3bayes.deferred import pt, pytensor
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within, mean_steps_within
@@ -299,9 +297,9 @@ def peeling_threshold(variables: Degrees, checks: Degrees, lowest: float = 0.1) 
     spacing = grid[1] - grid[0]
 
     def polished(x: Any) -> Any:
-        point = disconnected_grad(x)
+        point = pytensor.gradient.disconnected_grad(x)
         slope = _log_load_slope(variables, checks, point)
-        curvature = disconnected_grad(pytensor.grad(slope.sum(), point))
+        curvature = pytensor.gradient.disconnected_grad(pytensor.grad(slope.sum(), point))
         return point - slope / pt.switch(inside, curvature, 1.0)
 
     x = start
@@ -613,7 +611,7 @@ def giant_component(mean_degree: Any, *, field: float = 0.0) -> Any:
     if not field >= 0.0 or field == np.inf:
         raise ValueError(f"field must be finite and at least 0, got {field}")
     connected = _as_double(mean_degree)
-    k = disconnected_grad(connected)
+    k = pytensor.gradient.disconnected_grad(connected)
     above = pt.gt(k, 1.0) if not field else pt.ge(k, 0.0)
     k = pt.switch(above, k, 2.0)
     excess = k - 1.0
@@ -628,8 +626,10 @@ def giant_component(mean_degree: Any, *, field: float = 0.0) -> Any:
         u = u - (_exponential_remainder(u, g) - excess * g - field) / (g - excess * (1.0 - g))
     g = -pt.expm1(-u)
     slope = g * (1.0 - g) / (k * g - excess)
-    value = disconnected_grad(pt.switch(above, g, 0.0))
-    return value + disconnected_grad(pt.switch(above, slope, 0.0)) * (connected - disconnected_grad(connected))
+    value = pytensor.gradient.disconnected_grad(pt.switch(above, g, 0.0))
+    return value + pytensor.gradient.disconnected_grad(pt.switch(above, slope, 0.0)) * (
+        connected - pytensor.gradient.disconnected_grad(connected)
+    )
 
 
 def _exponential_remainder(u: Any, g: Any) -> Any:

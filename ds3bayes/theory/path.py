@@ -15,9 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
-from pytensor.gradient import disconnected_grad
 
+from ds3bayes.deferred import pt, pytensor
 from ds3bayes.theory._special import (
     as_float,
     beta_cdf,
@@ -691,7 +690,7 @@ def _log_add(*terms: Any) -> Any:
     top: Any = terms[0]
     for term in terms[1:]:
         top = pt.maximum(top, term)
-    top = disconnected_grad(pt.switch(pt.isinf(top), 0.0, top))
+    top = pytensor.gradient.disconnected_grad(pt.switch(pt.isinf(top), 0.0, top))
     total: Any = sum(pt.exp(term - top) for term in terms)
     some = pt.gt(total, 0.0)
     return pt.switch(some, pt.log(pt.switch(some, total, 1.0)) + top, -np.inf)
@@ -725,7 +724,7 @@ def _mixture_block(first: int, weights: Any, total: Any, before: Any, K: Any, s:
     log_mass = pt.switch(inside, log_mass, pt.switch(pt.eq(j, n), 0.0, -np.inf))
     terms = log_cdf + pt.switch(possible, log_mass, -np.inf)
     top = terms.max(axis=-1)
-    top = disconnected_grad(pt.switch(pt.isinf(top), 0.0, top))
+    top = pytensor.gradient.disconnected_grad(pt.switch(pt.isinf(top), 0.0, top))
     summed = pt.exp(terms - pt.expand_dims(top, -1)).sum(axis=-1)
     some = pt.gt(summed, 0.0)
     block = pt.switch(some, pt.log(pt.switch(some, summed, 1.0)) + top, -np.inf)

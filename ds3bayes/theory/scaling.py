@@ -12,10 +12,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 import xarray as xr
-from pytensor.gradient import disconnected_grad
 
+from ds3bayes.deferred import pt, pytensor
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within
@@ -210,12 +209,12 @@ def lowest_loss(
         total = training + 2.0 * generated
         value = ratio + np.log(6.0) - alpha * log_compute + (1.0 + beta) * d - (1.0 - alpha) * pt.log(total)
         slope = 1.0 + beta - (1.0 - alpha) * training / total
-        return d - value / disconnected_grad(slope)
+        return d - value / pytensor.gradient.disconnected_grad(slope)
 
     d = (alpha * (log_compute - np.log(6.0)) - ratio) / (alpha + beta)
     for _ in range(_NEWTON_STEPS):
         d = newton(d)
-    tokens = pt.exp(newton(disconnected_grad(d)))
+    tokens = pt.exp(newton(pytensor.gradient.disconnected_grad(d)))
     return tokens, C / (6.0 * tokens + 2.0 * generated)
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
-from pytensor.gradient import disconnected_grad
 from scipy.special import gammaln, log_ndtr, ndtr
 
+from ds3bayes.deferred import pt, pytensor
 from ds3bayes.theory._special import as_float, binomial_terms, normal_cdf
 from ds3bayes.theory.votes import plurality_weights as plurality_weights
 from ds3bayes.theory.votes import plurality_weights_partition as plurality_weights_partition
@@ -271,7 +270,7 @@ def noisy_verifier(q: Any, n: int, discrimination: Any, wrong: Any = None) -> An
         plain = q * pt.switch(some, any_right(answered, n) / pt.switch(some, answered, 1.0), float(n))
     body = n * q * pt.dot(pt.exp((n - 1.0) * pt.log(below)), step * normal_density(y))
     # At d = 0 the value is the closed form while the gradient stays that of the integral.
-    at_zero = disconnected_grad(plain) + (body - disconnected_grad(body))
+    at_zero = pytensor.gradient.disconnected_grad(plain) + (body - pytensor.gradient.disconnected_grad(body))
     return pt.switch(oracle, any_right(q, n), pt.switch(blind, at_zero, body))
 
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 from scipy.special import bdtr, gammaln
 
+from ds3bayes.deferred import pt
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.votes import check_concentration, check_shares
 

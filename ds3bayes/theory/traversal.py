@@ -12,10 +12,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
-from pytensor.graph.basic import Variable
 
+from ds3bayes.deferred import is_symbolic, pt, pytensor
 from ds3bayes.theory._special import as_float
 
 _WIDEST_BAND = 128  # more would take more memory than it saves time
@@ -153,7 +151,7 @@ def visits_by_outcome(Q: Any, R_abs: Any, start: Any, K: Any, *, K_max: int | No
     """
     Q, R_abs, start = as_float(Q), as_float(R_abs), as_float(start)
     every = Q[..., 0] + R_abs[..., 0] + start
-    if isinstance(K, Variable) or np.ndim(K):
+    if is_symbolic(K) or np.ndim(K):
         every = every + pt.expand_dims(pt.as_tensor_variable(K), -1)
     factor = pt.ones_like(every)
     out = pt.expand_dims(factor, -1)
@@ -223,11 +221,11 @@ def _whole(name: str, value: Any) -> int:
 
 def _run(Q: Any, gains: Any, start: Any, K: Any, K_max: int | None) -> tuple[Any, Any]:
     """Return e' sum_{k<K} Q^k gains and e' Q^K."""
-    if not isinstance(K, Variable) and np.ndim(K) == 0:
+    if not is_symbolic(K) and np.ndim(K) == 0:
         most = _whole("K", K)
         bits = [bool(most >> i & 1) for i in range(most.bit_length())]
     else:
-        if not isinstance(K, Variable):
+        if not is_symbolic(K):
             known = np.asarray(K)
             if known.dtype.kind not in "iu" or (known < 0).any():
                 raise ValueError(f"K must be at least 0 and whole, got {K}")

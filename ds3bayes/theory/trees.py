@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 from scipy.special import gammaln, ndtr
 
+from ds3bayes.deferred import pt
 from ds3bayes.theory._special import as_float, normal_cdf
 from ds3bayes.theory.selectors import noisy_verifier, normal_density, score_grid
 

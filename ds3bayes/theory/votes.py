@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 from scipy.fft import next_fast_len, rfft
 from scipy.special import gammaincc, gammaln, hyp2f1, logit, ndtr, xlogy
 
+from ds3bayes.deferred import pt
 from ds3bayes.theory._special import as_float, binomial_terms, log_binomial
 
 # Largest n of the weights under GEM shares: beyond it the scaled series would leave the range of doubles.

@@ -32,14 +32,13 @@ from pathlib import Path
 from time import perf_counter
 started = perf_counter()
 import ds3bayes as ds3
-from ds3bayes.generative.build import held_out_rows
 from ds3bayes.generative.design import make_design
 from ds3bayes.inference.compiled import compile_model
 imported = perf_counter()
 path = Path(sys.argv[1])
 spec = ds3.ModelSpec.from_toml(path) if path.suffix == ".toml" else ds3.ModelSpec()
 evals = spec.data.read() if path.suffix == ".toml" else ds3.read_evals(path)
-design = make_design(evals, spec, held_out_rows(spec, evals))
+design = make_design(evals, spec, spec.held_out_rows(evals))
 read = perf_counter()
 compiled = compile_model(design, spec, swap=False)
 ready = perf_counter()

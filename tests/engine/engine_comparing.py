@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 
 from ds3bayes.engine.tape import Tape
 from ds3bayes.engine.translate import translate
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 POINTS = 20
 
@@ -34,7 +34,7 @@ def agree(build, shapes, draw, *, value=1e-12, slope=1e-10, difference=1e-5, see
     tape = translate(list(zip(inputs, shapes, strict=True)), [total], derived=True)
     values = translate(list(zip(inputs, shapes, strict=True)), [output])
     gradients = pytensor.grad(total, inputs, disconnected_inputs="ignore")
-    oracle = pytensor.function(inputs, [output, total, *gradients], mode=MODE, on_unused_input="ignore")
+    oracle = pytensor.function(inputs, [output, total, *gradients], mode=python_mode(), on_unused_input="ignore")
     rng = np.random.default_rng(seed)
     for _ in range(POINTS):
         point = draw(rng, tape.dim)

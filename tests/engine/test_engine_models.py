@@ -9,10 +9,10 @@ import pytest
 import ds3bayes as ds3
 from ds3bayes.engine.density import density_of
 from ds3bayes.engine.tape import Tape
-from ds3bayes.generative.build import assemble, held_out_rows
+from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
 from ds3bayes.inference.coordinates import for_sampler
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 SPECS = [
     *("game24", "math500_selection", "gsm8k_voting", "claude37_budget", "training_runs", "skill_graph", "aime_effort"),
@@ -23,7 +23,7 @@ POINTS = 20
 
 
 def model_of(spec, evals):
-    design = make_design(evals, spec, held_out_rows(spec, evals))
+    design = make_design(evals, spec, spec.held_out_rows(evals))
     return for_sampler(assemble(spec, design), design)
 
 
@@ -41,7 +41,7 @@ def compare(model, points: int = POINTS):
     # PyTensor's Python mode adds no more than 32 terms at once.
     total = pt.stack([term.sum() for term in model.logp(sum=False)]).sum()
     oracle = pytensor.function(
-        model.value_vars, [total, *pytensor.grad(total, model.value_vars)], mode=MODE, on_unused_input="ignore"
+        model.value_vars, [total, *pytensor.grad(total, model.value_vars)], mode=python_mode(), on_unused_input="ignore"
     )
     shapes = [value.shape for value in model.initial_point().values()]
     ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])

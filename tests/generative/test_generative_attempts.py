@@ -15,7 +15,7 @@ from ds3bayes.generative.effects import PopulationAtDraws, each_draw
 from ds3bayes.generative.observation.attempts import log_exceeding
 from ds3bayes.generative.observation.tokens import latent_cells
 from ds3bayes.inference.fit import design_of, prior_draws, spec_of
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 
 def test_exceeding_a_budget_is_the_law_of_a_path_of_steps() -> None:
@@ -26,9 +26,9 @@ def test_exceeding_a_budget_is_the_law_of_a_path_of_steps() -> None:
         mean, variance = length / pace, (1 - pace) / length
         # Half a step more, as steps are whole.
         given = (np.log(steps + 0.5), pt.as_tensor(np.log(mean)), pt.as_tensor(variance))
-        found = np.exp(log_exceeding(*given).eval(mode=MODE))
+        found = np.exp(log_exceeding(*given).eval(mode=python_mode()))
         np.testing.assert_allclose(found, exact, atol=0.012)
-        below = np.exp(log_exceeding(*given, upper=False).eval(mode=MODE))
+        below = np.exp(log_exceeding(*given, upper=False).eval(mode=python_mode()))
         np.testing.assert_allclose(found + below, 1.0, rtol=1e-8)
 
 

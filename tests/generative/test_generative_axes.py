@@ -14,7 +14,7 @@ import ds3bayes as ds3
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
 from ds3bayes.generative.grid import AGREEMENT, OVERDISPERSION
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 from ds3bayes.theory.votes import plurality_weights_partition
 
 VOTED = ds3.ModelSpec.from_dict({"population": {"reachability": False, "family": "normal"}})
@@ -24,7 +24,9 @@ RUNS = ds3.ModelSpec.from_dict({"population": {"reachability": False, "family": 
 def of_tasks(evals: xr.Dataset, spec: ds3.ModelSpec, **given: float) -> float:
     """The model's log-likelihood of a single arm's tasks at given values of its variables."""
     model = assemble(spec, make_design(evals, spec))
-    function = pytensor.function(model.free_RVs, model.named_vars["tasks_0"], mode=MODE, on_unused_input="ignore")
+    function = pytensor.function(
+        model.free_RVs, model.named_vars["tasks_0"], mode=python_mode(), on_unused_input="ignore"
+    )
     return float(function(*[np.array([given[variable.name]]) for variable in model.free_RVs]))
 
 
@@ -90,7 +92,7 @@ def test_a_lost_vote_is_unlikely_where_attempts_are_nearly_sure(n: int) -> None:
     worst = 0.0
     for concentration in np.exp(np.linspace(np.log(0.02), np.log(50), 65)):
         lost = (count * (1 - plurality_weights_partition(n, concentration))).sum(axis=-1) @ hat
-        found = np.exp(table.log_mass_at(pt.constant(concentration)).eval(mode=MODE)[block.cell[0, 0]])
+        found = np.exp(table.log_mass_at(pt.constant(concentration)).eval(mode=python_mode())[block.cell[0, 0]])
         assert (found[lost < 1e-11] < 2e-11).all()
         worst = max(worst, np.abs(found / lost - 1)[lost > 1e-10].max())
     # Next to nothing where a vote is lost at all.

@@ -18,7 +18,7 @@ from ds3bayes.generative.selection import chosen_weights, vote_weights
 from ds3bayes.inference.fit import design_of
 from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.strategies import parse_strategy
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 from ds3bayes.theory.selectors import verifier_weights
 from ds3bayes.theory.votes import plurality_weights_partition, weighted_vote_weights_partition
 
@@ -58,7 +58,11 @@ def potential(evals: xr.Dataset, spec: ds3.ModelSpec, given: dict[str, np.ndarra
     model = assemble(spec, make_design(evals, spec))
     names = [variable.name for variable in model.free_RVs]
     function = pytensor.function(
-        model.free_RVs, model.named_vars["curves"], mode=MODE, on_unused_input="ignore", allow_input_downcast=True
+        model.free_RVs,
+        model.named_vars["curves"],
+        mode=python_mode(),
+        on_unused_input="ignore",
+        allow_input_downcast=True,
     )
     return float(function(*[given[name] for name in names]))
 
@@ -165,9 +169,9 @@ def test_rows_of_budgets_are_loops_over_tasks_and_their_lengths() -> None:
 def test_weights_between_the_nodes_of_a_table(n: int) -> None:
     rng = np.random.default_rng(0)
     for d, a, alpha in zip(rng.uniform(0.1, 4.5, 6), rng.uniform(0.0, 0.9, 6), rng.uniform(0.1, 20, 6), strict=True):
-        chosen = chosen_weights(n, d, a).eval(mode=MODE)
+        chosen = chosen_weights(n, d, a).eval(mode=python_mode())
         np.testing.assert_allclose(chosen, verifier_weights(n, d, a), atol=2e-3 if n < 16 else 6e-3)
-        voted = vote_weights(n, pytensor.tensor.as_tensor(alpha)).eval(mode=MODE)
+        voted = vote_weights(n, pytensor.tensor.as_tensor(alpha)).eval(mode=python_mode())
         np.testing.assert_allclose(voted, plurality_weights_partition(n, alpha), atol=1e-3 if n < 16 else 2e-2)
 
 
@@ -246,6 +250,8 @@ def test_every_draw_has_its_own_selector(strategy: str, learned: tuple[str, ...]
         own = {name: values[draw : draw + 1] for name, values in given.items()}
         np.testing.assert_allclose(answer_at_draws(parsed, q[draw : draw + 1], **own)[0], found[draw], rtol=1e-12)
         if strategy.startswith("best_of_n"):
-            weights = pytensor.function([], chosen_weights(3, *(own[name][0, 0] for name in learned)), mode=MODE)()
+            weights = pytensor.function(
+                [], chosen_weights(3, *(own[name][0, 0] for name in learned)), mode=python_mode()
+            )()
             expected = stats.binom.pmf(np.arange(4), 3, q[draw][:, None]) @ weights
             np.testing.assert_allclose(found[draw], expected, rtol=1e-9)

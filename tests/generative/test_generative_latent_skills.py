@@ -15,7 +15,7 @@ from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
 from ds3bayes.kernels.own_effect import interaction_density
 from ds3bayes.strategies.walks import SOLVED, walk
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 LOADINGS = np.array([1.5, 1.2, -1.3, 0.2, -1.0, 0.8, -0.3, 1.4])
 
@@ -58,9 +58,9 @@ def test_likelihood_is_that_of_finer_loops_over_both_skills_and_own_effects() ->
     design = make_design(ds3.read_evals(table), spec)
     model = assemble(spec, design)
     rng = np.random.default_rng(1)
-    given = {v.name: rng.uniform(0.3, 1.2, size=v.eval(mode=MODE).shape) for v in model.free_RVs}
+    given = {v.name: rng.uniform(0.3, 1.2, size=v.eval(mode=python_mode()).shape) for v in model.free_RVs}
     outputs = [model["tasks_0"], model["location"], model["skill_loading"], model["skill_share"]]
-    function = pytensor.function(model.free_RVs, outputs, mode=MODE, on_unused_input="ignore")
+    function = pytensor.function(model.free_RVs, outputs, mode=python_mode(), on_unused_input="ignore")
     found, location, loading, share = function(*given.values())
     # Loadings are a point of the half space, as far from the origin as its coordinates.
     size = given["loading_size"][0] ** 2 + (given["loading_rest"] ** 2).sum()
@@ -84,7 +84,7 @@ def test_likelihood_is_that_of_finer_loops_over_both_skills_and_own_effects() ->
             products[task] *= density @ likelihood / density.sum(axis=-1)
     expected = np.log(products.sum(axis=(1, 2))).sum()
     assert float(found) == pytest.approx(expected, abs=1e-3)
-    assert np.isfinite(model.compile_dlogp(mode=MODE)(model.initial_point())).all()
+    assert np.isfinite(model.compile_dlogp(mode=python_mode())(model.initial_point())).all()
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,10 @@ def test_loadings_are_restated_by_other_data() -> None:
     for design, new in zip((one, other), stated, strict=True):
         model = assemble(spec, design)
         function = pytensor.function(
-            [model["loading_size"], model["loading_rest"]], model["skill_loading"], mode=MODE, on_unused_input="ignore"
+            [model["loading_size"], model["loading_rest"]],
+            model["skill_loading"],
+            mode=python_mode(),
+            on_unused_input="ignore",
         )
         assert new["loading_size"].item() > 0
         np.testing.assert_allclose(function(new["loading_size"], new["loading_rest"]), new["skill_loading"])

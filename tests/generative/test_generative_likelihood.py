@@ -24,7 +24,7 @@ from ds3bayes.generative.grid import success_grid
 from ds3bayes.generative.terms import block_terms, log_likelihood, log_marginal
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import prior_draws
-from ds3bayes.theory.evaluate import MODE, evaluate
+from ds3bayes.theory.evaluate import evaluate, python_mode
 
 # --- an enumeration of the model in plain NumPy, one task at a time -----------------------------------------
 
@@ -275,7 +275,7 @@ def test_wrong_answers_follow_the_chinese_restaurant(texts):
     ]
     model = ds3.build_model(ds3.ModelSpec(), ds3.read_evals(pd.DataFrame(rows)))
     potential = next(one for one in model.potentials if one.name == "votes")
-    function = pytensor.function([model["wrong_answer_concentration"]], potential, mode=MODE)
+    function = pytensor.function([model["wrong_answer_concentration"]], potential, mode=python_mode())
     excess = []
     for a in (0.05, 0.4, 1.0, 3.0, 20.0):
         expected = 0.0
@@ -412,7 +412,7 @@ def test_a_product_with_the_table_is_the_sum_over_nodes(reachability):
     terms = block_terms(block, 0, design, spec, given)
     summed = pytensor.tensor.logsumexp(terms.log_weight + log_likelihood(block, terms, design, spec, given), axis=1)
     both = [summed, log_marginal(block, terms, design, spec, given)]
-    function = pytensor.function(list(given.values()), both, mode=MODE, on_unused_input="ignore")
+    function = pytensor.function(list(given.values()), both, mode=python_mode(), on_unused_input="ignore")
     for draw in range(20):
         expected, found = function(*[draws[name].values[0, draw] for name in given])
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
@@ -439,7 +439,7 @@ def total_log_likelihood(frame: pd.DataFrame, seed: int = 3) -> float:
                 ]
             )
         )
-    function = pytensor.function(variables, sum(model.potentials), mode=MODE, on_unused_input="ignore")
+    function = pytensor.function(variables, sum(model.potentials), mode=python_mode(), on_unused_input="ignore")
     return float(function(*values))
 
 
@@ -486,7 +486,9 @@ def test_held_out_rows_do_not_enter():
     for c in (1, 8):
         frame.loc[3, "successes"] = c
         model = ds3.build_model(spec, ds3.read_evals(frame))
-        function = pytensor.function(model.free_RVs, sum(model.potentials), mode=MODE, on_unused_input="ignore")
+        function = pytensor.function(
+            model.free_RVs, sum(model.potentials), mode=python_mode(), on_unused_input="ignore"
+        )
         values = [
             spec.prior(one.name).draw(
                 (len(model.coords[known_parameters()[one.name].dims[0]]),), np.random.default_rng(1)
@@ -525,7 +527,7 @@ def test_finer_grids_change_nothing(monkeypatch):
         given |= {"reachability": 0.97 * np.ones(llms), "skew": np.zeros(1)}
         others = {model[name]: pt.as_tensor(value) for name, value in given.items() if name != "location"}
         fixed = graph_replace(model.potentials[0], others)
-        at = pytensor.function([model["location"]], fixed, mode=MODE)
+        at = pytensor.function([model["location"]], fixed, mode=python_mode())
         return np.array([float(at(given["location"] + shift)) for shift in np.linspace(-0.5, 0.5, 21)])
 
     coarse = log_likelihoods()

@@ -17,7 +17,7 @@ from ds3bayes.evals.simulate import Simulation
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.capability.loss_bridge import eventual
 from ds3bayes.generative.design import make_design
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 SPEC = ds3.ModelSpec.from_dict(
     {
@@ -34,10 +34,13 @@ def test_location_follows_from_size_and_tokens() -> None:
     design = make_design(evals, SPEC)
     model = assemble(SPEC, design)
     rng = np.random.default_rng(0)
-    given = {v.name: rng.uniform(0.5, 1.5, size=v.eval(mode=MODE).shape) for v in model.free_RVs}
+    given = {v.name: rng.uniform(0.5, 1.5, size=v.eval(mode=python_mode()).shape) for v in model.free_RVs}
     given["size_exponent"], given["tokens_exponent"] = np.array(0.31), np.array(0.26)
     function = pytensor.function(
-        model.free_RVs, [model["location"], model["spread"], model["loss"]], mode=MODE, on_unused_input="ignore"
+        model.free_RVs,
+        [model["location"], model["spread"], model["loss"]],
+        mode=python_mode(),
+        on_unused_input="ignore",
     )
     location, spread, loss = function(*given.values())
     N, D = design.params, design.train_tokens
@@ -55,7 +58,9 @@ def test_location_follows_from_size_and_tokens() -> None:
 @pytest.mark.parametrize("step", [-40.0, 40.0, 700.0])
 def test_location_is_finite_far_out(step: float) -> None:
     x = pytensor.tensor.scalar("x")
-    value, slope = pytensor.function([x], [eventual(x, 5.0), pytensor.grad(eventual(x, 5.0), x)], mode=MODE)(step)
+    value, slope = pytensor.function([x], [eventual(x, 5.0), pytensor.grad(eventual(x, 5.0), x)], mode=python_mode())(
+        step
+    )
     assert np.isfinite([value, slope]).all()
     assert slope == pytest.approx(5.0 if step < 0 else 1.0, abs=1e-9)
 

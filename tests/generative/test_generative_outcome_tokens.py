@@ -14,7 +14,7 @@ from ds3bayes.generative.design import make_design
 from ds3bayes.generative.effects import points_at_draws
 from ds3bayes.generative.observation.outcome_tokens import _log_bias, _trigamma, lost_log_tokens
 from ds3bayes.inference.fit import prior_draws
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 LOST = {"tokens": {"wrong": "lost_state"}}
 
@@ -22,9 +22,9 @@ LOST = {"tokens": {"wrong": "lost_state"}}
 def test_logs_of_gamma_variables() -> None:
     shape = np.geomspace(0.01, 1e5, 200)
     np.testing.assert_allclose(
-        _log_bias(pt.as_tensor(shape)).eval(mode=MODE), digamma(shape) - np.log(shape), atol=1e-5
+        _log_bias(pt.as_tensor(shape)).eval(mode=python_mode()), digamma(shape) - np.log(shape), atol=1e-5
     )
-    np.testing.assert_allclose(_trigamma(pt.as_tensor(shape)).eval(mode=MODE), polygamma(1, shape), rtol=1e-5)
+    np.testing.assert_allclose(_trigamma(pt.as_tensor(shape)).eval(mode=python_mode()), polygamma(1, shape), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("success", "lost_time", "length"), [(0.5, 0.5, 20), (0.05, 0.2, 40), (0.9, 1.0, 6)])
@@ -35,7 +35,7 @@ def test_the_lost_state_is_that_of_walks(success: float, lost_time: float, lengt
     wrong = before + 1 + rng.negative_binomial(before + 1, pace) + rng.geometric(pace / (length * lost_time), size)
     right = length + rng.negative_binomial(length, pace, size)
     given = (np.array([success]), pt.as_tensor(np.array([lost_time])), pt.as_tensor(np.array([(1 - pace) / length])))
-    shift, variance = (float(found.eval(mode=MODE)[0]) for found in lost_log_tokens(*given))
+    shift, variance = (float(found.eval(mode=python_mode())[0]) for found in lost_log_tokens(*given))
     # The docstring's second order; four standard errors of the simulation are .007.
     assert shift == pytest.approx(np.log(wrong).mean() - np.log(right).mean(), abs=0.012)
     assert variance == pytest.approx(np.log(wrong).var(), rel=0.02)

@@ -14,7 +14,7 @@ from ds3bayes.generative.design import make_design
 from ds3bayes.generative.terms import block_terms, log_likelihood, log_marginal, reach_groups
 from ds3bayes.inference.fit import prior_draws
 from ds3bayes.kernels.node_mean import log_mean_over_nodes
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 
 def rows(model: str, strategy: str = "cot", attempts: int = 8, **more: Any) -> pd.DataFrame:
@@ -96,7 +96,7 @@ def test_mixed_in_tables_as_at_every_task(monkeypatch, table, spec, few):
     slopes = zip(*(pytensor.grad(one.sum(), wanted, disconnected_inputs="ignore") for one in of_tasks), strict=True)
     pairs = [at_nodes, of_tasks, *slopes]
     outputs = [one for pair in pairs for one in pair]
-    function = pytensor.function(list(given.values()), outputs, mode=MODE, on_unused_input="ignore")
+    function = pytensor.function(list(given.values()), outputs, mode=python_mode(), on_unused_input="ignore")
     for at in range(6):
         found = function(*[draws[name].values[0, at] for name in given])
         for one, other in zip(found[::2], found[1::2], strict=True):

@@ -18,7 +18,7 @@ from ds3bayes.generative.capability import SkillMastery
 from ds3bayes.generative.design import make_design
 from ds3bayes.kernels.own_effect import interaction_density
 from ds3bayes.report.graph_figure import plot_learned_graph
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 ORDER = ("a", "b", "c")
 SMALL = pd.DataFrame(
@@ -50,10 +50,10 @@ def test_likelihood_is_loops_over_tasks_walks_and_own_effects(copies: int, apart
     tasks = design.blocks[0].tasks
     model = assemble(spec, design)
     rng = np.random.default_rng(1)
-    shapes = [variable.eval(mode=MODE).shape for variable in model.free_RVs]
+    shapes = [variable.eval(mode=python_mode()).shape for variable in model.free_RVs]
     given = {v.name: rng.uniform(0.3, 1.2, size=shape) for v, shape in zip(model.free_RVs, shapes, strict=True)}
     potential = model.named_vars["tasks_0"]
-    found = pytensor.function(model.free_RVs, potential, mode=MODE, on_unused_input="ignore")(*given.values())
+    found = pytensor.function(model.free_RVs, potential, mode=python_mode(), on_unused_input="ignore")(*given.values())
 
     logit = given["ability"][:, None] + given["skill_ease"] + given["deviation_sd"] * given["deviation"]
     edges = [("a", "b"), ("a", "c"), ("b", "c")]
@@ -82,7 +82,7 @@ def test_likelihood_is_loops_over_tasks_walks_and_own_effects(copies: int, apart
             likelihood = stats.binom.pmf(row["successes"], 5, expit(nodes[:, None] + offsets)) @ hat
             expected += np.log(density @ likelihood / density.sum())
     assert float(found) == pytest.approx(expected, rel=apart)
-    assert np.isfinite(model.compile_dlogp(mode=MODE)(model.initial_point())).all()
+    assert np.isfinite(model.compile_dlogp(mode=python_mode())(model.initial_point())).all()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ds3bayes.generative.capability import skill_hierarchy
 from ds3bayes.generative.design import make_design
 from ds3bayes.kernels.best_level import success_at_best_level
 from ds3bayes.theory import hierarchy
-from ds3bayes.theory.evaluate import MODE, evaluate
+from ds3bayes.theory.evaluate import evaluate, python_mode
 
 LENGTHS = tuple(range(1, 16))
 
@@ -35,7 +35,7 @@ def test_tables_are_the_laws_they_stand_for():
     here = [pt.as_tensor(one[None, :, None]) for one in (skills, np.log(r))] + [pt.zeros((1, 1, 1))] * 2
     table = skill_hierarchy._finishing(steps)
     found = success_at_best_level(table, skill_hierarchy._STEP_LOGITS, np.zeros(4, dtype=int), np.arange(4), *here)
-    found = found.eval(mode=MODE)[:, 0]
+    found = found.eval(mode=python_mode())[:, 0]
 
     def finished(m):
         possible = m <= allowed
@@ -45,7 +45,7 @@ def test_tables_are_the_laws_they_stand_for():
     # Stated in the docstring.
     np.testing.assert_allclose(found, expected, atol=2e-4)
     degree = rng.uniform(-11.0, 11.0, size=500)
-    found = skill_hierarchy._log_component(pt.as_tensor(degree)).eval(mode=MODE)
+    found = skill_hierarchy._log_component(pt.as_tensor(degree)).eval(mode=python_mode())
     np.testing.assert_allclose(found, evaluate(hierarchy.smooth_log_component, degree), atol=5e-5)
 
 
@@ -54,7 +54,7 @@ def test_success_of_a_task_is_the_formula_at_its_level_and_length():
     design = make_design(evals, spec)
     model = assemble(spec, design)
     rng = np.random.default_rng(1)
-    given = {v.name: rng.uniform(0.2, 0.8, size=v.eval(mode=MODE).shape) for v in model.free_RVs}
+    given = {v.name: rng.uniform(0.2, 0.8, size=v.eval(mode=python_mode()).shape) for v in model.free_RVs}
     given |= {"concept_scale": np.array(2300.0), "decay": np.array(9.5), "skills": np.array(9e3)}
     given |= {"sigma": np.array(0.55), "relevance": np.array(4.0), "task_level": np.array([31.0])}
     given |= {"task_level_sd": np.array([2.5]), "task_length": np.array([4.2])}
@@ -67,11 +67,11 @@ def test_success_of_a_task_is_the_formula_at_its_level_and_length():
     )
     law = spec.capability.task_law(design.blocks[0], 0, design, spec, {**own, "frontier": frontier})
     function = pytensor.function(
-        list(symbols.values()), [law.log_weight, law.location, frontier], mode=MODE, on_unused_input="ignore"
+        list(symbols.values()), [law.log_weight, law.location, frontier], mode=python_mode(), on_unused_input="ignore"
     )
     log_weight, location, frontier = function(*[given[name] for name in names])
 
-    model_frontier = pytensor.function(model.free_RVs, model["frontier"], mode=MODE, on_unused_input="ignore")
+    model_frontier = pytensor.function(model.free_RVs, model["frontier"], mode=python_mode(), on_unused_input="ignore")
     in_model = model_frontier(*[given[v.name] for v in model.free_RVs])
     # 20 tokens per parameter: peeling learns all.
     np.testing.assert_allclose(in_model, frontier, rtol=1e-10)
@@ -108,7 +108,7 @@ def log_likelihoods():
     def compute(design, spec):
         model = assemble(spec, design)
         of_tasks = model.replace_rvs_by_values([sum(model.potentials)])
-        function = pytensor.function(model.value_vars, of_tasks[0], mode=MODE, on_unused_input="ignore")
+        function = pytensor.function(model.value_vars, of_tasks[0], mode=python_mode(), on_unused_input="ignore")
         start = model.initial_point()
         moved = [start | {"task_level": np.array([33.0 + 0.05 * step])} for step in range(5)]
         return np.array([function(*[point[variable.name] for variable in model.value_vars]) for point in moved])

@@ -18,7 +18,7 @@ from ds3bayes.generative.observation.tokens import (
     token_law,
     token_terms,
 )
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 NODES = np.array([-7.0, -2.5, -0.3, 0.0, 1.1, 4.25, 4.3, 4.6])
 
@@ -117,7 +117,7 @@ def test_a_quadratic_in_easiness_is_exact(llms, by_task, extreme):
     given = {name: pt.vector(name) for name in names}
     terms = token_terms(block, pt.as_tensor(at), design, given)
     outputs = [terms.log_likelihood, terms.length_mean, terms.length_variance]
-    function = pytensor.function(list(given.values()), outputs, mode=MODE, on_unused_input="ignore")
+    function = pytensor.function(list(given.values()), outputs, mode=python_mode(), on_unused_input="ignore")
     rng = np.random.default_rng(3)
     first = block.distinct[0]
     for _ in range(20):
@@ -145,7 +145,7 @@ def test_derivatives_are_those_of_the_sums_over_arms(by_task):
     outputs = []
     for form in (token_terms(block, easiness, design, given).log_likelihood, direct(block, easiness, design, given)):
         outputs += [form, *pytensor.grad((weights * form).sum(), [*given.values(), easiness])]
-    function = pytensor.function([*given.values(), easiness], outputs, mode=MODE)
+    function = pytensor.function([*given.values(), easiness], outputs, mode=python_mode())
     at = easiness_of(design, by_task)
     # A sampler starts where tokens do not depend on easiness; there and close by, the quadratic has no lowest point.
     for steepness in [1.0] * 20 + [0.0, 1e-5, 1e-9, 1e-60]:

@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 
 from ds3bayes.generative.tree import log_tree_success
-from ds3bayes.theory.evaluate import MODE, evaluate
+from ds3bayes.theory.evaluate import evaluate, python_mode
 from ds3bayes.theory.trees import tree_outputs
 
 
@@ -30,7 +30,7 @@ def test_interpolation_is_within_a_thousandth(b, w, length):
 def test_gradient_is_finite_and_success_rises(b, w):
     logit, gap = pt.dvector("logit"), pt.dvector("gap")
     value = log_tree_success(logit, gap, length=3, branching=b, kept_states=w)
-    gradient = pytensor.function([logit, gap], pytensor.grad(value.sum(), [logit, gap]), mode=MODE)
+    gradient = pytensor.function([logit, gap], pytensor.grad(value.sum(), [logit, gap]), mode=python_mode())
     at = np.meshgrid(np.linspace(-26.0, 18.0, 89), np.array([0.0, 1e-9, 0.3, 1.0, 2.5, 9.99, 10.0, 14.0]))
     by_logit, by_gap = gradient(at[0].ravel(), at[1].ravel())
     assert np.isfinite(by_logit).all()

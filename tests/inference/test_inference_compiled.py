@@ -18,7 +18,7 @@ from ds3bayes.generative.design import make_design
 from ds3bayes.inference import compiled
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.inference.coordinates import for_sampler
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 
 def evals(seed: int, *, models: int = 1, tasks: int = 12, attempts: int = 6, tokens: bool = False, names: str = "m"):
@@ -44,7 +44,7 @@ def log_density(model, seed: int) -> tuple[float, np.ndarray]:
     point = model.initial_point()
     rng = np.random.default_rng(seed)
     values = [point[one.name] + 0.3 * rng.standard_normal(np.shape(point[one.name])) for one in model.value_vars]
-    function = pytensor.function(model.value_vars, model.logp(), mode=MODE, on_unused_input="ignore")
+    function = pytensor.function(model.value_vars, model.logp(), mode=python_mode(), on_unused_input="ignore")
     return float(function(*values)), np.concatenate([np.ravel(value) for value in values])
 
 

@@ -9,7 +9,7 @@ import ds3bayes as ds3
 from ds3bayes.generative.build import assemble
 from ds3bayes.generative.design import make_design
 from ds3bayes.inference.coordinates import COORDINATES, along_ridges, half_centred
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 
 def evals(*models: str, aggregated: bool = False, strategies: tuple[str, ...] = ("cot",)):
@@ -26,7 +26,7 @@ def evals(*models: str, aggregated: bool = False, strategies: tuple[str, ...] = 
 
 def at_points(model, outputs):
     """Return a function of a point, by names of the model's values, that evaluates expressions of these values."""
-    function = pytensor.function(model.value_vars, outputs, mode=MODE, on_unused_input="ignore")
+    function = pytensor.function(model.value_vars, outputs, mode=python_mode(), on_unused_input="ignore")
     return lambda point: function(*[point[one.name] for one in model.value_vars])
 
 

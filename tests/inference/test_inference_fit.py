@@ -78,9 +78,9 @@ def test_pointwise_log_likelihood_sums_to_the_models(simulated_fit):
     potential = next(one for one in model.potentials if one.name == "tasks_0")
     import pytensor
 
-    from ds3bayes.theory.evaluate import MODE
+    from ds3bayes.theory.evaluate import python_mode
 
-    function = pytensor.function(model.free_RVs, potential, mode=MODE, on_unused_input="ignore")
+    function = pytensor.function(model.free_RVs, potential, mode=python_mode(), on_unused_input="ignore")
     pointwise = simulated_fit["log_likelihood"]["tasks"]
     for draw in (0, 77):
         at = simulated_fit["posterior"].to_dataset().isel(chain=1, draw=draw)

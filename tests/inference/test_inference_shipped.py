@@ -6,7 +6,6 @@ import arviz as az
 import pytest
 
 import ds3bayes as ds3
-from ds3bayes.generative.build import held_out_rows
 from ds3bayes.generative.design import make_design
 from ds3bayes.inference.compiled import compile_model
 
@@ -19,7 +18,7 @@ def test_no_seed_diverges(name: str, root) -> None:
     """Twenty fits of each, at the settings of its file; sampled one after the other, compiled once."""
     spec = ds3.ModelSpec.from_toml(root / "models" / f"{name}.toml")
     evals = spec.data.read()
-    design = make_design(evals, spec, held_out_rows(spec, evals))
+    design = make_design(evals, spec, spec.held_out_rows(evals))
     compiled = compile_model(design, spec, swap=False)
     diverging, r_hats, ess = [], [], []
     for seed in range(20):

@@ -13,7 +13,7 @@ from scipy.optimize import check_grad
 from scipy.special import expit, logit, softmax
 
 from ds3bayes.kernels.best_level import success_at_best_level
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 NODES = np.linspace(-6.0, 6.0, 49)
 LLM, BUDGET = np.array([1, 0, 1, 1]), np.array([0, 1, 1, 0])
@@ -45,7 +45,7 @@ def defined(table, llm, budget, given):
     success = success_at_best_level(table, NODES, llm, budget, *symbols)
     weights = pt.tensor3("weights", shape=success.type.shape)
     slopes = pytensor.grad((weights * success).sum(), symbols)
-    function = pytensor.function([*symbols, weights], [success, *slopes], mode=MODE, on_unused_input="ignore")
+    function = pytensor.function([*symbols, weights], [success, *slopes], mode=python_mode(), on_unused_input="ignore")
     return function, success.owner
 
 

@@ -30,7 +30,7 @@ from ds3bayes.strategies import (
     strategy_laws,
 )
 from ds3bayes.theory.cost import flops
-from ds3bayes.theory.evaluate import MODE, evaluate
+from ds3bayes.theory.evaluate import evaluate, python_mode
 from ds3bayes.theory.traversal import absorbed_within, path_matrices
 
 SHARES = (0.5, 0.3, 0.2)
@@ -273,8 +273,8 @@ def test_gradients_are_right(strategy):
     r, h, gamma = pt.dscalars("r", "h", "gamma")
     task = replace(EASY, advance=r, commit=h, reachability=gamma)
     cost = limited.success(task) + 1e-3 * limited.expected_tokens(task)
-    value = pytensor.function([r, h, gamma], cost, mode=MODE)
-    gradient = pytensor.function([r, h, gamma], pt.grad(cost, [r, h, gamma]), mode=MODE)
+    value = pytensor.function([r, h, gamma], cost, mode=python_mode())
+    gradient = pytensor.function([r, h, gamma], pt.grad(cost, [r, h, gamma]), mode=python_mode())
     at, step = np.array([0.27, 0.05, 0.93]), 1e-5
     for index, got in enumerate(gradient(*at)):
         move = step * np.eye(3)[index]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pytensor.tensor as pt
 from pydantic import BaseModel, ConfigDict
 
+from ds3bayes.deferred import pt
 from ds3bayes.generative.population import easiness_log_weight, path_logp, split_normal_logp
 from ds3bayes.generative.priors import Parameter, log, prior
 

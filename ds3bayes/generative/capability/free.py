@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 from pydantic import Field
 
+from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.capability.base import SharedEasiness, Tensor
 from ds3bayes.generative.priors import Parameter, log, prior
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 from scipy.special import ndtri
 
+from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import TaskLaw, Tensor
 from ds3bayes.generative.capability.free import Free

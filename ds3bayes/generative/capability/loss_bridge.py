@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import pymc as pm
-import pytensor
-import pytensor.tensor as pt
 
+from ds3bayes.deferred import pm, pt, pytensor
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import SharedEasiness, Tensor
 from ds3bayes.generative.priors import Parameter, log, prior
 from ds3bayes.theory import scaling
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,5 +196,5 @@ def location_of_new(
     symbols = {name: pt.vector(name) for name in given}
     gain = symbols["bridge_slope"] * (symbols["mean_loss"] - expected_loss(params, tokens, design, symbols))
     location = eventual(symbols["ease"] + gain + symbols["effect"], length)
-    function = pytensor.function(list(symbols.values()), location, mode=MODE)
+    function = pytensor.function(list(symbols.values()), location, mode=python_mode())
     return function(*(np.broadcast_to(values, given["mean_loss"].shape) for values in given.values()))

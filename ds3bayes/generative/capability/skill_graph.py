@@ -7,11 +7,10 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 from pydantic import field_validator, model_validator
 from scipy.special import ndtri
 
+from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.capability.base import Capability, TaskLaw, Tensor
 from ds3bayes.generative.priors import Parameter, log, prior

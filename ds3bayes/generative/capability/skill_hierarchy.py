@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 from pydantic import Field, field_validator
 from scipy.special import betainc, expit
 
+from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import Capability, TaskLaw, Tensor
 from ds3bayes.generative.interpolate import interpolate, neighbours
 from ds3bayes.generative.priors import Parameter, log, prior
-from ds3bayes.kernels.best_level import success_at_best_level
 from ds3bayes.kernels.cubic import padded
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
@@ -189,6 +187,8 @@ class SkillHierarchy(Capability):
 
     def _accuracy(self, design: Design, arms: Sequence[Arm], level: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Success of an attempt of each arm at each node, (walk, level x length)."""
+        from ds3bayes.kernels.best_level import success_at_best_level
+
         llm = np.array([design.llms.index(arm.model) for arm in arms])
         steps = [(arm.budget_tokens or np.inf) / design.tokens_per_step for arm in arms]
         budgets, which = np.unique(np.minimum(steps, _ENDLESS), return_inverse=True)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
-from pymc.distributions.dist_math import normal_lcdf
 
+from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance, latent_log_tokens, tokens_over_tasks
 from ds3bayes.generative.priors import Parameter, prior
@@ -188,4 +186,4 @@ def log_exceeding(log_budget: Array, log_tokens: Tensor, variance: Tensor, *, up
     """
     ratio = pt.exp((log_budget - log_tokens) / 3.0)
     z = (ratio - (1.0 - variance / 9.0)) / pt.sqrt(variance / 9.0)
-    return normal_lcdf(0.0, 1.0, -z if upper else z)
+    return pm.distributions.dist_math.normal_lcdf(0.0, 1.0, -z if upper else z)

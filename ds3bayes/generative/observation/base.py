@@ -6,8 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pymc as pm
-
+from ds3bayes.deferred import pm
 from ds3bayes.generative.priors import Parameter
 
 if TYPE_CHECKING:

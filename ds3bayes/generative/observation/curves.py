@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pymc as pm
-import pytensor
-import pytensor.tensor as pt
-from pytensor.gradient import disconnected_grad
 
+from ds3bayes.deferred import pm, pt, pytensor
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import Parameter, log, prior
 from ds3bayes.generative.selection import chosen_weights, vote_weights
 from ds3bayes.strategies import BestOfN, Majority, Strategy, WeightedBestOfN
 from ds3bayes.strategies.base import LearnedVerifier
-from ds3bayes.theory.evaluate import MODE
+from ds3bayes.theory.evaluate import python_mode
 from ds3bayes.theory.path import finish_within, mean_steps_within
 from ds3bayes.theory.selectors import bernstein
 
@@ -294,7 +291,7 @@ def _within(
         place = design.subsets.place("timed_arm", arm)
         length = 1.0 / (attempt_variance(design, [arm], given)[0] + omega / pt.exp(given["log_tokens"][place]))
         # A path length between two whole ones is a mixture of them: the gradient in a real length is slow to compile.
-        whole = pt.floor(disconnected_grad(length))
+        whole = pt.floor(pytensor.gradient.disconnected_grad(length))
         lengths = [(whole, 1.0 - (length - whole)), (whole + 1.0, length - whole)]
     finished, mean_steps = 0.0, 0.0
     for skills, share in lengths:
@@ -327,7 +324,7 @@ def answer_at_draws(strategy: Strategy, q: np.ndarray, **given: np.ndarray | Non
     symbols = {name: pt.vector(name) for name in columns}
     rows = pt.matrix("q")
     answer = select(strategy, rows, **symbols, q_of_cases=True)
-    function = pytensor.function([rows, *symbols.values()], answer, mode=MODE, on_unused_input="ignore")
+    function = pytensor.function([rows, *symbols.values()], answer, mode=python_mode(), on_unused_input="ignore")
     # In parts, so that what selectors make of every draw and task stays small.
     parts = range(0, len(q), _DRAWS_AT_ONCE)
     return np.concatenate(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import pytensor.tensor as pt
 
+from ds3bayes.deferred import pt
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import Parameter, log, prior

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 
+from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.priors import DEFAULTS
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pytensor
 import xarray as xr
 from rich.console import Console
 from rich.progress import track
 from scipy import stats
 from scipy.special import expit
 
+from ds3bayes.deferred import pytensor
 from ds3bayes.errors import InputError
 from ds3bayes.evals import read_evals, simulate, to_table
 from ds3bayes.evals.schema import KEY

@@ -1,0 +1,37 @@
+"""PyMC and PyTensor, imported when a formula first asks something of them.
+
+Their imports take four seconds, more than all else of a command that only reads: `validate`, a refusal of bad input,
+`predict` from a kept fit. A module that builds graphs says ``from ds3bayes.deferred import pm, pt`` in place of
+``import pymc as pm``; those that define operations (`ds3bayes.kernels`, `ds3bayes.engine`) import PyTensor as usual
+and are themselves imported where they are used.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import pytensor
+    import pytensor.tensor as pt
+    from pytensor.graph.basic import Variable
+else:
+
+    class _Deferred(ModuleType):
+        """A module that is imported when one of its names is first asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(self.__name__), name)
+
+    pm, pytensor, pt = _Deferred("pymc"), _Deferred("pytensor"), _Deferred("pytensor.tensor")
+
+
+def is_symbolic(value: Any) -> TypeGuard[Variable]:
+    """Return whether a value is a PyTensor variable; nothing is before PyTensor was imported."""
+    return "pytensor" in sys.modules and isinstance(value, pytensor.graph.basic.Variable)
+
+
+__all__ = ["is_symbolic", "pm", "pt", "pytensor"]
