@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pytensor
 import pytest
 import xarray as xr
 
@@ -16,8 +17,10 @@ from ds3bayes.generative.effects import task_effects
 from ds3bayes.inference.compiled import compile_model
 from ds3bayes.inference.fit import SCHEMA, prior_draws
 
+# Where each node of a graph was made is for debugging, and takes a third of the time of building it.
+pytensor.config.traceback__limit = 0
 ROOT = Path(__file__).resolve().parents[1]
-SHORT = {"draws": 150, "tune": 250, "chains": 2, "seed": 1, "progress": False}
+SHORT = {"draws": 150, "tune": 150, "chains": 2, "seed": 1, "progress": False}
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,9 @@ class Sampling(_Part):
     """How long to sample."""
 
     draws: int = Field(1000, ge=1)
-    tune: int = Field(600, ge=1)
+    tune: int | None = Field(
+        None, ge=1, description="warm-up draws per chain; if absent 300, or 600 for more than 50 sampled parameters"
+    )
     chains: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
     # With 0.8 many a posterior takes a third fewer gradients per effective draw, but 6 to 18 of 4,000 draws diverge for

@@ -99,8 +99,8 @@ def fit(
     given = {name: value for name, value in changes.items() if value is not None}
     sampling = spec.sampling.model_copy(update=given)
     for name in ("draws", "tune", "chains"):
-        if getattr(sampling, name) < 1:
-            raise InputError(f"{name} must be at least 1, got {getattr(sampling, name)}")
+        if given.get(name, 1) < 1:
+            raise InputError(f"{name} must be at least 1, got {given[name]}")
     held_out = spec.held_out_rows(evals)
     design = make_design(evals, spec, held_out)
 
@@ -112,7 +112,7 @@ def fit(
         compiled = compile_model(design, spec, swap=False)
         times["compile_seconds"] = time.perf_counter() - started
         started = time.perf_counter()
-        update = stage("sampling", (sampling.draws + sampling.tune) * sampling.chains)
+        update = stage("sampling", (sampling.draws + compiled.tune(sampling)) * sampling.chains)
         tree = compiled.sample(sampling, cores=cores, progress=update)
         times["sample_seconds"] = time.perf_counter() - started
         started = time.perf_counter()

@@ -110,7 +110,7 @@ class RepeatedSampling(Strategy):
     def expected_flops(self, task: PathTask, architecture: Architecture) -> Any:
         """Expected FLOP of all attempts; the prompt is read once (`ds3bayes.theory.cost.flops`)."""
         concentration, omega, a = task.wrong_answer_concentration, task.tokens_per_step, architecture
-        cases = attempt_laws(task, task.steps_within(self.budget_tokens))
+        cases = attempt_laws(task, task.steps_within(self.budget_tokens), squared=True)
         # The square of an attempt's tokens obeys Wald's identity as the tokens do.
         spent = [
             (

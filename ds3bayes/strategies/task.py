@@ -10,7 +10,14 @@ import numpy as np
 from ds3bayes.deferred import is_symbolic, pt
 from ds3bayes.errors import InputError
 from ds3bayes.theory._special import as_float
-from ds3bayes.theory.path import expected_squared_steps, expected_steps, solved, truncated, wrong_unreachable
+from ds3bayes.theory.path import (
+    expected_squared_steps,
+    expected_steps,
+    solved,
+    steps_and_squares,
+    truncated,
+    wrong_unreachable,
+)
 from ds3bayes.theory.selectors import any_right
 
 # A budget of 100 tokens holds 4 steps of 25 even where the division says 3.9999999999.
@@ -121,15 +128,15 @@ ARRAYS = tuple(
 
 
 class Attempt(NamedTuple):
-    """Law of one attempt: P(right), P(wrong), and the expectations of its steps and of their square."""
+    """Law of one attempt: P(right), P(wrong), and the expectations of its steps and, if asked for, of their square."""
 
     right: Any
     wrong: Any
     steps: Any
-    squared_steps: Any
+    squared_steps: Any = None
 
 
-def attempt_laws(task: PathTask, steps: Any) -> list[tuple[Any, Attempt]]:
+def attempt_laws(task: PathTask, steps: Any, squared: bool = False) -> list[tuple[Any, Attempt]]:
     """Return the cases that the attempts at a task share, as (probability, law of one attempt).
 
     Parameters
@@ -137,6 +144,8 @@ def attempt_laws(task: PathTask, steps: Any) -> list[tuple[Any, Attempt]]:
     task : PathTask
     steps : tensor-like
         Steps allowed per attempt; may be inf.
+    squared : bool, default False
+        Whether the square of the steps is wanted: its formula is long.
 
     Returns
     -------
@@ -144,10 +153,10 @@ def attempt_laws(task: PathTask, steps: Any) -> list[tuple[Any, Attempt]]:
         Reachable and unreachable; only one mixed case where reachability is independent or certain.
     """
     m, r, h = task.path_length, task.advance, task.commit
-    taken = expected_steps(steps, m, r, h)
+    taken, squares = steps_and_squares(steps, m, r, h) if squared else (expected_steps(steps, m, r, h), None)
     # Every step taken commits with probability h; an endless walk has r = h = 0.
     committed = pt.switch(pt.isinf(taken), 0.0, as_float(h) * taken)
-    inside = Attempt(solved(steps, m, r, h), committed, taken, expected_squared_steps(steps, m, r, h))
+    inside = Attempt(solved(steps, m, r, h), committed, taken, squares)
     if certainly_reachable(task):
         return [(as_float(1.0), inside)]
     # Nothing is added where the task is certainly reachable, even if a lost walk would never end.
@@ -158,10 +167,12 @@ def attempt_laws(task: PathTask, steps: Any) -> list[tuple[Any, Attempt]]:
         wrong_unreachable(steps, h),
         _steps_unreachable(steps, h),
         # A path that never advances.
-        expected_squared_steps(steps, 1.0, 0.0, h),
+        expected_squared_steps(steps, 1.0, 0.0, h) if squared else None,
     )
     if task.independent_reachability:
-        mixed = [reachable * a + _weighted(missing, b) for a, b in zip(inside, lost, strict=True)]
+        mixed = [
+            None if a is None else reachable * a + _weighted(missing, b) for a, b in zip(inside, lost, strict=True)
+        ]
         return [(as_float(1.0), Attempt(*mixed))]
     return [(reachable, inside), (missing, lost)]
 

@@ -28,11 +28,13 @@ def python_mode() -> Any:
 def _compiled(
     function: Callable[..., Any], signature: _Signature, static: tuple[tuple[str, type, Hashable], ...]
 ) -> Callable[..., Any]:
-    inputs = [
-        pt.tensor(f"argument_{i}", dtype=dtype, shape=tuple(1 if one else None for one in ones))
-        for i, (dtype, ones) in enumerate(signature)
-    ]
-    result = function(*inputs, **{name: value for name, _, value in static})
+    # Where each node was made is for debugging, and takes a third of the time.
+    with pytensor.config.change_flags(traceback__limit=0):
+        inputs = [
+            pt.tensor(f"argument_{i}", dtype=dtype, shape=tuple(1 if one else None for one in ones))
+            for i, (dtype, ones) in enumerate(signature)
+        ]
+        result = function(*inputs, **{name: value for name, _, value in static})
     outputs = (
         [pt.as_tensor_variable(part) for part in result] if isinstance(result, tuple) else pt.as_tensor_variable(result)
     )

@@ -347,9 +347,14 @@ def expected_squared_steps(K: Any, m: Any, r: Any, h: Any) -> Any:
     tensor
         Squared steps, in [0, K^2].
     """
+    return steps_and_squares(K, m, r, h)[1]
+
+
+def steps_and_squares(K: Any, m: Any, r: Any, h: Any) -> tuple[Any, Any]:
+    """Return `expected_steps` and `expected_squared_steps`, which share most of their terms."""
     mean, half_square = _step_moments(K, m, r, h)
     # For K = 0 both are 0 and for an endless walk both may be inf.
-    return pt.switch(pt.isinf(mean), mean, 2.0 * half_square - mean)
+    return mean, pt.switch(pt.isinf(mean), mean, 2.0 * half_square - mean)
 
 
 def wrong(K: Any, m: Any, r: Any, h: Any) -> Any:
