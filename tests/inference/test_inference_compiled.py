@@ -1,5 +1,8 @@
 """Data swapped into a compiled model give the model of those data."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pymc as pm
@@ -187,3 +190,25 @@ def test_the_same_seed_gives_the_same_draws_on_any_number_of_cores():
     )
     for other in others:
         xr.testing.assert_identical(first.to_dataset(), other.to_dataset())
+
+
+def test_the_same_seed_gives_the_same_draws_in_another_process():
+    code = """
+import hashlib
+import numpy as np, pandas as pd
+import ds3bayes as ds3
+from ds3bayes.generative.design import make_design
+from ds3bayes.inference.compiled import compile_model
+table = pd.DataFrame({"task": list("abcdef"), "successes": [0, 1, 2, 3, 1, 4]})
+evals = ds3.read_evals(table.assign(model="m", benchmark="b", strategy="cot", attempts=4))
+spec = ds3.ModelSpec()
+sampling = spec.sampling.model_copy(update={"draws": 50, "tune": 100, "chains": 2, "seed": 4})
+drawn = compile_model(make_design(evals, spec), spec, swap=False).sample(sampling)["posterior"]
+whole = hashlib.sha256()
+for name in sorted(drawn.data_vars):
+    whole.update(np.ascontiguousarray(drawn[name].values).tobytes())
+print(whole.hexdigest())
+"""
+    run = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(2)]
+    assert run[0].stdout == run[1].stdout
+    assert len(run[0].stdout.strip()) == 64
