@@ -11,18 +11,18 @@ from .inference.refits import TaskRefits
 from .inference.store import load, save
 from .queries.allocate import allocate
 from .queries.calibration import calibration_table, held_out_calibration, sampling_table, sbc, sbc_check
-from .queries.compare import observed_vs_predicted
+from .queries.compare import compare
 from .queries.cost_to_reach import cost_to_reach
 from .queries.curves import attempts_curve, budget_curve
 from .queries.decide import best, cheapest, frontier
-from .queries.difference import compare
 from .queries.grid import predict_grid
 from .queries.learned_graph import learned_graph
 from .queries.new_llms import predict_llms
 from .queries.next_evals import next_evals
+from .queries.observed_vs_predicted import observed_vs_predicted
 from .queries.predict import predict
 from .queries.variance import variance
-from .report import (
+from .reports import (
     plot_allocation,
     plot_cost_to_reach,
     plot_difference,

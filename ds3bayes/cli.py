@@ -367,7 +367,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say whether two options differ in success."""
-    from ds3bayes.queries.difference import compare as query
+    from ds3bayes.queries.compare import compare as query
 
     result = query(_load(fit_file), a, b, tasks=tasks, benchmark=benchmark, margin=margin)  # type: ignore[arg-type]
     if as_json:
@@ -404,7 +404,7 @@ def next_(
 ) -> None:
     """Say which evaluation to run next before a decision, and how many attempts."""
     from ds3bayes.queries.next_evals import next_evals
-    from ds3bayes.report.decision_tables import next_evals_table
+    from ds3bayes.reports.decision_tables import next_evals_table
 
     asked: dict[str, Any] = {"on": on, "tasks": tasks, "cost": cost, "max_cost": max_cost, "benchmark": benchmark}
     if attempts:
@@ -438,7 +438,7 @@ def allocate(
     """Split compute between training an LLM and running it (fits with capability loss_bridge)."""
     from ds3bayes.inference.fit import spec_of
     from ds3bayes.queries.allocate import allocate as query
-    from ds3bayes.report.decision_tables import allocation_table
+    from ds3bayes.reports.decision_tables import allocation_table
 
     loaded = _load(fit_file)
     result = query(
@@ -471,7 +471,7 @@ def report(
     tasks: Tasks = None,
 ) -> None:
     """Write a report of a fit: a self-contained HTML page, the same as Markdown, and every table as CSV."""
-    from ds3bayes.report import report as write
+    from ds3bayes.reports import report as write
 
     loaded = _load(fit_file)
     with _doing("predicting"):
@@ -629,7 +629,7 @@ def sbc(
     )
     outcome = sbc_check(ranks)
     if picture is not None:
-        from ds3bayes.report.calibration_figure import plot_ranks
+        from ds3bayes.reports.calibration_figure import plot_ranks
 
         plot_ranks(ranks).savefig(picture, dpi=150)
     kept = ("divergences", "correlated", "compilations", "compile_seconds", "fit_seconds")
@@ -677,8 +677,8 @@ def run(
     """
     from ds3bayes.inference.checks import check as run_checks
     from ds3bayes.inference.store import save, write_atomically
-    from ds3bayes.queries.compare import observed_vs_predicted
-    from ds3bayes.report import report as write
+    from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
+    from ds3bayes.reports import report as write
 
     with _doing("reading the spec and its data"):
         loaded, evals = _read(spec)

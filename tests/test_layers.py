@@ -19,7 +19,7 @@ _ORDER = (
     "generative",
     "inference",
     "queries",
-    "report",
+    "reports",
 )
 ALLOWED = {
     "errors": set(),

@@ -32,7 +32,8 @@ def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:
     and an answer fidelity, with its own slope on z and its own effect. With probability 1 - reachability the
     task lies outside what the LLM's skills reach, and every attempt fails. Counts are binomial given those;
     mean generated tokens are log-normal, longer for harder tasks; wrong answers partition by a Chinese
-    restaurant process. Task effects are summed out on grids, so the sampler sees the population only.
+    restaurant process. Task effects are summed out on grids, so the sampler sees the population only;
+    `ds3bayes.generative.density` is the joint density of one task in equations and plain NumPy.
 
     Parameters
     ----------

@@ -25,8 +25,8 @@ from ds3bayes.generative.grid import (
     success_grid,
 )
 from ds3bayes.generative.observation import OBSERVATIONS
-from ds3bayes.generative.observation.attempts import finished_tokens, mark_cut_rows
 from ds3bayes.generative.observation.counts import LogLikelihood, Selector
+from ds3bayes.generative.observation.cut_attempts import finished_tokens, mark_cut_rows
 from ds3bayes.generative.observation.traces import Traces
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.strategies import (

@@ -14,7 +14,7 @@ from ds3bayes.deferred import pt
 from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS
-from ds3bayes.generative.observation.attempts import cut_log_likelihood
+from ds3bayes.generative.observation.cut_attempts import cut_log_likelihood
 from ds3bayes.generative.observation.tokens import (
     attempt_variance,
     latent_cells,

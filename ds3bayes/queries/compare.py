@@ -1,152 +1,170 @@
-"""Observed results beside what a fit predicts for them, held-out rows first of all."""
+"""`compare`: whether the difference between two options is real."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from ds3bayes.evals import to_table
-from ds3bayes.generative.design import row_strategy
-from ds3bayes.inference.fit import evals_of
+from ds3bayes.errors import InputError
+from ds3bayes.inference.fit import design_of
+from ds3bayes.queries.options import draws_of, only_benchmark, parse_option
 from ds3bayes.queries.predict import predict
-from ds3bayes.strategies import STRATEGIES, AttemptStrategy
-
-_COLUMNS = [
-    "model",
-    "benchmark",
-    "strategy",
-    "rows",
-    "quantity",
-    "tasks",
-    "observed",
-    "mean",
-    "lower",
-    "upper",
-]
 
 
-def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0) -> pd.DataFrame:
-    """Compare each group of observed rows with its posterior prediction.
+def compare(
+    fit_or_pred: xr.DataTree | xr.Dataset,
+    a: str,
+    b: str,
+    *,
+    tasks: Literal["observed", "new"] | Sequence[str] = "observed",
+    benchmark: str | None = None,
+    margin: float = 0.02,
+    level: float = 0.9,
+    new_tasks: int = 256,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Tell whether two options differ in success, paired over posterior draws and tasks.
+
+    An option is an LLM with a strategy. What makes a task hard for both, and what both owe to the same draw of the
+    population, cancels in the difference, which is therefore known better than either success.
 
     Parameters
     ----------
-    fit : xarray.DataTree
+    fit_or_pred : xarray.DataTree or xarray.Dataset
+        A fit, or predictions (then of the tasks that they are of; with ``per_task=True`` tasks are told apart).
+    a, b : str
+        ``"LLM | strategy"``, an LLM alone (its chain of thought), or a strategy alone where there is one LLM.
+    tasks : {"observed", "new"} or sequence of str, default "observed"
+        These very tasks (those that both were run on), or new ones of the same population: that two LLMs differ on
+        45 tasks does not mean that they differ on others. Not used with predictions.
+    benchmark : str, optional
+        Needed where there are several.
+    margin : float, default 0.02
+        Difference in success below which it does not matter, in [0, 1).
     level : float, default 0.9
-        Of the equal-tailed predictive interval.
-    seed : int, default 0
+        Probability of the equal-tailed interval of the difference, in (0, 1).
+    new_tasks, seed : int
+        As for `predict`.
 
     Returns
     -------
-    pandas.DataFrame
-        One row per LLM, benchmark, sampler setting, set of rows (``held out`` or ``fitted``) and quantity
-        (success per attempt, any of n attempts right, tokens and USD per attempt), with the number of tasks, the
-        observed value, the predictive mean and interval, and ``inside``. Intervals of success hold the binomial
-        noise of the attempts; of tokens and USD those of the means over tasks. A row without a task is compared
-        with the population that its tasks come from.
+    xarray.Dataset
+        ``difference``, ``success_a``, ``success_b`` with dims (chain, draw): means over tasks, success of ``a``
+        minus success of ``b``; scalars ``mean``, ``lower``, ``upper`` of the difference, ``p_better`` probability
+        that a is better, ``pairing`` sd of the difference had the two been taken apart over its sd; with tasks,
+        ``task_difference`` and ``p_task_better`` (task). ``attrs["verdict"]`` is ``"a"`` or ``"b"`` (better: the
+        interval excludes 0), ``"equal"`` (the interval is within the margin) or ``"open"``;
+        ``attrs["sentence"]`` says it in words.
+
+    Raises
+    ------
+    InputError
+        If an option is unknown or stands for several settings, no task is shared, or a number is out of range.
     """
-    evals, held = evals_of(fit)
-    table = to_table(evals).assign(held_out=held)
-    keys = [
-        "model",
-        "benchmark",
-        "strategy",
-        "effort",
-        "budget_tokens",
-        "branching",
-        "kept_states",
-        "n_samples",
-        "verifier",
-        "run",
-    ]
-    rng = np.random.default_rng([seed, 6])
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    rows: list[tuple[Any, ...]] = []
-    aggregated = table["task"] == ""
-    for _, group in table[~aggregated].groupby([*keys, "held_out"], dropna=False, sort=False):
-        group = group.sort_values("task")
-        strategy = row_strategy(group.iloc[0].to_dict())
-        tasks = [str(task) for task in group["task"]]
-        pred = predict(fit, [strategy], tasks=tasks, per_task=True, seed=seed)
-        # A row without an effort is of the runs that stated none, not of every effort.
-        label = str(strategy)
-        at = pred.sel(model=group["model"].iloc[0], benchmark=group["benchmark"].iloc[0], strategy=label, task=tasks)
-        at = at.stack(sample=("chain", "draw")).transpose("sample", "task")
-        base = (
-            group["model"].iloc[0],
-            group["benchmark"].iloc[0],
-            label,
-            "held out" if group["held_out"].iloc[0] else "fitted",
+    if not 0.0 <= margin < 1.0 or not 0.0 < level < 1.0:
+        raise InputError(f"margin must be in [0, 1) and level in (0, 1), got {margin} and {level}")
+    if isinstance(fit_or_pred, xr.DataTree):
+        models = list(dict.fromkeys(arm.model for arm in design_of(fit_or_pred).arms))
+        first, second = parse_option(a, models), parse_option(b, models)
+        asked = list(dict.fromkeys((first[1], second[1])))
+        pred = predict(fit_or_pred, asked, tasks=tasks, per_task=True, new_tasks=new_tasks, seed=seed)
+    else:
+        pred = fit_or_pred
+        models = [str(name) for name in pred["model"].values]
+        first, second = parse_option(a, models), parse_option(b, models)
+    name = only_benchmark(pred["benchmark"].values, benchmark)
+    found = [draws_of(pred, model, name, strategy) for model, strategy in (first, second)]
+    labels = [f"{model} | {label}" for (model, _), (label, _) in zip((first, second), found, strict=True)]
+    if labels[0] == labels[1]:
+        raise InputError(f"{labels[0]!r} is compared with itself; name two options")
+    success = [draws["success"] for _, draws in found]
+    shared = 0
+    result = xr.Dataset()
+    if "task" in pred.dims:
+        both = np.isfinite((success[0] + success[1]).transpose("task", ...).values).all(axis=(1, 2))
+        shared = int(both.sum())
+        if not shared:
+            raise InputError(f"{labels[0]} and {labels[1]} share no task; compare them on new ones, with tasks='new'")
+        success = [one.isel(task=np.flatnonzero(both)) for one in success]
+        each = success[0] - success[1]
+        result["task_difference"] = each.mean(("chain", "draw"))
+        result["p_task_better"] = (each > 0).mean(("chain", "draw"))
+        success = [one.mean("task") for one in success]
+    result["success_a"], result["success_b"] = success
+    result["difference"] = success[0] - success[1]
+    difference = result["difference"].values.ravel()
+    low, high = np.quantile(difference, [(1 - level) / 2, (1 + level) / 2])
+    apart = np.sqrt(sum(float(one.var()) for one in success))
+    scalars = {
+        "mean": (difference.mean(), "posterior mean difference"),
+        "lower": (low, f"lower end of the {level:.0%} interval of the difference"),
+        "upper": (high, f"upper end of the {level:.0%} interval of the difference"),
+        "p_better": (np.mean(difference > 0) + 0.5 * np.mean(difference == 0), "probability that a is better"),
+        "pairing": (apart / max(difference.std(), 1e-300), "sd of the difference without pairing, over its sd"),
+    }
+    for key, (value, meaning) in scalars.items():
+        result[key] = ((), float(value), {"units": "1", "long_name": meaning})
+    verdict = "a" if low > 0 else "b" if high < 0 else "open"
+    if -margin <= low and high <= margin:
+        verdict = "equal"
+    for key in ("success_a", "success_b", "difference", "task_difference", "p_task_better"):
+        if key in result:
+            result[key].attrs["units"] = "1"
+    which = str(pred.attrs["tasks"])
+    result.attrs = {
+        "a": labels[0],
+        "b": labels[1],
+        "benchmark": name,
+        "tasks": which,
+        "margin": margin,
+        "level": level,
+        "verdict": verdict,
+        "sentence": _sentence(result, labels, verdict, which, shared, name, margin, level),
+    }
+    return result
+
+
+def _sentence(
+    result: xr.Dataset,
+    labels: Sequence[str],
+    verdict: str,
+    which: str,
+    shared: int,
+    benchmark: str,
+    margin: float,
+    level: float,
+) -> str:
+    """Say what was found."""
+    if which == "new":
+        where = f"On new tasks like those of {benchmark}"
+    else:
+        where = f"On these {shared} tasks of {benchmark}" if shared else f"On the observed tasks of {benchmark}"
+    success = [float(result[name].mean()) for name in ("success_a", "success_b")]
+    mean, low, high, chance = (float(result[name]) for name in ("mean", "lower", "upper", "p_better"))
+    names = list(labels)
+    if names[0].partition(" | ")[0] == names[1].partition(" | ")[0]:
+        where = f"{where}, {names[0].partition(' | ')[0]}:"
+        names = [name.partition(" | ")[2] for name in names]
+    # The better one is named first.
+    if verdict == "b" or (verdict == "open" and chance < 0.5):
+        names, success = names[::-1], success[::-1]
+        mean, low, high, chance = -mean, -high, -low, 1.0 - chance
+    values = (
+        f"success {success[0]:.3f} against {success[1]:.3f}, difference {mean:+.3f} ({level:.0%} interval {low:+.3f} "
+        f"to {high:+.3f})"
+    )
+    if verdict == "equal":
+        return f"{where} {names[0]} and {names[1]} do not differ by more than {margin:g}: {values}."
+    if verdict == "open":
+        return (
+            f"{where} {names[0]} and {names[1]} cannot be told apart: {values}; the first is better with probability "
+            f"{_chance(chance)}."
         )
-        n, c = group["attempts"].to_numpy(), group["successes"].to_numpy()
-        replicated = rng.binomial(n, at["success"].values)
-        rows.append(
-            (
-                *base,
-                "success per attempt",
-                len(tasks),
-                c.sum() / n.sum(),
-                *_summary(replicated.sum(axis=1) / n.sum(), tails),
-            )
-        )
-        if n.min() == n.max() > 1:
-            name = f"any of {n[0]} attempts right"
-            rows.append((*base, name, len(tasks), (c > 0).mean(), *_summary((replicated > 0).mean(axis=1), tails)))
-        runs = np.ones_like(n) if group["strategy"].iloc[0] == "tot" else n
-        per = "problem" if group["strategy"].iloc[0] == "tot" else "attempt"
-        for quantity, column, scale in (("tokens", "tokens_mean", n), ("usd", "cost_usd", np.ones_like(n))):
-            if quantity not in at or column not in group or group[column].isna().any():
-                continue
-            seen = (group[column].to_numpy() * scale / runs).mean()
-            unit = "USD" if quantity == "usd" else "tokens"
-            rows.append(
-                (
-                    *base,
-                    f"{unit} per {per}",
-                    len(tasks),
-                    seen,
-                    *_summary(at[quantity].values.mean(axis=1), tails),
-                )
-            )
-    rows += _aggregates(fit, table[aggregated], tails, rng, seed)
-    result = pd.DataFrame(rows, columns=_COLUMNS)
-    result["inside"] = (result["observed"] >= result["lower"]) & (result["observed"] <= result["upper"])
-    return result.sort_values("rows", ascending=False, kind="stable", ignore_index=True)
+    return f"{where} {names[0]} is better than {names[1]}, with probability {_chance(chance)}: {values}."
 
 
-def _summary(draws: np.ndarray, tails: list[float]) -> tuple[float, float, float]:
-    low, high = np.quantile(draws, tails)
-    return float(draws.mean()), float(low), float(high)
-
-
-def _aggregates(
-    fit: xr.DataTree, table: pd.DataFrame, tails: list[float], rng: np.random.Generator, seed: int
-) -> list[tuple[Any, ...]]:
-    """Compare rows without a task with the prediction for the population that their tasks come from."""
-    if table.empty:
-        return []
-    strategies = [row_strategy(row) for row in table.to_dict("records")]
-    pred = predict(fit, list(dict.fromkeys(strategies)), tasks="new", new_tasks=1024, seed=seed)
-    rows: list[tuple[Any, ...]] = []
-    for row, strategy in zip(table.to_dict("records"), strategies, strict=True):
-        at = pred.sel(model=row["model"], benchmark=row["benchmark"], strategy=str(strategy))
-        at = at.stack(sample=("chain", "draw"))
-        which = "held out" if row["held_out"] else "fitted"
-        base = (row["model"], row["benchmark"], str(strategy), which)
-        n = int(row["attempts"])
-        replicated = rng.binomial(n, at["success"].values) / n
-        tasks = int(row["tasks"])
-        rows.append((*base, "success per attempt", tasks, row["successes"] / n, *_summary(replicated, tails)))
-        if "tokens" in at and np.isfinite(row.get("tokens_mean", np.nan)):
-            walks = strategy.attempts if isinstance(strategy, AttemptStrategy) else 1
-            per_walk = at["tokens"].values / walks
-            budgeted = fit["posterior"].to_dataset().get("budget_token_sd")
-            if strategy.budget_tokens is not None and budgeted is not None:
-                walk = STRATEGIES[strategy.walk](effort=strategy.effort)
-                sd = budgeted.sel(budgeted_arm=f"{row['model']} | {row['benchmark']} | {walk}")
-                scatter = sd.sel(draw=pred["draw"].values).values.ravel()
-                per_walk = per_walk * np.exp(scatter * rng.standard_normal(scatter.size))
-            rows.append((*base, "tokens per attempt", tasks, row["tokens_mean"], *_summary(per_walk, tails)))
-    return rows
+def _chance(value: float) -> str:
+    return ">0.99" if value > 0.995 else f"{value:.2f}"

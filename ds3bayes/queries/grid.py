@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ds3bayes.engine.library import MachineError, load
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
-from ds3bayes.generative.observation.curves import verifier_label
+from ds3bayes.generative.observation.aggregates import verifier_label
 from ds3bayes.kernels.prediction_grid import GridInputs, fill_grid
 from ds3bayes.queries.predict import View, as_dataset, expand
 from ds3bayes.strategies import Strategy, WeightedBestOfN, parse_strategy

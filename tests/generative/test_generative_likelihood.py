@@ -3,7 +3,6 @@
 import itertools
 import math
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from pytensor.graph.replace import graph_replace
 from scipy import stats
 
 import ds3bayes as ds3
+from ds3bayes.generative import density
 from ds3bayes.generative import design as design_module
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import make_design
@@ -26,38 +26,11 @@ from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.fit import prior_draws
 from ds3bayes.theory.evaluate import evaluate, python_mode
 
-# --- an enumeration of the model in plain NumPy, one task at a time -----------------------------------------
-
-
-def two_piece(x: np.ndarray, skew: float) -> np.ndarray:
-    """Density (up to a factor) of the standardised two-piece normal."""
-    left, right = math.exp(skew / 2), math.exp(-skew / 2)
-    shift = math.sqrt(2 / math.pi) * (right - left)
-    sd = math.sqrt((1 - 2 / math.pi) * (right - left) ** 2 + left * right)
-    y = x * sd + shift
-    return np.where(y < 0, stats.norm.pdf(y / left), stats.norm.pdf(y / right))
-
-
-def hat_means(grid: Any, rows: list[tuple[int, int]]) -> np.ndarray:
-    """Mean likelihood of binomial rows over each node's hat, by the trapezoid rule."""
-    offsets, weights = grid.within(sum(n for n, _ in rows))
-    result = []
-    for node in grid.nodes:
-        q = 1 / (1 + np.exp(-(node + offsets)))
-        values = np.prod([stats.binom.pmf(c, n, q) for n, c in rows], axis=0) if rows else np.ones_like(q)
-        result.append(float(values @ weights))
-    return np.array(result)
-
-
-def own_effect(nodes: np.ndarray, centre: float, scale: float, dof: float) -> np.ndarray:
-    """A Student t, less what its piecewise linear interpolation between the nodes adds on average."""
-    v, h = ((nodes - centre) / scale) ** 2, nodes[1] - nodes[0]
-    second = (dof + 1) * ((dof + 2) * v - dof) / (dof + v) ** 2 / (scale**2 + h**2 / 10)
-    return stats.t.pdf(np.sqrt(v), dof) * (1 - h**2 / 12 * second + (h**2 / 12 * second) ** 2 / 2)
+# --- every task of a table by the page of the joint density -------------------------------------------------
 
 
 class Enumerated:
-    """Log-likelihood of each task of a table by loops over easiness nodes, own-effect nodes and reachability."""
+    """Log-likelihood of each task of a table, one after the other, by `ds3bayes.generative.density`."""
 
     def __init__(self, evals: xr.Dataset, spec: ds3.ModelSpec) -> None:
         self.spec, self.design = spec, make_design(evals, spec)
@@ -68,110 +41,82 @@ class Enumerated:
         def value(name: str, label: str) -> float:
             return float(draw[name][coords[known_parameters()[name].dims[0]].index(label)])
 
-        def value_of(name: str, arm: int) -> float:
-            return value(name, design.labels[arm])
-
-        skew = value("skew", design.populations[index])
         lone = len(block.arms) == 1
-        if lone:
-            nodes = block.tables[0].grid.nodes
-            arm = block.arms[0]
-            weight = two_piece((nodes - value_of("location", arm)) / value_of("spread", arm), skew)
-            weight = weight / weight.sum()
-            mean = weight @ nodes
-            easiness = (nodes - mean) / math.sqrt(weight @ (nodes - mean) ** 2)
-        else:
-            easiness = block.easiness.nodes
-            weight = two_piece(easiness, skew) * np.exp(block.easiness.log_width)
-            weight = weight / weight.sum()
-
+        arms = [self._arm(arm, lone, value) for arm in block.arms]
+        reach = self.spec.population.reachability
+        gamma = {arm.llm: value("reachability", arm.llm) if reach else 1.0 for arm in arms if not arm.tree}
+        skew = value("skew", design.populations[index])
+        grid = block.tables[0].grid.nodes
         result = []
         for task in range(len(block.tasks)):
-            total = 0.0
-            for j, z in enumerate(easiness):
-                given_z = self._counts(block, task, j, z, lone, value, value_of)
-                total += weight[j] * given_z * self._tokens(block, task, z, lone, value_of)
-            result.append(math.log(total))
+            data = [
+                density.Counts(
+                    attempts=int(block.attempts[task, column]),
+                    successes=int(block.successes[task, column]),
+                    log_tokens=float(block.log_tokens[task, column]),
+                    timed=float(block.token_weight[task, column]),
+                )
+                for column in range(len(arms))
+            ]
+            if lone:
+                label = design.labels[block.arms[0]]
+                nodes = density.Nodes(easiness=grid, width=np.ones_like(grid), logit=grid)
+                location, spread = value("location", label), value("spread", label)
+                of_task = density.log_density_of_one(
+                    data[0],
+                    arms[0],
+                    location=location,
+                    spread=spread,
+                    skew=skew,
+                    gamma=gamma[arms[0].llm],
+                    nodes=nodes,
+                )
+            else:
+                width = np.exp(block.easiness.log_width)
+                nodes = density.Nodes(easiness=block.easiness.nodes, width=width, logit=grid)
+                dof = self.spec.population.interaction_dof
+                of_task = density.log_density(data, arms, skew=skew, gamma=gamma, nodes=nodes, dof=dof)
+            result.append(of_task)
         return np.array(result)
 
-    def _counts(self, block, task, j, z, lone, value, value_of) -> float:
-        design = self.design
-        by_pair: dict[str, float] = {}
-        solved: dict[str, int] = {}
-        trees = 1.0
-        for column, arm in enumerate(block.arms):
-            what = design.arms[arm]
-            n, c = int(block.attempts[task, column]), int(block.successes[task, column])
-            means = cell_means(block.tables[column].grid, n, c)
-            if lone:
-                likelihood = means[j]
-            else:
-                base = design.labels[int(design.base[arm])]
-                location, spread = value("location", base), value("spread", base)
-                grid = block.tables[column].grid.nodes
-                if what.is_tree:
-                    pair = what.pair
-                    walk = location + value("tree_offset", pair) + value("tree_slope", pair) * spread * z
-                    log_share = evaluate(
-                        log_tree_success,
-                        np.array([walk]),
-                        np.array([value("step_discrimination", pair)]),
-                        length=3,
-                        branching=what.branching,
-                        kept_states=what.kept_states,
-                    )[0]
-                    success = value("answer_fidelity", pair) * math.exp(log_share)
-                    centre, scale = math.log(success / (1 - success)), value_of("tree_interaction_sd", arm)
-                else:
-                    centre, scale = location + spread * z, value_of("interaction_sd", arm)
-                centre = min(max(centre, grid[0]), grid[-1])
-                density = own_effect(grid, centre, scale, self.spec.population.interaction_dof)
-                likelihood = float(density @ means / density.sum())
+    def _arm(self, arm: int, lone: bool, value: Any) -> density.ArmLaw:
+        design, what, label = self.design, self.design.arms[arm], self.design.labels[arm]
+        tokens = {}
+        if design.has_tokens[arm]:
+            level = value("log_tokens", label)
             if what.is_tree:
-                trees *= likelihood
-            else:
-                by_pair[what.pair] = by_pair.get(what.pair, 1.0) * likelihood
-                solved[what.pair] = solved.get(what.pair, 0) + c
-        total = trees
-        for pair, likelihood in by_pair.items():
-            if self.spec.population.reachability:
-                gamma = value("reachability", pair)
-                # Reachable 1, or 0: then every attempt fails.
-                likelihood = gamma * likelihood + (1 - gamma) * (1.0 if solved[pair] == 0 else 0.0)
-            total *= likelihood
-        return total
-
-    def _tokens(self, block, task, z, lone, value_of) -> float:
-        design = self.design
-        mean, variance, spread, seen = [], [], [], []
-        for column, arm in enumerate(block.arms):
-            attempts = block.token_weight[task, column]
-            if attempts == 0:
-                continue
-            level = value_of("log_tokens", arm)
-            mean.append(level - value_of("token_slope", arm) * z)
-            if design.arms[arm].is_tree:
-                within = 0.0
+                variance = 0.0
             elif np.isfinite(design.path_length[arm]):
-                within = max(1 / design.path_length[arm] - design.tokens_per_step / math.exp(level), 0.0)
+                variance = max(1 / design.path_length[arm] - design.tokens_per_step / math.exp(level), 0.0)
             else:
-                within = value_of("attempt_cv", arm) ** 2
-            variance.append(value_of("token_sd", arm) ** 2 + within / attempts)
-            spread.append(0.0 if lone else value_of("length_spread", arm))
-            seen.append(block.log_tokens[task, column])
-        if not seen:
-            return 1.0
-        covariance = np.diag(variance) + np.outer(spread, spread)
-        return float(stats.multivariate_normal.pdf(seen, mean, covariance))
+                variance = value("attempt_cv", label) ** 2
+            tokens = {
+                "log_tokens": level,
+                "token_slope": value("token_slope", label),
+                "token_sd": value("token_sd", label),
+                "length_spread": 0.0 if lone else value("length_spread", label),
+                "attempt_variance": variance,
+            }
+        base = design.labels[int(design.base[arm])]
+        location, spread = value("location", base), value("spread", base)
 
+        def of_tree(z: float) -> float:
+            pair = what.pair
+            walk = location + value("tree_offset", pair) + value("tree_slope", pair) * spread * z
+            log_share = evaluate(
+                log_tree_success,
+                np.array([walk]),
+                np.array([value("step_discrimination", pair)]),
+                length=3,
+                branching=what.branching,
+                kept_states=what.kept_states,
+            )[0]
+            success = value("answer_fidelity", pair) * math.exp(log_share)
+            return math.log(success / (1 - success))
 
-@cache
-def _cached_means(grid: Any, n: int, c: int) -> np.ndarray:
-    return hat_means(grid, [(n, c)] if n else [])
-
-
-def cell_means(grid: Any, n: int, c: int) -> np.ndarray:
-    return _cached_means(grid, n, c)
+        own = 1.0 if lone else value("tree_interaction_sd" if what.is_tree else "interaction_sd", label)
+        mean = of_tree if what.is_tree else lambda z: location + spread * z
+        return density.ArmLaw(llm=what.pair, mean_logit=mean, own_sd=own, tree=what.is_tree, **tokens)
 
 
 # --- tables -------------------------------------------------------------------------------------------------
@@ -325,7 +270,7 @@ def lone_effects() -> tuple[xr.Dataset, Any]:
 def posterior_law(n: int, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points, prior and posterior density of a lone task's logit, by the model's piecewise linear prior."""
     grid = np.linspace(-20.0, 12.0, 161)
-    nodes = two_piece((grid - PARAMETERS["location"]) / PARAMETERS["spread"], PARAMETERS["skew"])
+    nodes = density.two_piece_normal((grid - PARAMETERS["location"]) / PARAMETERS["spread"], PARAMETERS["skew"])
     x = np.linspace(-20.0, 12.0, 160 * 64 + 1)
     prior = np.interp(x, grid, nodes)
     prior /= prior.sum()

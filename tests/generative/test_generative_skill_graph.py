@@ -17,7 +17,7 @@ from ds3bayes.generative.build import assemble
 from ds3bayes.generative.capability import SkillMastery
 from ds3bayes.generative.design import make_design
 from ds3bayes.kernels.own_effect import interaction_density
-from ds3bayes.report.graph_figure import plot_learned_graph
+from ds3bayes.reports.graph_figure import plot_learned_graph
 from ds3bayes.theory.evaluate import python_mode
 
 ORDER = ("a", "b", "c")

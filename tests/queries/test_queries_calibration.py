@@ -16,7 +16,7 @@ from ds3bayes.queries.calibration import BASELINES, by_simulation, held_out, uni
 from ds3bayes.queries.calibration.by_simulation import _drawn, _layout
 from ds3bayes.queries.calibration.coverage import pass_at_k
 from ds3bayes.queries.calibration.held_out import read_counts
-from ds3bayes.report.calibration_figure import plot_ranks
+from ds3bayes.reports.calibration_figure import plot_ranks
 
 Z = stats.norm.ppf(1 - 1e-4)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ds3bayes.generative.observation.attempts import Attempts
+from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.observation.base import Observation
-from ds3bayes.generative.observation.curves import Curves
+from ds3bayes.generative.observation.cut_attempts import CutAttempts
 from ds3bayes.generative.observation.outcome_tokens import OutcomeTokens
 from ds3bayes.generative.observation.tokens import PromptTokens, TokenSpreads
 from ds3bayes.generative.observation.votes import Votes
@@ -41,7 +41,7 @@ def register(kind: Observation[Any]) -> Observation[Any]:
     return kind
 
 
-for _kind in (Votes(), TokenSpreads(), OutcomeTokens(), PromptTokens(), Attempts(), Curves()):
+for _kind in (Votes(), TokenSpreads(), OutcomeTokens(), PromptTokens(), CutAttempts(), Aggregates()):
     register(_kind)
 
 __all__ = ["OBSERVATIONS", "Observation", "register"]

@@ -14,8 +14,8 @@ from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import Arm
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference.fit import design_of, evals_of
-from ds3bayes.queries.compare import observed_vs_predicted
 from ds3bayes.queries.decide import best, cheapest, frontier
+from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
 from ds3bayes.queries.predict import predict
 from ds3bayes.strategies import TreeOfThought
 

@@ -24,7 +24,7 @@ from matplotlib.lines import Line2D
 
 from ds3bayes.inference.check_pictures import BLUE, GREY, VERMILION
 from ds3bayes.inference.checks import CheckResult
-from ds3bayes.report.tables import (
+from ds3bayes.reports.tables import (
     COST_NAMES,
     HARDLY_LEARNED,
     Sweep,

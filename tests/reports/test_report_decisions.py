@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 import ds3bayes as ds3
 from ds3bayes import cli
-from ds3bayes.report import decision_figures as figures
-from ds3bayes.report import decision_tables as tables
+from ds3bayes.reports import decision_figures as figures
+from ds3bayes.reports import decision_tables as tables
 
 
 @pytest.fixture(scope="module")

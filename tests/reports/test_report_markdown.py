@@ -5,9 +5,9 @@ import pytest
 from hostile import EVIL, SPEC
 
 import ds3bayes as ds3
-from ds3bayes.report import markdown, report
-from ds3bayes.report.citations import references
-from ds3bayes.report.tables import Shown
+from ds3bayes.reports import markdown, report
+from ds3bayes.reports.citations import references
+from ds3bayes.reports.tables import Shown
 
 
 @pytest.mark.parametrize(

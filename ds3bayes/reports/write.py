@@ -51,6 +51,6 @@ def report(
         If ``fit`` is not a fit, ``pred`` is not a prediction of means over tasks, or ``path`` is a folder; before
         anything is written.
     """
-    from ds3bayes.report.html import write_page
+    from ds3bayes.reports.html import write_page
 
     return write_page(fit, pred, Path(path), title=title, checks=checks, tables_in=tables_in)

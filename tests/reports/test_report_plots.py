@@ -8,9 +8,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import ds3bayes as ds3
-from ds3bayes.report import curve_figures, curves, tables
-from ds3bayes.report.curves import Curves, Levels, Scaling
-from ds3bayes.report.figures import _COLOURS, reach
+from ds3bayes.reports import curve_figures, curve_tables, tables
+from ds3bayes.reports.curve_tables import Curves, Levels, Scaling
+from ds3bayes.reports.figures import _COLOURS, reach
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_every_point_and_limit_has_an_interval():
 def test_many_llms_are_cut_and_counted():
     shown = made_up(["cot"], models=15)
     figure = curve_figures.success_against_attempts(shown)
-    assert len([ax for ax in figure.axes if ax.get_visible()]) == curves.MOST_PANELS
+    assert len([ax for ax in figure.axes if ax.get_visible()]) == curve_tables.MOST_PANELS
 
 
 def test_levels_and_scaling_are_drawn_from_their_frames():

@@ -12,7 +12,7 @@ from ds3bayes.evals import to_table
 from ds3bayes.evals.scenarios import budgeted_runs
 from ds3bayes.generative.design import make_design
 from ds3bayes.generative.effects import PopulationAtDraws, each_draw
-from ds3bayes.generative.observation.attempts import log_exceeding
+from ds3bayes.generative.observation.cut_attempts import log_exceeding
 from ds3bayes.generative.observation.tokens import latent_cells
 from ds3bayes.inference.fit import design_of, prior_draws, spec_of
 from ds3bayes.theory.evaluate import python_mode

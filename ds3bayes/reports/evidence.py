@@ -17,9 +17,9 @@ from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.prior import beliefs_of_fit
 from ds3bayes.queries.learned_graph import learned_graph
-from ds3bayes.report import curves, tables
-from ds3bayes.report.curves import Curves, Levels, Scaling
-from ds3bayes.report.tables import Decision, Sweep
+from ds3bayes.reports import curve_tables, tables
+from ds3bayes.reports.curve_tables import Curves, Levels, Scaling
+from ds3bayes.reports.tables import Decision, Sweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def gather(fit: xr.DataTree, pred: xr.Dataset, spec: ModelSpec, checks: list[Che
     which = str(pred.attrs.get("tasks", "observed"))
     # Predictions for a list of tasks are beside curves over all observed ones.
     tasks = "new" if which == "new" else "observed"
-    most = curves.most_attempts(spec.query.parsed())
+    most = curve_tables.most_attempts(spec.query.parsed())
     return Evidence(
         fit=fit,
         pred=pred,
@@ -112,10 +112,10 @@ def gather(fit: xr.DataTree, pred: xr.Dataset, spec: ModelSpec, checks: list[Che
         learned=next((result.table for result in checks if "sd ratio" in result.table), None),
         beliefs=beliefs_of_fit(fit),
         sweeps=attempt("sweeps", lambda: tables.sweeps(fit), []),
-        by_attempts=attempt("attempts", lambda: curves.by_attempts(fit, tasks, most)),
-        by_budget=attempt("budgets", lambda: curves.by_budget(fit, tasks)),
-        levels=curves.levels(fit),
-        scaling=attempt("scaling", lambda: curves.scaling(fit, tasks)),
+        by_attempts=attempt("attempts", lambda: curve_tables.by_attempts(fit, tasks, most)),
+        by_budget=attempt("budgets", lambda: curve_tables.by_budget(fit, tasks)),
+        levels=curve_tables.levels(fit),
+        scaling=attempt("scaling", lambda: curve_tables.scaling(fit, tasks)),
         graph=learned_graph(fit) if isinstance(spec.capability, SkillMastery) else None,
         faults=faults,
     )
@@ -148,8 +148,8 @@ def frames(found: Evidence) -> dict[str, pd.DataFrame]:
         "task_levels": None if found.levels is None else found.levels.tasks,
         "success_by_compute": None if found.scaling is None else found.scaling.lines,
         "success_by_compute_observed": None if found.scaling is None else found.scaling.points,
-        "mastery": None if found.graph is None else curves.masteries(found.graph),
-        "prerequisites": None if found.graph is None else curves.prerequisites(found.graph),
+        "mastery": None if found.graph is None else curve_tables.masteries(found.graph),
+        "prerequisites": None if found.graph is None else curve_tables.prerequisites(found.graph),
         "checks": pd.DataFrame(
             [(one.name, one.passed, one.sentence) for one in found.checks], columns=["check", "passed", "sentence"]
         ),

@@ -1,6 +1,6 @@
 """Pictures of curves: success against attempts, budgets and training compute, and what skills an LLM has.
 
-The visual language is that of `ds3bayes.report.figures`: bands are 90 % intervals of predictions, filled marks are
+The visual language is that of `ds3bayes.reports.figures`: bands are 90 % intervals of predictions, filled marks are
 observations that the fit saw, open ones were held out, and both have their own 90 % intervals.
 """
 
@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ds3bayes.report.curves import MOST_PANELS, Curves, Levels, Scaling, masteries, prerequisites
-from ds3bayes.report.figures import (
+from ds3bayes.reports.curve_tables import MOST_PANELS, Curves, Levels, Scaling, masteries, prerequisites
+from ds3bayes.reports.figures import (
     _COLOURS,
     _MARKERS,
     _NARROW,
@@ -38,8 +38,8 @@ from ds3bayes.report.figures import (
     show_legend,
     success_span,
 )
-from ds3bayes.report.graph_figure import plot_learned_graph
-from ds3bayes.report.tables import interval, number, share
+from ds3bayes.reports.graph_figure import plot_learned_graph
+from ds3bayes.reports.tables import interval, number, share
 
 _SELECTORS = {"best of n, oracle": (ORANGE, "o"), "majority vote": (GREEN, "s")}
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
@@ -52,7 +52,7 @@ def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | 
     Parameters
     ----------
     curves : Curves
-        From `curves.by_attempts`.
+        From `curve_tables.by_attempts`.
     width : float
         In inches.
     ax : matplotlib.axes.Axes, optional
@@ -96,7 +96,7 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
     Parameters
     ----------
     curves : Curves
-        From `curves.by_budget`.
+        From `curve_tables.by_budget`.
     width : float
         In inches.
     ax : matplotlib.axes.Axes, optional
@@ -153,7 +153,7 @@ def levels_against_compute(levels: Levels, *, width: float = WIDE, ax: Axes | No
     Parameters
     ----------
     levels : Levels
-        From `curves.levels`.
+        From `curve_tables.levels`.
     width : float
         In inches.
     ax : matplotlib.axes.Axes, optional
@@ -222,7 +222,7 @@ def success_against_compute(scaling: Scaling, *, width: float = WIDE, ax: Axes |
     Parameters
     ----------
     scaling : Scaling
-        From `curves.scaling`.
+        From `curve_tables.scaling`.
     width : float
         In inches.
     ax : matplotlib.axes.Axes, optional

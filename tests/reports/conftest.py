@@ -10,7 +10,7 @@ from hostile import SPEC, evaluations
 import ds3bayes as ds3
 from ds3bayes.inference.check_pictures import draw_convergence, draw_learned
 from ds3bayes.inference.checks import CheckResult
-from ds3bayes.report import report
+from ds3bayes.reports import report
 
 
 @pytest.fixture(scope="session")

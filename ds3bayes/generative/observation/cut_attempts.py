@@ -86,7 +86,7 @@ def finished_tokens(rows: pd.DataFrame) -> tuple[Array, Array]:
     return np.where(rows["cut"] & (cut > 0), np.clip(rest, 1.0, budget), mean), finished
 
 
-class Attempts(Observation[tuple[CutTask, ...]]):
+class CutAttempts(Observation[tuple[CutTask, ...]]):
     """Attempts that a budget cut off (``truncated``), beside those that ended right or wrong.
 
     Whether an attempt ends within its budget depends on the tokens it wants, and not on whether it would be right: with

@@ -24,11 +24,11 @@ from ds3bayes.inference.checks import CheckResult, check
 from ds3bayes.inference.fit import spec_of
 from ds3bayes.inference.store import write_atomically
 from ds3bayes.queries.predict import predict
-from ds3bayes.report import curve_figures, curves, figures, markdown, tables
-from ds3bayes.report.citations import references
-from ds3bayes.report.curves import Curves
-from ds3bayes.report.evidence import Evidence, frames, gather, unlearned
-from ds3bayes.report.tables import Decision, Shown, Sweep, chance, number, share
+from ds3bayes.reports import curve_figures, curve_tables, figures, markdown, tables
+from ds3bayes.reports.citations import references
+from ds3bayes.reports.curve_tables import Curves
+from ds3bayes.reports.evidence import Evidence, frames, gather, unlearned
+from ds3bayes.reports.tables import Decision, Shown, Sweep, chance, number, share
 
 #: What each check asks, in words for a reader who has not met it.
 _QUESTIONS = {
@@ -87,7 +87,7 @@ def write_page(
 
 def _render(kind: str, content: dict[str, Any]) -> bytes:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ds3bayes.report"),
+        loader=jinja2.PackageLoader("ds3bayes.reports"),
         autoescape=kind == "html",
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -273,7 +273,7 @@ def _attempts(found: Evidence) -> list[dict[str, Any]]:
                 curve_figures.say_curves(shown, "Predicted success against attempts per task", "attempts"),
                 shown,
             ),
-            "table": curves.curves_table(
+            "table": curve_tables.curves_table(
                 shown, "Success by number of attempts; means with 90 % intervals", "attempts", "endless"
             ),
         }
@@ -297,7 +297,7 @@ def _budgets(found: Evidence) -> list[dict[str, Any]]:
                 curve_figures.say_curves(shown, "Predicted success of one attempt against its token budget", "tokens"),
                 shown,
             ),
-            "table": curves.curves_table(
+            "table": curve_tables.curves_table(
                 shown, "Success by token budget; means with 90 % intervals", "budget, tokens", "no budget"
             ),
         }
@@ -309,7 +309,7 @@ def _of_tasks(found: Evidence) -> str:
 
 
 def _left_out(shown: Curves) -> str:
-    more = len(shown.panels) - curves.MOST_PANELS
+    more = len(shown.panels) - curve_tables.MOST_PANELS
     return f" {more} more LLMs and benchmarks are in the table." if more > 0 else ""
 
 
@@ -328,8 +328,8 @@ def _skills(found: Evidence) -> list[dict[str, Any]]:
                     found.graph,
                 ),
                 "tables": [
-                    curves.masteries_table(curves.masteries(found.graph)),
-                    curves.prerequisites_table(curves.prerequisites(found.graph)),
+                    curve_tables.masteries_table(curve_tables.masteries(found.graph)),
+                    curve_tables.prerequisites_table(curve_tables.prerequisites(found.graph)),
                 ],
             }
         )
@@ -346,7 +346,7 @@ def _skills(found: Evidence) -> list[dict[str, Any]]:
                     curve_figures.say_levels(found.levels),
                     found.levels,
                 ),
-                "tables": [curves.levels_table(found.levels)],
+                "tables": [curve_tables.levels_table(found.levels)],
             }
         )
     if found.scaling is not None:
@@ -362,7 +362,7 @@ def _skills(found: Evidence) -> list[dict[str, Any]]:
                     curve_figures.say_scaling(found.scaling),
                     found.scaling,
                 ),
-                "tables": [curves.scaling_table(found.scaling)],
+                "tables": [curve_tables.scaling_table(found.scaling)],
             }
         )
     return result

@@ -7,7 +7,7 @@ from matplotlib.patches import Circle, FancyArrowPatch
 from matplotlib.path import Path
 
 from ds3bayes.errors import InputError
-from ds3bayes.report.graph_figure import plot_skill_graph, say_skill_graph
+from ds3bayes.reports.graph_figure import plot_skill_graph, say_skill_graph
 from ds3bayes.theory.graph import SkillGraph, traverse
 
 BUSY = [

@@ -123,7 +123,7 @@ def _of_cases(q: Tensor, weights: Tensor, own: bool) -> Tensor:
     return bernstein(q, pt.expand_dims(weights, tuple(range(1, 1 + np.ndim(q) - own))))
 
 
-class Curves(Observation[tuple[Curve, ...]]):
+class Aggregates(Observation[tuple[Curve, ...]]):
     """Rows without a task: binomial counts of the success that the task population gives on average.
 
     Tasks are attempted (or decided) once each, so that a row's count is binomial with the population's mean success;

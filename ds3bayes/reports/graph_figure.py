@@ -1,6 +1,6 @@
 """The picture of a skill graph: where its edges lead and where walks spend their steps.
 
-The visual language is that of `ds3bayes.report.figures`. One unit of the axes is an inch of a figure made here.
+The visual language is that of `ds3bayes.reports.figures`. One unit of the axes is an inch of a figure made here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from matplotlib.patheffects import withStroke
 from scipy.optimize import isotonic_regression
 
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.report.figures import BLUE, GREY, ORANGE, _styled
-from ds3bayes.report.tables import number
+from ds3bayes.reports.figures import BLUE, GREY, ORANGE, _styled
+from ds3bayes.reports.tables import number
 from ds3bayes.theory.graph import SkillGraph
 
 # Inches: between columns, largest and smallest node, a node without a traversal, and from node to arrow.

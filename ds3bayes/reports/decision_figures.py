@@ -17,8 +17,19 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ds3bayes.report.decision_tables import allocation_table, cost_to_reach_table, variance_table
-from ds3bayes.report.figures import _COLOURS, _MARKERS, _STYLE, BLUE, GREEN, GREY, ORANGE, WIDE, _plain_log_ticks, reach
+from ds3bayes.reports.decision_tables import allocation_table, cost_to_reach_table, variance_table
+from ds3bayes.reports.figures import (
+    _COLOURS,
+    _MARKERS,
+    _STYLE,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    WIDE,
+    _plain_log_ticks,
+    reach,
+)
 
 _PARTS = {"parameters": BLUE, "tasks": ORANGE, "attempts": GREEN}
 _GRID = "#e4e4e4"

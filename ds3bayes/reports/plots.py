@@ -18,9 +18,9 @@ from ds3bayes.generative.spec import Query
 from ds3bayes.inference.checks import informed
 from ds3bayes.inference.fit import spec_of
 from ds3bayes.queries.learned_graph import learned_graph
-from ds3bayes.report import curve_figures, curves, figures, tables
-from ds3bayes.report.curves import Curves
-from ds3bayes.report.graph_figure import plot_learned_graph
+from ds3bayes.reports import curve_figures, curve_tables, figures, tables
+from ds3bayes.reports.curve_tables import Curves
+from ds3bayes.reports.graph_figure import plot_learned_graph
 
 
 def plot_frontier(
@@ -100,7 +100,7 @@ def plot_success_by_attempts(
     InputError
         If there are no such tasks, LLM or benchmark.
     """
-    shown = _only(curves.by_attempts(fit, tasks, attempts), model, benchmark)
+    shown = _only(curve_tables.by_attempts(fit, tasks, attempts), model, benchmark)
     return curve_figures.success_against_attempts(shown, ax=ax)
 
 
@@ -134,7 +134,7 @@ def plot_success_by_budget(
     InputError
         If there are no such tasks, LLM or benchmark, or the fit lacks tokens or path lengths.
     """
-    return curve_figures.success_against_budget(_only(curves.by_budget(fit, tasks), model, benchmark), ax=ax)
+    return curve_figures.success_against_budget(_only(curve_tables.by_budget(fit, tasks), model, benchmark), ax=ax)
 
 
 def plot_success_by_compute(
@@ -160,7 +160,7 @@ def plot_success_by_compute(
     InputError
         If the fit has another capability.
     """
-    found = curves.scaling(fit, tasks)
+    found = curve_tables.scaling(fit, tasks)
     if found is None:
         raise _other_capability(fit, "loss_bridge")
     return curve_figures.success_against_compute(found, ax=ax)
@@ -185,7 +185,7 @@ def plot_levels(fit: xr.DataTree, *, ax: Axes | None = None) -> Figure:
     InputError
         If the fit has another capability.
     """
-    found = curves.levels(fit)
+    found = curve_tables.levels(fit)
     if found is None:
         raise _other_capability(fit, "skill_hierarchy")
     return curve_figures.levels_against_compute(found, ax=ax)

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 import ds3bayes as ds3
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference import store
-from ds3bayes.report import figures, html, report, tables
+from ds3bayes.reports import figures, html, report, tables
 
 VOID = {"meta", "img", "source", "br", "hr", "link"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ds3bayes.report.tables import Shown
+from ds3bayes.reports.tables import Shown
 
 # Within a word an underscore is no emphasis: names such as best_of_n stay readable.
 _SPECIAL = re.compile(r"[\\`*\[\]|$~]|(?<![^\W_])_|_(?![^\W_])")
