@@ -20,6 +20,7 @@ from .queries.learned_graph import learned_graph
 from .queries.new_llms import predict_llms
 from .queries.next_evals import next_evals
 from .queries.observed_vs_predicted import observed_vs_predicted
+from .queries.posterior_predictive import posterior_predictive
 from .queries.predict import predict
 from .queries.variance import variance
 from .reports import (
@@ -118,6 +119,7 @@ __all__ = [
     "plot_success_by_budget",
     "plot_success_by_compute",
     "plot_variance",
+    "posterior_predictive",
     "predict",
     "predict_grid",
     "predict_llms",

@@ -182,7 +182,7 @@ def thinned(fit: xr.DataTree) -> xr.DataTree:
     """
     draws = fit["log_likelihood"]["draw"].values
     groups = {name: group.to_dataset() for name, group in fit.children.items()}
-    for name in ("posterior", "sample_stats", "log_prior"):
+    for name in {"posterior", "sample_stats", "log_prior"} & set(groups):
         groups[name] = groups[name].sel(draw=draws)
     result = xr.DataTree.from_dict(groups)
     result.attrs = dict(fit.attrs)
