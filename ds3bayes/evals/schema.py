@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from types import MappingProxyType
@@ -83,7 +83,8 @@ class Column:
 #: An upper end that no real evaluation reaches; it keeps sums over many rows finite.
 LARGEST = 1e18
 
-COLUMNS: tuple[Column, ...] = (
+#: Every column, in the order of documentation; `add_columns` adds those of observations from elsewhere.
+COLUMNS: list[Column] = [
     Column(name="model", kind="text", required=True, merge="key", meaning="name of the LLM"),
     Column(name="benchmark", kind="text", required=True, merge="key", meaning="name of the set of tasks"),
     Column(
@@ -366,9 +367,40 @@ COLUMNS: tuple[Column, ...] = (
         meaning="difficulty level of the task as its benchmark states it",
     ),
     Column(name="skills", kind="parts", about="task", meaning="skills the task needs, such as 'algebra|counting'"),
-)
+]
 
-COLUMN: Mapping[str, Column] = MappingProxyType({column.name: column for column in COLUMNS})
+#: The same by name.
+COLUMN: dict[str, Column] = {column.name: column for column in COLUMNS}
+
+
+def add_columns(columns: Iterable[Column]) -> None:
+    """Add columns to the evaluation table, so that readers keep and check them.
+
+    Parameters
+    ----------
+    columns : iterable of Column
+        One that is there already, in the same words, stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If a name is taken by another column, or if a column would name cells.
+    """
+    for column in columns:
+        if COLUMN.get(column.name, column) != column:
+            raise ValueError(f"column {column.name!r} exists ({COLUMN[column.name].meaning}); choose another name")
+        if column.merge == "key":
+            raise ValueError(f"column {column.name!r}: what names a cell is fixed; let it merge in another way")
+        if column.name not in COLUMN:
+            COLUMNS.append(column)
+            COLUMN[column.name] = column
+
+
+def remove_columns(columns: Iterable[Column]) -> None:
+    """Take back what `add_columns` added."""
+    for column in columns:
+        COLUMNS.remove(COLUMN.pop(column.name))
+
 
 #: Columns of the read dataset that are there even if the input has none of them.
 ALWAYS: tuple[str, ...] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -144,6 +144,8 @@ class Block:
         Log of mean generated tokens per unit, and the number of attempts behind it; 0 weight if none.
     log_prompt : array, shape (T, A)
         Log of mean prompt tokens per unit, NaN if none.
+    told : mapping of str to mapping of str to array, shape (T, A)
+        What kinds of observation say of the tasks, by the kind's name (`Observation.of_tasks`).
     """
 
     arms: tuple[int, ...]
@@ -161,6 +163,7 @@ class Block:
     log_tokens: Array
     token_weight: Array
     log_prompt: Array
+    told: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
     @cached_property
     def distinct(self) -> tuple[Array, Array, Array]:
@@ -170,8 +173,9 @@ class Block:
         second signature counts no task: compiled code can then take tables of any number of signatures.
         """
         own = np.where(self.cut, np.arange(len(self.tasks)), -1)
+        told = [array for kind in self.told.values() for array in kind.values()]
         signature = np.concatenate(
-            [self.cell, self.log_tokens, self.token_weight, self.task_class[:, None], own[:, None]], axis=1
+            [self.cell, self.log_tokens, self.token_weight, self.task_class[:, None], own[:, None], *told], axis=1
         )
         _, first, inverse, counts = np.unique(
             signature, axis=0, return_index=True, return_inverse=True, return_counts=True
@@ -429,6 +433,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
     fitted = table[~table["held_out"]]
     collected = {name: kind.collect(fitted, arms, spec) for name, kind in OBSERVATIONS.items()}
     observed = {name: data for name, data in collected.items() if data is not None}
+    blocks = tuple(replace(block, told=_told(block, observed)) for block in blocks)
     return Design(
         arms=arms,
         base=base,
@@ -446,6 +451,12 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
         wrong_tokens=spec.tokens.wrong,
         **_facts_of_llms(table),
     )
+
+
+def _told(block: Block, observed: Mapping[str, Any]) -> dict[str, Mapping[str, Array]]:
+    """Return what each kind of observation says of a block's tasks, by name."""
+    every = {name: OBSERVATIONS[name].of_tasks(data, block) for name, data in observed.items()}
+    return {name: told for name, told in every.items() if told is not None}
 
 
 def _facts_of_llms(table: pd.DataFrame) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ds3bayes.deferred import pt
 from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.grid import Table
 from ds3bayes.generative.interpolate import neighbours
+from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import timed_columns, token_terms
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.tree import log_tree_success
@@ -241,7 +242,13 @@ def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, 
     else:
         total = terms.of_tasks(terms.log_cells, [np.arange(len(block.arms))])[:, 0]
     tokens = token_terms(block, terms.easiness, design, given)
-    return total if tokens is None else total + tokens.log_likelihood
+    if tokens is not None:
+        total = total + tokens.log_likelihood
+    first, _, _ = block.distinct
+    for name, told in block.told.items():
+        of_distinct = {key: array[first] for key, array in told.items()}
+        total = total + OBSERVATIONS[name].at_nodes(of_distinct, block, design, terms.easiness, given)
+    return total
 
 
 def _of_counts(block: Block, terms: Terms, design: Design, given: Parameters) -> Tensor:
@@ -312,7 +319,7 @@ def _unsolved(solved: np.ndarray) -> tuple[np.ndarray, ...]:
 def log_marginal(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
     """Log-likelihood of each distinct task signature, shape (U,): counts and tokens, task effects summed out."""
     constant = block.easiness is None and block.tables[0].axis is None
-    if not constant or timed_columns(block, design).size:
+    if not constant or timed_columns(block, design).size or block.told:
         return log_mean_over_nodes(log_likelihood(block, terms, design, spec, given), terms.log_weight)
     # A lone arm's likelihoods are numbers: a product of matrix and vector, and no exponential per task and node.
     first, _, _ = block.distinct

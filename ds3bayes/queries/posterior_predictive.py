@@ -9,7 +9,8 @@ from scipy.special import expit
 
 from ds3bayes.evals import to_table
 from ds3bayes.generative.design import Design, row_strategy
-from ds3bayes.generative.effects import new_task_effects
+from ds3bayes.generative.effects import each_draw, new_task_effects
+from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.inference.fit import design_of, evals_of, spec_of, thinned
 from ds3bayes.queries.predict import predict
 from ds3bayes.strategies import AttemptStrategy
@@ -42,6 +43,8 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0) -> xr.DataTree:
             which is added: this is what ``az.loo_pit(tree, var_names="tasks")`` asks about. Absent, with the reason in
             the group's ``attrs["absent"]``, where rows are decisions among several samples, whose successes are not a
             sum of attempts, and where tasks differ in law (they need other skills).
+        what other kinds of observation replicate, dims (chain, draw, cell)
+            By their own names, at these very tasks (`Observation.draw`), with what was observed in ``observed_data``.
 
     Examples
     --------
@@ -73,6 +76,11 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0) -> xr.DataTree:
         replicated["tasks"] = (("chain", "draw", "task"), counts)
         observed["tasks"] = ("task", np.concatenate([block.successes.sum(axis=1) for block in design.blocks]))
         replicated, observed = (one.assign_coords(task=names) for one in (replicated, observed))
+    for name, (seen, drawn_again) in _of_kinds(design, drawn, groups["posterior"], rng).items():
+        cells = {coord: drawn[coord] for coord in ("cell_task", "cell_arm", "cell_block")}
+        observed[name] = ("cell", seen)
+        replicated[name] = (("chain", "draw", "cell"), drawn_again.reshape(*shape, -1))
+        replicated, observed = (one.assign_coords(cells) for one in (replicated, observed))
     groups |= {"posterior_predictive": replicated, "observed_data": observed}
     result = xr.DataTree.from_dict(groups)
     result.attrs = dict(fit.attrs)
@@ -128,3 +136,24 @@ def _counts_of_tasks(design: Design, fresh: xr.Dataset, rng: np.random.Generator
         chosen = np.take_along_axis(of_block, which[:, :, None], axis=1)
         parts.append(rng.binomial(block.attempts, chosen).sum(axis=2))
     return np.concatenate(parts, axis=1)
+
+
+def _of_kinds(
+    design: Design, effects: xr.Dataset, posterior: xr.Dataset, rng: np.random.Generator
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What kinds of observation saw of every cell (cell,), NaN for nothing, and replicate of it, (sample, cell)."""
+    easiness = effects["easiness"].stack(sample=("chain", "draw")).transpose("sample", "cell").values
+    draws, of_cell = list(each_draw(posterior)), effects["cell_block"].values
+    result: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for index, block in enumerate(design.blocks):
+        mine = np.flatnonzero(of_cell == index)
+        of_tasks = easiness[:, mine].reshape(len(draws), len(block.tasks), -1)[:, :, 0]
+        for name, told in block.told.items():
+            kind = OBSERVATIONS[name]
+            for row, draw in enumerate(draws):
+                for key, again in kind.draw(told, block, design, of_tasks[row], draw, rng).items():
+                    empty = np.full(of_cell.size, np.nan), np.full((len(draws), of_cell.size), np.nan)
+                    seen, replicated = result.setdefault(key, empty)
+                    seen[mine] = np.where(np.isnan(again), np.nan, told[key]).ravel()
+                    replicated[row, mine] = again.ravel()
+    return result

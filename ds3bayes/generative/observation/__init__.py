@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ds3bayes.evals.schema import add_columns, remove_columns
 from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.observation.base import Observation
 from ds3bayes.generative.observation.cut_attempts import CutAttempts
@@ -32,16 +33,24 @@ def register(kind: Observation[Any]) -> Observation[Any]:
     Raises
     ------
     ValueError
-        If one of its parameters has the name of a parameter that all models have.
+        If one of its parameters has the name of a parameter that all models have, or one of its columns that of another
+        column.
     """
     taken = sorted(set(kind.parameters) & set(DEFAULTS))
     if taken:
         raise ValueError(f"{kind.name}: parameters {', '.join(taken)} exist in every model; choose other names")
+    add_columns(kind.columns)
     OBSERVATIONS[kind.name] = kind
     return kind
+
+
+def unregister(kind: Observation[Any]) -> None:
+    """Take a kind of observation, and its columns, out of use again."""
+    remove_columns(kind.columns)
+    del OBSERVATIONS[kind.name]
 
 
 for _kind in (Votes(), TokenSpreads(), OutcomeTokens(), PromptTokens(), CutAttempts(), Aggregates()):
     register(_kind)
 
-__all__ = ["OBSERVATIONS", "Observation", "register"]
+__all__ = ["OBSERVATIONS", "Observation", "register", "unregister"]

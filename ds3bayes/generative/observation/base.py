@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from ds3bayes.deferred import pm
+from ds3bayes.evals.schema import Column
 from ds3bayes.generative.priors import Parameter
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ds3bayes.generative.design import Arm, Design
+    from ds3bayes.generative.design import Arm, Block, Design
     from ds3bayes.generative.spec import ModelSpec
     from ds3bayes.generative.terms import Terms
 
@@ -32,6 +35,8 @@ class Observation[Data](ABC):
     name: ClassVar[str]
     #: Parameters that it adds, by name; every prior can be overridden in a spec.
     parameters: ClassVar[Mapping[str, Parameter]] = {}
+    #: Columns of its own in the evaluation table; `register` makes readers keep and check them.
+    columns: ClassVar[tuple[Column, ...]] = ()
 
     @abstractmethod
     def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> Data | None:
@@ -45,6 +50,85 @@ class Observation[Data](ABC):
         spec : ModelSpec
         """
 
+    def of_tasks(self, data: Data, block: Block) -> Mapping[str, np.ndarray] | None:
+        """Say what was observed of a block's tasks, as numbers that `at_nodes` is given; None if nothing was.
+
+        Parameters
+        ----------
+        data
+            From `collect`.
+        block : Block
+            Of its tasks (T,) and arms (A,).
+
+        Returns
+        -------
+        mapping of str to array, shape (T, A), optional
+            Finite numbers, 0 where nothing was seen, say, with another array that tells so. Tasks for which all of
+            them, and all counts and tokens, are the same are taken once.
+        """
+        del data, block
+        return None
+
+    def at_nodes(
+        self,
+        told: Mapping[str, np.ndarray],
+        block: Block,
+        design: Design,
+        easiness: Tensor,
+        given: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Return the log-likelihood of a block's tasks at nodes of their easiness, for what depends on it.
+
+        Easiness is summed out, together with counts and tokens: whatever all of them say of a task informs each other.
+
+        Parameters
+        ----------
+        told : mapping of str to array, shape (U, A)
+            From `of_tasks`, of the distinct tasks.
+        block : Block
+        design : Design
+        easiness : tensor or array, shape (1 or U, J)
+            Standardised easiness at the nodes.
+        given : mapping of str to tensor
+            All parameters by name, along their dims.
+
+        Returns
+        -------
+        tensor, shape (U, J)
+        """
+        raise NotImplementedError(f"observation {self.name!r} says what it saw of tasks, but not how likely that is")
+
+    def draw(
+        self,
+        told: Mapping[str, np.ndarray],
+        block: Block,
+        design: Design,
+        easiness: np.ndarray,
+        draw: Mapping[str, np.ndarray],
+        rng: np.random.Generator,
+    ) -> Mapping[str, np.ndarray]:
+        """Replicate what was observed of a block's tasks at one posterior draw, for `ds3bayes.posterior_predictive`.
+
+        Parameters
+        ----------
+        told : mapping of str to array, shape (T, A)
+            From `of_tasks`.
+        block : Block
+        design : Design
+        easiness : array, shape (T,)
+            Of the tasks, at this draw.
+        draw : mapping of str to array
+            All parameters by name, along their dims.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        mapping of str to array, shape (T, A)
+            Of those numbers that vary, NaN where nothing was seen; none of them by default.
+        """
+        del told, block, design, easiness, draw, rng
+        return {}
+
     def coords(self, data: Data, design: Design) -> Mapping[str, Sequence[str]]:
         """Return labels of the dimensions that its parameters have beyond those of every model."""
         del data, design
@@ -55,7 +139,8 @@ class Observation[Data](ABC):
     ) -> tuple[Sequence[str], Tensor] | None:
         """Return labels and log-likelihoods of its points, shape (point,), if they depend on parameters alone.
 
-        A kind that has this need not have `add`; a fit keeps its points in ``log_likelihood``, for `arviz.compare`.
+        A kind that has this, or `of_tasks`, need not have `add`; a fit keeps its points in ``log_likelihood``, for
+        `arviz.compare`.
         """
         del data, design, spec, given
         return None
@@ -78,6 +163,10 @@ class Observation[Data](ABC):
         """
         del terms
         points = self.pointwise(data, design, spec, given)
+        if points is None and any(self.name in block.told for block in design.blocks):
+            return
         if points is None:
-            raise TypeError(f"observation {self.name!r} has neither points nor a likelihood: define one of them")
+            raise TypeError(
+                f"observation {self.name!r} has neither points nor a likelihood nor tasks: define one of them"
+            )
         pm.Potential(self.name, points[1].sum())
