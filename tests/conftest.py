@@ -20,6 +20,8 @@ from ds3bayes.inference.fit import SCHEMA, prior_draws
 # Where each node of a graph was made is for debugging, and takes a third of the time of building it.
 pytensor.config.traceback__limit = 0
 ROOT = Path(__file__).resolve().parents[1]
+# A program that a benchmark starts, with packages that tests do not need; it has no examples to run.
+collect_ignore = ["benchmarks/numpyro_twin.py"]
 SHORT = {"draws": 150, "tune": 150, "chains": 2, "seed": 1, "progress": False}
 
 

@@ -1,5 +1,3 @@
-import doctest
-import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -85,22 +83,3 @@ def test_threads_do_not_disturb_one_another():
 def test_refuses_what_is_not_a_number():
     with pytest.raises(TypeError, match="expected numbers"):
         evaluate(_mixed, ["a"], [1.0])
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "theory.evaluate",
-        "strategies.text",
-        "strategies.cot",
-        "strategies.direct",
-        "strategies.best_of_n",
-        "strategies.majority",
-        "strategies.pass_power",
-        "strategies.tot",
-    ],
-)
-def test_examples_in_docstrings(name):
-    result = doctest.testmod(importlib.import_module(f"ds3bayes.{name}"))
-    assert result.attempted > 0
-    assert result.failed == 0
