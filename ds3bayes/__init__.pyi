@@ -22,6 +22,7 @@ from .queries.next_evals import next_evals
 from .queries.observed_vs_predicted import observed_vs_predicted
 from .queries.posterior_predictive import posterior_predictive
 from .queries.predict import predict
+from .queries.predict_grades import predict_grades
 from .queries.variance import variance
 from .reports import (
     plot_allocation,
@@ -121,6 +122,7 @@ __all__ = [
     "plot_variance",
     "posterior_predictive",
     "predict",
+    "predict_grades",
     "predict_grid",
     "predict_llms",
     "prior_beliefs",

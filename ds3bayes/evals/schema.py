@@ -211,6 +211,22 @@ COLUMNS: list[Column] = [
         meaning="how often each distinct wrong answer was given, such as '3|1|1'",
     ),
     Column(
+        name="grades",
+        kind="counts",
+        unit="grades",
+        merge="join",
+        meaning="score of each attempt that was graded, such as '10|7|0'; full credit, grade_max, is a success",
+    ),
+    Column(
+        name="grade_max",
+        kind="count",
+        unit="grades",
+        low=1,
+        high=20,
+        merge="same",
+        meaning="score of full credit; the same in all graded rows of a benchmark",
+    ),
+    Column(
         name="tokens_mean",
         kind="number",
         unit="tokens",

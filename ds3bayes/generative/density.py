@@ -17,6 +17,11 @@ What is observed of it, given those::
     c_a       ~ Binomial(n_a, R_l logistic(x_a))
     log tau_a ~ Normal(log_tokens_a - token_slope_a z + length_spread_a L,  token_sd_a^2 + attempt_variance_a / k_a)
 
+and, where attempts have scores from 0 to K, full credit K being success, the scores of those that failed::
+
+    P(score >= k)  = logistic(x_a + d_k),  d_k = gap_k + ... + gap_{K-1},  d_K = 0
+    P(score = k | failed) = (logistic(x_a + d_k) - logistic(x_a + d_{k+1})) / (1 - logistic(x_a)),  k < K
+
 A tree search has its mean logit success in place of ``location_a + spread_a z``: what its selector of steps makes of
 the walk that it searches over. What lies out of a walk's reach may be within that of a tree, which also finds answers
 by luck; so R_l does not enter there.
@@ -24,10 +29,13 @@ by luck; so R_l does not enter there.
 Summed out, with phi the normal density of all log tokens together (L makes them correlated)::
 
     p(c, tau) = int dz S(z) phi(log tau | z)
-                  prod over LLMs  l  [ gamma_l  prod_a B_a(z)  +  (1 - gamma_l) prod_a 1{c_a = 0} ]
+                  prod over LLMs  l  [ gamma_l  prod_a B_a(z)  +  (1 - gamma_l) prod_a 1{c_a = 0} S_a(z) ]
                   prod over trees a  B_a(z)
 
-    B_a(z)    = int dx t((x - mean_a(z)) / own_sd_a) Binomial(c_a; n_a, logistic(x))
+    B_a(z)    = int dx t((x - mean_a(z)) / own_sd_a) Binomial(c_a; n_a, logistic(x)) s_a(x)
+    S_a(z)    = int dx t((x - mean_a(z)) / own_sd_a) s_a(x)
+
+s_a(x) being the probability of the scores of the attempts that failed, 1 where there are none.
 
 A task that one arm alone tries cannot tell easiness from the arm's own effect: there z is the standardised logit x
 itself, ``x = location + spread z``, and B(z) is the binomial at x.
@@ -82,12 +90,15 @@ class Counts:
         Log of the mean generated tokens tau.
     timed : float, default 0
         Attempts k behind that mean.
+    scores : tuple of int, default ()
+        How many failed attempts got each score 0, ..., K - 1.
     """
 
     attempts: int
     successes: int
     log_tokens: float = math.nan
     timed: float = 0.0
+    scores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +117,8 @@ class ArmLaw:
         Whether it is a tree search.
     log_tokens, token_slope, token_sd, length_spread, attempt_variance : float
         Of the tokens' law; ``attempt_variance`` is the relative variance between attempts at one task.
+    gaps : tuple of float, default ()
+        gap_1, ..., gap_{K-1} > 0: by how many logits a score is easier to reach than the next one.
     """
 
     llm: str
@@ -117,6 +130,7 @@ class ArmLaw:
     token_sd: float = 1.0
     length_spread: float = 0.0
     attempt_variance: float = 0.0
+    gaps: tuple[float, ...] = ()
 
 
 def log_density(
@@ -147,19 +161,23 @@ def log_density(
     """
     weight = two_piece_normal(nodes.easiness, skew) * nodes.width
     weight = weight / weight.sum()
-    binomials = [mean_binomial(one, nodes.logit) for one in data]
+    x = nodes.logit
+    scores = [probability_of_scores(one, arm, x) for one, arm in zip(data, arms, strict=True)]
+    counts = [mean_binomial(one, x) * told for one, told in zip(data, scores, strict=True)]
     total = 0.0
     for z, share in zip(nodes.easiness.tolist(), weight.tolist(), strict=True):
         given_z = math.exp(log_density_of_tokens(data, arms, z))
         for llm in dict.fromkeys(arm.llm for arm in arms):
             walks = [i for i, arm in enumerate(arms) if arm.llm == llm and not arm.tree]
             if walks:
-                reached = math.prod(over_own_effect(binomials[i], arms[i], z, nodes.logit, dof) for i in walks)
-                missed = all(data[i].successes == 0 for i in walks)
+                reached = math.prod(over_own_effect(counts[i], arms[i], z, x, dof) for i in walks)
+                missed = math.prod(
+                    over_own_effect(scores[i], arms[i], z, x, dof) * (data[i].successes == 0) for i in walks
+                )
                 given_z *= gamma[llm] * reached + (1.0 - gamma[llm]) * missed
         for i, arm in enumerate(arms):
             if arm.tree:
-                given_z *= over_own_effect(binomials[i], arm, z, nodes.logit, dof)
+                given_z *= over_own_effect(counts[i], arm, z, x, dof)
         total += share * given_z
     return math.log(total)
 
@@ -191,7 +209,7 @@ def log_density_of_one(
     mean = float(weight @ x)
     easiness = (x - mean) / math.sqrt(float(weight @ (x - mean) ** 2))
     reached = mean_binomial(data, x)
-    given = gamma * reached + (1.0 - gamma) * (data.successes == 0)
+    given = (gamma * reached + (1.0 - gamma) * (data.successes == 0)) * probability_of_scores(data, arm, x)
     tokens = np.exp([log_density_of_tokens([data], [arm], z) for z in easiness.tolist()])
     return math.log(float(weight @ (given * tokens)))
 
@@ -228,11 +246,22 @@ def mean_binomial(data: Counts, x: Array) -> Array:
     return np.exp(log_binomial) @ hat
 
 
-def over_own_effect(binomial: Array, arm: ArmLaw, z: float, x: Array, dof: float) -> float:
-    """Sum an arm's own effect out of the binomial at the nodes: B_a(z)."""
+def probability_of_scores(data: Counts, arm: ArmLaw, x: Array) -> Array:
+    """Probability of the scores of the failed attempts, given that they failed, at logits x: s_a(x), shape (G,)."""
+    top = len(data.scores)
+    result = np.ones_like(x)
+    for k, count in enumerate(data.scores):
+        at_least = special.expit(x + sum(arm.gaps[k - 1 :])) if k else np.ones_like(x)
+        more = special.expit(x + sum(arm.gaps[k:])) if k < top - 1 else special.expit(x)
+        result = result * ((at_least - more) / special.expit(-x)) ** count
+    return result
+
+
+def over_own_effect(counts: Array, arm: ArmLaw, z: float, x: Array, dof: float) -> float:
+    """Sum an arm's own effect out of the probability of its counts at the nodes: B_a(z)."""
     centre = min(max(arm.mean_logit(z), x[0]), x[-1])
     density = student_t(x, centre, arm.own_sd, dof)
-    return float(density @ binomial / density.sum())
+    return float(density @ counts / density.sum())
 
 
 def student_t(x: Array, centre: float, scale: float, dof: float) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -413,6 +413,10 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
     if spec.population.path_length is not None:
         table["steps"] = table["steps"].fillna(spec.population.path_length)
 
+    # First of all, for here kinds refuse what they cannot use.
+    fitted = table[~table["held_out"]]
+    collected = {name: kind.collect(fitted, arms, spec) for name, kind in OBSERVATIONS.items()}
+    observed = {name: data for name, data in collected.items() if data is not None}
     groups = _sharing(table, arms, base)
     _check_family(spec, groups, arms)
     blocks = tuple(_block(table, arms, group, spec) for group in groups)
@@ -430,9 +434,6 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
                 f"{arm}: tree search needs one known path length for its tasks; give a `steps` column with the "
                 "same value for them, or set population.path_length in the spec"
             )
-    fitted = table[~table["held_out"]]
-    collected = {name: kind.collect(fitted, arms, spec) for name, kind in OBSERVATIONS.items()}
-    observed = {name: data for name, data in collected.items() if data is not None}
     blocks = tuple(replace(block, told=_told(block, observed)) for block in blocks)
     return Design(
         arms=arms,
@@ -768,12 +769,20 @@ def _cells(rows: pd.DataFrame, at: Array, steps: Array, grid: Grid, spec: ModelS
     traces: list[Traces | None] = [None] * len(steps)
     for task, mine in rows.groupby(at) if "steps_before_error" in rows else ():
         traces[task] = Traces.of(list(mine["steps_before_error"]), steps[task])  # type: ignore[call-overload]
-    codes: dict[tuple[tuple[tuple[str, int, int], ...], Traces | None], int] = {}
+    told: dict[str, list[Hashable | None]] = {}
+    for name, kind in OBSERVATIONS.items():
+        if any(column.name in rows for column in kind.columns):
+            told[name] = [None] * len(steps)
+            for task, mine in rows.groupby(at):
+                told[name][task] = kind.of_cell(mine)  # type: ignore[call-overload]
+    told = {name: seen for name, seen in told.items() if any(one is not None for one in seen)}
+    beyond = list(zip(*told.values(), strict=True)) if told else [()] * len(steps)
+    codes: dict[tuple[tuple[tuple[str, int, int], ...], Traces | None, tuple[Hashable, ...]], int] = {}
     empty = -1
     cell = np.array(
         [
-            codes.setdefault((tuple(sorted(found)), traced), len(codes)) if found else empty
-            for found, traced in zip(counts, traces, strict=True)
+            codes.setdefault((tuple(sorted(found)), traced, seen), len(codes)) if found else empty
+            for found, traced, seen in zip(counts, traces, beyond, strict=True)
         ]
     )
     likelihoods = [
@@ -782,17 +791,19 @@ def _cells(rows: pd.DataFrame, at: Array, steps: Array, grid: Grid, spec: ModelS
             rows=tuple((_selector(text), attempts, successes) for text, attempts, successes in signature),
             traces=traced,
         )
-        for signature, traced in codes
+        for signature, traced, _ in codes
     ]
     cell[cell == empty] = len(codes)
-    texts = {text for signature, _ in codes for text, _, _ in signature}
-    repeated = any(attempts > 1 for signature, _ in codes for _, attempts, _ in signature)
+    texts = {text for signature, _, _ in codes for text, _, _ in signature}
+    repeated = any(attempts > 1 for signature, _, _ in codes for _, attempts, _ in signature)
     axis: Axis | None = None
     if spec.population.overdispersion and repeated:
         axis = OVERDISPERSION
     elif any(_scatters(text) for text in texts):
         axis = AGREEMENT
-    return cell, grid.table([*likelihoods, LogLikelihood(attempts=0, rows=())], axis)
+    table = grid.table([*likelihoods, LogLikelihood(attempts=0, rows=())], axis)
+    of_cells = {name: (*(seen[place] for _, _, seen in codes), None) for place, name in enumerate(told)}
+    return cell, replace(table, told=of_cells)
 
 
 def _scatters(text: str) -> bool:

@@ -75,8 +75,10 @@ class PopulationAtDraws:
                 if terms.log_missed is not None:
                     outputs["log_missed"] = terms.of_tasks(terms.log_missed, alone)
             for column, table in enumerate(block.tables):
-                if table.axis is not None:
+                if table.axis is not None or table.told:
                     outputs[f"log_mass_{column}"] = terms.log_mass[column]
+                if table.told:
+                    outputs[f"log_mass_missed_{column}"] = terms.log_mass_missed[column]
             lengths = token_terms(block, terms.easiness, design, given)
             if lengths is not None:
                 outputs["token_mean"], outputs["token_sd"] = token_law(design, timed, terms.easiness, given)
@@ -292,8 +294,9 @@ def _draw_block(
         empty = table.log_mass.shape[1] - 1
         cell = np.where(reachable[:, column], block.cell[:, column], empty)
         log_mass = terms.get(f"log_mass_{column}", table.log_mass[0])[cell]
-        if table.log_missed is not None:
-            log_mass = np.where(reachable[:, [column]], log_mass, table.log_missed[block.cell[:, column]])
+        missed = terms.get(f"log_mass_missed_{column}", table.log_missed)
+        if missed is not None:
+            log_mass = np.where(reachable[:, [column]], log_mass, missed[block.cell[:, column]])
         if block.easiness is None:
             log_prior = terms["log_weight"] + log_mass
             place = np.where(reachable[:, column], node, _categorical(_relative(log_prior), rng))

@@ -8,8 +8,8 @@ sampler only ever takes a dot product.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +148,8 @@ class Table:
         Quantiles, at equal probability steps, of x minus node given that x belongs to the node's hat.
     log_missed : array, shape (C, G), optional
         As ``log_mass`` for tasks out of reach, at which every attempt fails; 0 everywhere if absent.
+    told : mapping of str to tuple
+        What kinds of observation say of each cell (C,) beyond its counts, by the kind's name (`Observation.of_cell`).
     """
 
     grid: Grid
@@ -155,6 +157,7 @@ class Table:
     log_mass: Array
     quantiles: Array
     log_missed: Array | None = None
+    told: Mapping[str, tuple[Hashable | None, ...]] = field(default_factory=dict)
 
     @property
     def log_mass_out_of_reach(self) -> Array:

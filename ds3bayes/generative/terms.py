@@ -61,6 +61,8 @@ class Terms:
         the nodes, summed over the arms of each group: (U, P, J).
     log_mass : list of tensor or array, shape (C, G)
         Of each arm, the log-likelihood of each distinct cell at the nodes of logit success.
+    log_mass_missed : list of tensor or array, shape (C, G)
+        The same if the task is out of reach; empty if that says nothing of the rest.
     log_marginal : tensor, shape (A, G)
         Log probability of each node of logit success, over the task law and the arm's own task effect.
     mean_easiness : tensor, shape (A, G)
@@ -77,6 +79,7 @@ class Terms:
     log_missed: Tensor | None
     of_tasks: OfTasks
     log_mass: list[Any]
+    log_mass_missed: list[Any]
     log_marginal: Tensor
     mean_easiness: Tensor
     extra: Mapping[str, Tensor]
@@ -119,9 +122,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     law = spec.capability.task_law(block, index, design, spec, given)
     first, _, _ = block.distinct
     masses = cell_log_mass(block, design, given)
-    missed = []
-    if any(table.log_missed is not None for table in block.tables):
-        missed = [table.log_mass_out_of_reach for table in block.tables]
+    missed = cell_log_missed(block, design, given)
     if block.easiness is None:
         return Terms(
             log_weight=law.log_weight,
@@ -132,6 +133,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
             log_missed=pt.as_tensor(missed[0])[None] if missed else None,
             of_tasks=lambda table, _: table[0][block.cell[first][:, 0]][:, None],
             log_mass=masses,
+            log_mass_missed=missed,
             log_marginal=law.log_weight[None, :],
             mean_easiness=law.easiness,
             extra=law.extra,
@@ -192,6 +194,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
         log_missed=over_own_effect(missed) if missed else None,
         of_tasks=of_tasks,
         log_mass=masses,
+        log_mass_missed=missed,
         log_marginal=pt.log(marginal),
         mean_easiness=(joint * pt.as_tensor(law.easiness)[:, None, :, None]).sum(axis=2).mean(axis=0) / marginal,
         extra=law.extra,
@@ -318,7 +321,7 @@ def _unsolved(solved: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def log_marginal(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
     """Log-likelihood of each distinct task signature, shape (U,): counts and tokens, task effects summed out."""
-    constant = block.easiness is None and block.tables[0].axis is None
+    constant = block.easiness is None and block.tables[0].axis is None and not block.tables[0].told
     if not constant or timed_columns(block, design).size or block.told:
         return log_mean_over_nodes(log_likelihood(block, terms, design, spec, given), terms.log_weight)
     # A lone arm's likelihoods are numbers: a product of matrix and vector, and no exponential per task and node.
@@ -360,8 +363,25 @@ def cell_log_mass(block: Block, design: Design, given: Parameters) -> list[Any]:
     result = []
     for arm, table in zip(block.arms, block.tables, strict=True):
         value = None if table.axis is None else given[table.axis.parameter][axis_place(design, table, arm)]
-        result.append(table.log_mass_at(value))
+        result.append(_with_what_is_told(table.log_mass_at(value), table, arm, design, given))
     return result
+
+
+def cell_log_missed(block: Block, design: Design, given: Parameters) -> list[Any]:
+    """Log-likelihood (C, G) of each arm's distinct cells if their tasks are out of reach; none if that says nothing."""
+    if all(table.log_missed is None and not table.told for table in block.tables):
+        return []
+    return [
+        _with_what_is_told(table.log_mass_out_of_reach, table, arm, design, given)
+        for arm, table in zip(block.arms, block.tables, strict=True)
+    ]
+
+
+def _with_what_is_told(log_mass: Any, table: Table, arm: int, design: Design, given: Parameters) -> Any:
+    """Add what kinds of observation say of an arm's cells beyond their counts."""
+    for name, seen in table.told.items():
+        log_mass = log_mass + OBSERVATIONS[name].at_success(seen, arm, table.grid.nodes, design, given)
+    return log_mass
 
 
 def axis_place(design: Design, table: Table, arm: int) -> int:

@@ -8,6 +8,7 @@ from ds3bayes.evals.schema import add_columns, remove_columns
 from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.observation.base import Observation
 from ds3bayes.generative.observation.cut_attempts import CutAttempts
+from ds3bayes.generative.observation.graded import Graded
 from ds3bayes.generative.observation.outcome_tokens import OutcomeTokens
 from ds3bayes.generative.observation.tokens import PromptTokens, TokenSpreads
 from ds3bayes.generative.observation.votes import Votes
@@ -50,7 +51,7 @@ def unregister(kind: Observation[Any]) -> None:
     del OBSERVATIONS[kind.name]
 
 
-for _kind in (Votes(), TokenSpreads(), OutcomeTokens(), PromptTokens(), CutAttempts(), Aggregates()):
+for _kind in (Votes(), TokenSpreads(), OutcomeTokens(), PromptTokens(), CutAttempts(), Aggregates(), Graded()):
     register(_kind)
 
 __all__ = ["OBSERVATIONS", "Observation", "register", "unregister"]

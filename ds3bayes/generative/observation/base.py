@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -98,6 +98,74 @@ class Observation[Data](ABC):
         """
         raise NotImplementedError(f"observation {self.name!r} says what it saw of tasks, but not how likely that is")
 
+    def of_cell(self, rows: pd.DataFrame) -> Hashable | None:
+        """Say what rows tell of the success of attempts beyond their counts, as a value to compare; None if nothing.
+
+        Parameters
+        ----------
+        rows : pandas.DataFrame
+            Of one task in one arm. Only asked where the table has one of the kind's `columns`.
+        """
+        del rows
+        return None
+
+    def at_success(
+        self,
+        seen: Sequence[Hashable | None],
+        arm: int,
+        x: np.ndarray,
+        design: Design,
+        given: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Return the log-likelihood of what cells tell, given their counts, at nodes of logit success.
+
+        An arm's own effect at a task is summed out over it, together with the counts. It holds for tasks out of reach,
+        too, where x is what success would have been.
+
+        Parameters
+        ----------
+        seen : sequence of length C
+            From `of_cell`, of an arm's distinct cells.
+        arm : int
+            Place in ``design.arms``.
+        x : array, shape (G,)
+        design : Design
+        given : mapping of str to tensor
+            All parameters by name, along their dims.
+
+        Returns
+        -------
+        tensor, shape (C, G)
+        """
+        raise NotImplementedError(f"observation {self.name!r} says what it saw of cells, but not how likely that is")
+
+    def draw_rows(
+        self,
+        rows: pd.DataFrame,
+        logit: np.ndarray,
+        arms: Sequence[int],
+        design: Design,
+        draw: Mapping[str, np.ndarray],
+        rng: np.random.Generator,
+    ) -> Mapping[str, Sequence[Any]]:
+        """Draw its columns anew for rows of a table, for calibration by simulation; none of them by default.
+
+        Parameters
+        ----------
+        rows : pandas.DataFrame
+            With the counts that were drawn.
+        logit : array, shape (row,)
+            Logit success of an attempt at the row's task, were it within reach.
+        arms : sequence of int
+            Place of each row's arm in ``design.arms``.
+        design : Design
+        draw : mapping of str to array
+            All parameters by name, along their dims.
+        rng : numpy.random.Generator
+        """
+        del rows, logit, arms, design, draw, rng
+        return {}
+
     def draw(
         self,
         told: Mapping[str, np.ndarray],
@@ -163,10 +231,10 @@ class Observation[Data](ABC):
         """
         del terms
         points = self.pointwise(data, design, spec, given)
-        if points is None and any(self.name in block.told for block in design.blocks):
-            return
         if points is None:
-            raise TypeError(
-                f"observation {self.name!r} has neither points nor a likelihood nor tasks: define one of them"
-            )
+            # What it says of tasks and cells is in their likelihood already.
+            told = [told for block in design.blocks for told in (block.told, *(table.told for table in block.tables))]
+            if any(self.name in one for one in told):
+                return
+            raise TypeError(f"observation {self.name!r}: define one of of_tasks, of_cell, pointwise and add")
         pm.Potential(self.name, points[1].sum())

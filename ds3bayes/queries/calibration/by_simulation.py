@@ -22,6 +22,7 @@ from ds3bayes.evals import read_evals, simulate, to_table
 from ds3bayes.evals.schema import KEY
 from ds3bayes.generative.design import Design, make_design, row_strategy
 from ds3bayes.generative.effects import PopulationAtDraws, each_draw, task_effects
+from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import timed_columns
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.check_pictures import draw_uniformity
@@ -247,7 +248,8 @@ def _layout(evals: xr.Dataset, tasks: int | None) -> pd.DataFrame:
             raise InputError(f"tasks must be at least 1, got {tasks}")
         first = table.groupby("benchmark")["task"].transform(lambda names: pd.factorize(names)[0])
         table = table[first < tasks]
-    columns = [name for name in (*KEY, *_FACTS, "attempts", "successes") if name in table]
+    own = [column.name for kind in OBSERVATIONS.values() for column in kind.columns]
+    columns = [name for name in (*KEY, *_FACTS, "attempts", "successes", *own) if name in table]
     kept = table[list(dict.fromkeys(columns))].reset_index(drop=True)
     if "tokens_mean" in table:
         kept["tokens_mean"] = table["tokens_mean"].to_numpy()
@@ -304,6 +306,9 @@ def _drawn(
             error = np.sqrt(variances[index] / units["runs"]) * rng.standard_normal(len(rows))
             mean = np.exp(drawn["log_tokens"][index, cell] + error) * units["scale"]
             made["tokens_mean"] = np.where(told, mean, np.nan)
+        for name in design.observed:
+            again = OBSERVATIONS[name].draw_rows(made, drawn["logit_success"][index, cell], arm_of, design, at, rng)
+            made = made.assign(**again)
         return made
 
     return replicate, truth
