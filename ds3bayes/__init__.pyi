@@ -2,10 +2,11 @@ from . import evals, generative, inference, queries, strategies, theory
 from .errors import InputError
 from .evals import read_evals
 from .evals.simulate import Simulation, simulate
-from .generative.build import build_model
+from .generative.model import build_model
 from .generative.spec import ModelSpec
+from .inference.artifact import thinned
 from .inference.checks import CheckResult, check
-from .inference.fit import FitWarning, fit, thinned
+from .inference.fit import FitWarning, fit
 from .inference.prior import prior_beliefs
 from .inference.refits import TaskRefits
 from .inference.store import load, save

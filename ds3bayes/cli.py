@@ -144,7 +144,7 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Check a spec and its data, without fitting or writing anything."""
-    from ds3bayes.generative.design import make_design
+    from ds3bayes.generative.arrange import make_design
 
     loaded, evals = _read(spec)
     held = loaded.held_out_rows(evals)
@@ -226,8 +226,8 @@ def check(
     ] = None,
 ) -> None:
     """Check a fit: convergence, posterior prediction, leave-one-out, what was learned. Exit code 1 if one fails."""
+    from ds3bayes.inference.artifact import evals_of, spec_of
     from ds3bayes.inference.checks import check as run_checks
-    from ds3bayes.inference.fit import evals_of, spec_of
     from ds3bayes.inference.store import load, write_atomically
 
     if tasks is not None and not by_simulation:
@@ -327,7 +327,7 @@ def decide(
 ) -> None:
     """Say which option is best within a cost, which is the cheapest that suffices, and which are on the frontier."""
     from ds3bayes.generative.spec import ModelSpec
-    from ds3bayes.inference.fit import spec_of
+    from ds3bayes.inference.artifact import spec_of
 
     loaded = _load(fit_file)
     asked = {"cost": cost, "max_cost": max_cost, "success": success, "confidence": confidence}
@@ -436,7 +436,7 @@ def allocate(
     as_json: Json = False,
 ) -> None:
     """Split compute between training an LLM and running it (fits with capability loss_bridge)."""
-    from ds3bayes.inference.fit import spec_of
+    from ds3bayes.inference.artifact import spec_of
     from ds3bayes.queries.allocate import allocate as query
     from ds3bayes.reports.decision_tables import allocation_table
 
@@ -784,7 +784,7 @@ def _writable(folder: Path) -> None:
 def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
     """Return the fit at a path with the spec's questions and prices, or None if a new fit would differ from it."""
     from ds3bayes.evals import data_sha256
-    from ds3bayes.inference.fit import spec_of
+    from ds3bayes.inference.artifact import spec_of
 
     if not path.exists():
         return None
@@ -841,7 +841,7 @@ def _predict(
     cluster: str | None = None,
 ) -> xr.Dataset:
     """Predict what was asked for, or else what the spec asks: at each of some budgets, if there are any."""
-    from ds3bayes.inference.fit import spec_of
+    from ds3bayes.inference.artifact import spec_of
     from ds3bayes.queries.grid import predict_grid
     from ds3bayes.queries.predict import predict as query
 

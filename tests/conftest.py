@@ -12,10 +12,10 @@ import xarray as xr
 
 import ds3bayes as ds3
 from ds3bayes.evals import data_sha256
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.effects import task_effects
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.task_effects import task_effects
+from ds3bayes.inference.artifact import SCHEMA, prior_draws
 from ds3bayes.inference.compiled import compile_model
-from ds3bayes.inference.fit import SCHEMA, prior_draws
 
 # Where each node of a graph was made is for debugging, and takes a third of the time of building it.
 pytensor.config.traceback__limit = 0

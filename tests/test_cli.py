@@ -338,7 +338,7 @@ def test_strategies_and_questions_are_completed():
 @pytest.fixture
 def folder(simulated_fit, simulated_spec, tmp_path):
     """A spec, its table and a folder with a fit of them, as `run` leaves it."""
-    evals, _ = ds3.inference.fit.evals_of(simulated_fit)
+    evals, _ = ds3.inference.artifact.evals_of(simulated_fit)
     ds3.evals.to_table(evals).to_csv(tmp_path / "table.csv", index=False)
     sizes = simulated_fit["posterior"].sizes
     changed = simulated_spec.model_dump(mode="json", exclude_none=True) | {

@@ -12,7 +12,7 @@ FIT = """
 import sys
 import pandas as pd
 import ds3bayes as ds3
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.inference.compiled import compile_model
 table = pd.DataFrame({"task": list("abcde"), "successes": [0, 1, 2, 3, 1]})
 evals = ds3.read_evals(table.assign(model="m", benchmark="b", strategy="cot", attempts=4))

@@ -1,6 +1,7 @@
 """Imports between the parts of the package point one way."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,64 @@ def test_nothing_is_pickled(path):
         for alias in node.names
     }
     assert not names & {"pickle", "cloudpickle", "joblib", "dill"}
+
+
+#: The parts of the generative model, each importing from those before it only; folders count as one.
+GENERATIVE = (
+    "density",
+    "rows",
+    "counts",
+    "population",
+    "priors",
+    "settings",
+    "selection",
+    "tree",
+    "design",
+    "task_law",
+    "observation",
+    "capability",
+    "spec",
+    "arrange",
+    "likelihood",
+    "task_effects",
+    "model",
+)
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {module_of(path): path for path in MODULES}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of the package that a module imports, wherever in it: for types and in functions, too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parts = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in NAMES else node.module or "" for name in parts}
+    return (found & set(NAMES)) - {module_of(path)}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    # It raises at the first circle, and names it.
+    TopologicalSorter({name: imported_modules(path) for name, path in NAMES.items()}).prepare()
+
+
+def test_parts_of_the_model_import_from_those_below():
+    parts = {name: name.split(".")[2] for name in NAMES if name.startswith("ds3bayes.generative.")}
+    assert set(parts.values()) == set(GENERATIVE)
+    for name, part in parts.items():
+        for other in imported_modules(NAMES[name]) & set(parts):
+            assert GENERATIVE.index(parts[other]) <= GENERATIVE.index(part), f"{name} imports {other}"
+
+
+def test_types_are_imported_as_anything_else():
+    # `deferred` and the entry points defer what takes seconds to import, which is not ours.
+    for name in NAMES:
+        if name.startswith("ds3bayes.generative"):
+            assert "TYPE_CHECKING" not in NAMES[name].read_text(encoding="utf-8"), name

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ds3bayes.deferred import pt
-from ds3bayes.generative.grid import EasinessNodes
+from ds3bayes.generative.counts.grid import EasinessNodes
 
 Tensor = Any
 

@@ -14,9 +14,7 @@ import numpy as np
 import xarray as xr
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationError,
@@ -29,14 +27,11 @@ from ds3bayes.evals import read_evals, select, split
 from ds3bayes.generative.capability import CAPABILITIES, Capability, Free, known_parameters, parse_capability
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter, Prior
+from ds3bayes.generative.settings import Part, Population, Tokens
 from ds3bayes.strategies import Strategy, parse_strategy
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DataSource(_Part):
+class DataSource(Part):
     """Where the evaluations are and which of them to use."""
 
     path: str = Field(description="table of evaluations, relative to the spec's file")
@@ -59,7 +54,7 @@ class DataSource(_Part):
         return evals if self.where is None else select(evals, self.where)
 
 
-class HoldOut(_Part):
+class HoldOut(Part):
     """Rows kept out of the fit, to be predicted and compared."""
 
     where: str | None = Field(None, description="query on the table's columns; all rows if absent")
@@ -67,42 +62,7 @@ class HoldOut(_Part):
     seed: int = Field(0, ge=0, description="which tasks")
 
 
-class Population(_Part):
-    """The law of a task's eventual success over tasks."""
-
-    family: Literal["split_normal", "normal", "path"] = Field(
-        "split_normal",
-        description="law of logit eventual success: two-piece normal, normal, or DS3's path law rho^m",
-    )
-    reachability: bool = Field(True, description="allow for tasks outside the reachable component")
-    path_length: int | None = Field(
-        None, ge=1, description="known number of skills per task where the table has no `steps`"
-    )
-    overdispersion: bool = Field(
-        False, description="let the attempts of one row (a run) agree more than independent ones: beta-binomial counts"
-    )
-    interaction_dof: float = Field(
-        7.0, gt=2.0, description="degrees of freedom of an arm's own task effect (Student t)"
-    )
-
-
-class Tokens(_Part):
-    """How generated tokens relate to steps."""
-
-    tokens_per_step: float | None = Field(
-        None,
-        gt=0.0,
-        description="generated tokens of one step (omega); if absent 25, or fewer where attempts are too "
-        "short for their known path length",
-    )
-    wrong: Literal["log_normal", "lost_state"] = Field(
-        "log_normal",
-        description="law of the tokens of wrong attempts, where moments by outcome are given: a factor of those of "
-        "right ones, or DS3's lost state, in which an attempt that slips leaves its path and wanders",
-    )
-
-
-class Cost(_Part):
+class Cost(Part):
     """What one LLM's tokens cost; a quantity left out here is absent from predictions."""
 
     input_usd: float | None = Field(None, ge=0.0, description="USD per million prompt tokens")
@@ -129,7 +89,7 @@ class Cost(_Part):
         return self
 
 
-class Sampling(_Part):
+class Sampling(Part):
     """How long to sample."""
 
     draws: int = Field(1000, ge=1)
@@ -145,7 +105,7 @@ class Sampling(_Part):
     )
 
 
-class Query(_Part):
+class Query(Part):
     """What to predict and decide when the spec is run."""
 
     strategies: tuple[str, ...] = Field((), description="text forms; all walks seen in the data if empty")
@@ -172,7 +132,7 @@ def _known_prior(name: str) -> str:
     return name
 
 
-class ModelSpec(_Part):
+class ModelSpec(Part):
     """A model: capability x task population x observation, with priors, data and questions.
 
     ``ModelSpec()`` has defaults that work on any table of counts. Every prior can be read with

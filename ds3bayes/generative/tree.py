@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ds3bayes.deferred import pt
-from ds3bayes.generative.interpolate import interpolate, neighbours
+from ds3bayes.generative.counts.interpolate import interpolate, neighbours
 from ds3bayes.kernels.cubic import padded
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.trees import tree_outputs

@@ -19,9 +19,10 @@ from scipy.special import expit
 from scipy.stats import rankdata
 
 from ds3bayes.generative.design import Design
-from ds3bayes.generative.effects import new_task_effects
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.task_effects import new_task_effects
 from ds3bayes.inference import check_pictures as pictures
+from ds3bayes.inference.artifact import design_of, log_prior, spec_of
 from ds3bayes.inference.bounds import (
     DEPENDS_ON_PRIOR,
     FALSE_ALARM,
@@ -35,7 +36,6 @@ from ds3bayes.inference.bounds import (
     MIN_DRAWS_OF_TAIL,
     MIN_ESS,
 )
-from ds3bayes.inference.fit import design_of, log_prior, spec_of
 
 # Of how many diverging draws it is said where they lie, and how many sds of their mean rank set them apart.
 _FEW_DIVERGING, _APART = 3, 3.0

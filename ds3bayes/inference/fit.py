@@ -26,19 +26,16 @@ from rich.progress import (
 from rich.text import Text
 from scipy.special import gammaln, xlog1py, xlogy
 
-from ds3bayes.deferred import pm
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
-from ds3bayes.generative.build import coordinates, parameters, readable
-from ds3bayes.generative.design import Design, make_design
-from ds3bayes.generative.effects import points_at_draws, task_effects
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.task_effects import points_at_draws, task_effects
+from ds3bayes.inference.artifact import SCHEMA, log_prior, prior_draws
 from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
-from ds3bayes.theory.evaluate import python_mode
 
-#: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
-SCHEMA = 1
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
 
 
@@ -162,100 +159,6 @@ def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effe
         ways = gammaln(attempts + 1.0) - gammaln(successes + 1.0) - gammaln(attempts - successes + 1.0)
         result["aggregates"] = ways + xlogy(successes, expected) + xlog1py(attempts - successes, -expected)
     return result
-
-
-def thinned(fit: xr.DataTree) -> xr.DataTree:
-    """Return a fit at the draws that have pointwise log-likelihoods, for tools that want all groups at the same draws.
-
-    ``az.psense_summary(ds3.thinned(fit))`` is one; without it, likelihoods and draws would not match and it would say
-    NaN. `az.loo`, `az.compare` and `az.loo_kfold` take a fit as it is.
-
-    Parameters
-    ----------
-    fit : xarray.DataTree
-        From `fit`; of it about ``task_draws`` draws have task effects and likelihoods, evenly spaced.
-
-    Returns
-    -------
-    xarray.DataTree
-        The same groups; ``posterior``, ``sample_stats`` and ``log_prior`` at those draws.
-    """
-    draws = fit["log_likelihood"]["draw"].values
-    groups = {name: group.to_dataset() for name, group in fit.children.items()}
-    for name in {"posterior", "sample_stats", "log_prior"} & set(groups):
-        groups[name] = groups[name].sel(draw=draws)
-    result = xr.DataTree.from_dict(groups)
-    result.attrs = dict(fit.attrs)
-    return result
-
-
-def log_prior(spec: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
-    """Log prior density of the parameters at the top of a model, at each posterior draw.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    posterior : xarray.Dataset
-        Draws, dims (chain, draw, ...).
-
-    Returns
-    -------
-    xarray.Dataset
-        By parameter, of the same dims. What is drawn around other parameters (a pooled ``location`` or ``spread``),
-        computed from them, or latent in single tasks is left out, so that power-scaling asks about what a user stated.
-    """
-    own = [
-        name
-        for name, one in spec.parameters.items()
-        if name in posterior and not (one.of_a_task or _follows(name, posterior))
-    ]
-    return xr.Dataset({name: spec.prior(name).log_density(posterior[name]) for name in own})
-
-
-def _follows(name: str, posterior: xr.Dataset) -> bool:
-    """Whether a variable is drawn around others, or computed from them, in the model that was fitted."""
-    above = {"location": ("location_mean", "mean_logit"), "spread": ("spread_median",)}.get(name, ())
-    return any(one in posterior for one in (*above, f"llm_{name}"))
-
-
-def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:
-    """Return the evaluations that a fit was made from, and which rows it held out."""
-    constant = fit["constant_data"].to_dataset()
-    evals = constant.drop_vars("held_out").assign(successes=fit["observed_data"]["successes"])
-    if "run" not in evals:
-        evals["run"] = ("row", np.full(evals.sizes["row"], "", dtype=object))
-    return evals, constant["held_out"].values.astype(bool)
-
-
-def spec_of(fit: xr.DataTree) -> ModelSpec:
-    """Return the specification that a fit was made with."""
-    return ModelSpec.from_dict(json.loads(fit.attrs["spec"]), "fit")
-
-
-def design_of(fit: xr.DataTree) -> Design:
-    """Rebuild the design of a fit from what it stores."""
-    evals, held_out = evals_of(fit)
-    return make_design(evals, spec_of(fit), held_out)
-
-
-def prior_draws(design: Design, spec: ModelSpec, seed: int, draws: int = 500) -> xr.Dataset:
-    """Draw the model's parameters, sampled and derived, from their priors: dims (chain, draw, ...), one chain."""
-    with pm.Model(coords=coordinates(spec, design)) as model:
-        readable(design, spec, parameters(spec, design))
-    variables = [*model.free_RVs, *model.deterministics]
-    values = pm.draw(variables, draws, random_seed=seed, mode=python_mode())
-    if draws == 1:
-        # One draw comes without a dimension of draws.
-        values = [value[None] for value in values]
-    dims = model.named_vars_to_dims
-    used = {dim for variable in variables for dim in dims.get(variable.name, ())}
-    return xr.Dataset(
-        {
-            variable.name: (("chain", "draw", *dims.get(variable.name, ())), value[None])
-            for variable, value in zip(variables, values, strict=True)
-        },
-        coords={"chain": [0], "draw": np.arange(draws), **{dim: list(model.coords[dim]) for dim in sorted(used)}},
-    )
 
 
 class _Rate(ProgressColumn):

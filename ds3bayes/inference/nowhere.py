@@ -13,8 +13,8 @@ from ds3bayes.engine.density import Density
 from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Design
-from ds3bayes.generative.effects import PopulationAtDraws
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.task_effects import PopulationAtDraws
 
 Array = np.ndarray
 

@@ -7,10 +7,11 @@ import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
-from ds3bayes.generative.design import Design, make_design
-from ds3bayes.generative.effects import new_task_effects
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.inference.fit import design_of, prior_draws, spec_of
+from ds3bayes.generative.task_effects import new_task_effects
+from ds3bayes.inference.artifact import design_of, prior_draws, spec_of
 
 #: Tasks on which an LLM succeeds less (or fails less) often than this count as never (always) solved.
 _HARDLY = 0.01

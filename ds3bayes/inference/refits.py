@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 
 from ds3bayes.errors import InputError
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.effects import PopulationAtDraws, each_draw
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.task_effects import PopulationAtDraws, each_draw
+from ds3bayes.inference.artifact import design_of, evals_of, spec_of
 from ds3bayes.inference.compiled import CompiledModel, compile_model
-from ds3bayes.inference.fit import design_of, evals_of, spec_of, warn_of_faults
+from ds3bayes.inference.fit import warn_of_faults
 
 
 class TaskRefits(az.SamplingWrapper):

@@ -14,7 +14,7 @@ import xarray as xr
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.inference.fit import SCHEMA, evals_of
+from ds3bayes.inference.artifact import SCHEMA, evals_of
 
 _GROUPS = ("posterior", "sample_stats", "prior", "log_likelihood", "task_effects", "observed_data", "constant_data")
 _REQUIRED = ("schema", "model_id", "spec", "data_sha256", "versions", "seed")

@@ -18,7 +18,7 @@ from ds3bayes.generative.capability.loss_bridge import (
     path_lengths,
     setting_label,
 )
-from ds3bayes.inference.fit import design_of, spec_of
+from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.queries.new_llms import bridge_given, effect_of_new, task_effects_of_new, walk_text
 from ds3bayes.queries.options import only_benchmark
 from ds3bayes.queries.predict import View

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ds3bayes.errors import InputError
-from ds3bayes.inference.fit import design_of
+from ds3bayes.inference.artifact import design_of
 from ds3bayes.queries.options import draws_of, only_benchmark, parse_option
 from ds3bayes.queries.predict import predict
 

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.skill_graph import SkillMastery
-from ds3bayes.inference.fit import spec_of
+from ds3bayes.inference.artifact import spec_of
 
 
 def learned_graph(fit: xr.DataTree, *, threshold: float = 0.2) -> xr.Dataset:

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.capability.loss_bridge import LossBridge, location_of_new, path_lengths, setting_label
-from ds3bayes.inference.fit import design_of, spec_of
+from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.queries.predict import UNITS, View
 from ds3bayes.strategies import Strategy, TreeOfThought, parse_strategy
 

@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from ds3bayes.evals import to_table
-from ds3bayes.generative.design import row_strategy
-from ds3bayes.inference.fit import evals_of
+from ds3bayes.generative.rows import row_strategy
+from ds3bayes.inference.artifact import evals_of
 from ds3bayes.queries.predict import predict
 from ds3bayes.strategies import STRATEGIES, AttemptStrategy
 

@@ -8,10 +8,11 @@ import xarray as xr
 from scipy.special import expit
 
 from ds3bayes.evals import to_table
-from ds3bayes.generative.design import Design, row_strategy
-from ds3bayes.generative.effects import each_draw, new_task_effects
+from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation import OBSERVATIONS
-from ds3bayes.inference.fit import design_of, evals_of, spec_of, thinned
+from ds3bayes.generative.rows import row_strategy
+from ds3bayes.generative.task_effects import each_draw, new_task_effects
+from ds3bayes.inference.artifact import design_of, evals_of, spec_of, thinned
 from ds3bayes.queries.predict import predict
 from ds3bayes.strategies import AttemptStrategy
 

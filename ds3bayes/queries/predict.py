@@ -13,11 +13,11 @@ from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.design import Arm, Design, Subsets
-from ds3bayes.generative.effects import new_task_effects
 from ds3bayes.generative.observation.aggregates import answer_at_draws, verifier_label
 from ds3bayes.generative.spec import Cost, ModelSpec
+from ds3bayes.generative.task_effects import new_task_effects
 from ds3bayes.generative.tree import log_tree_success
-from ds3bayes.inference.fit import design_of, spec_of
+from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.strategies import Majority, Strategy, TreeOfThought, WeightedBestOfN, parse_strategy
 from ds3bayes.strategies.attempts import AttemptStrategy, RepeatedSampling
 from ds3bayes.strategies.base import ORACLE, as_verifier

@@ -8,9 +8,9 @@ from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.design import Design
-from ds3bayes.generative.effects import new_task_effects
 from ds3bayes.generative.observation.graded import Graded
-from ds3bayes.inference.fit import design_of, spec_of
+from ds3bayes.generative.task_effects import new_task_effects
+from ds3bayes.inference.artifact import design_of, spec_of
 
 
 def predict_grades(

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ds3bayes.errors import InputError
-from ds3bayes.generative.effects import task_effects
+from ds3bayes.generative.task_effects import task_effects
 from ds3bayes.queries.predict import View, expand
 from ds3bayes.strategies import Strategy
 

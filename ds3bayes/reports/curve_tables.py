@@ -14,8 +14,9 @@ from scipy.stats import binomtest, norm
 from ds3bayes.evals import to_table
 from ds3bayes.generative.capability.loss_bridge import LossBridge
 from ds3bayes.generative.capability.skill_hierarchy import SkillHierarchy
-from ds3bayes.generative.design import Design, row_strategy
-from ds3bayes.inference.fit import design_of, evals_of, spec_of
+from ds3bayes.generative.design import Design
+from ds3bayes.generative.rows import row_strategy
+from ds3bayes.inference.artifact import design_of, evals_of, spec_of
 from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.reports.tables import LEVEL, Shown, interval, number, share

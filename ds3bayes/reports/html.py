@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 from ds3bayes.errors import InputError
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.artifact import spec_of
 from ds3bayes.inference.checks import CheckResult, check
-from ds3bayes.inference.fit import spec_of
 from ds3bayes.inference.store import write_atomically
 from ds3bayes.queries.predict import predict
 from ds3bayes.reports import curve_figures, curve_tables, figures, markdown, tables

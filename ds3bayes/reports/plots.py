@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.spec import Query
+from ds3bayes.inference.artifact import spec_of
 from ds3bayes.inference.checks import informed
-from ds3bayes.inference.fit import spec_of
 from ds3bayes.queries.learned_graph import learned_graph
 from ds3bayes.reports import curve_figures, curve_tables, figures, tables
 from ds3bayes.reports.curve_tables import Curves

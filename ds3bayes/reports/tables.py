@@ -13,7 +13,7 @@ from ds3bayes.evals import to_table
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import Arm
 from ds3bayes.generative.spec import Query
-from ds3bayes.inference.fit import design_of, evals_of
+from ds3bayes.inference.artifact import design_of, evals_of
 from ds3bayes.queries.decide import best, cheapest, frontier
 from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
 from ds3bayes.queries.predict import predict

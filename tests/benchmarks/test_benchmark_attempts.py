@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 import ds3bayes as ds3
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.inference.compiled import compile_model
 
 pytestmark = pytest.mark.benchmark

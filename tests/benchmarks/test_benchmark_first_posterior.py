@@ -32,7 +32,7 @@ from pathlib import Path
 from time import perf_counter
 started = perf_counter()
 import ds3bayes as ds3
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.inference.compiled import compile_model
 imported = perf_counter()
 path = Path(sys.argv[1])

@@ -18,7 +18,7 @@ import xarray as xr
 from scipy.special import expit
 
 import ds3bayes as ds3
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
 
 numpyro = pytest.importorskip("numpyro", reason="uv run --group benchmark ...")
 

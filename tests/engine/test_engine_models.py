@@ -9,8 +9,8 @@ import pytest
 import ds3bayes as ds3
 from ds3bayes.engine.density import density_of
 from ds3bayes.engine.tape import Tape
-from ds3bayes.generative.build import assemble
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.model import assemble
 from ds3bayes.inference.coordinates import for_sampler
 from ds3bayes.theory.evaluate import python_mode
 

@@ -11,11 +11,11 @@ from scipy import stats
 from scipy.special import expit
 
 import ds3bayes as ds3
-from ds3bayes.generative.build import assemble
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.model import assemble
 from ds3bayes.generative.observation.aggregates import answer_at_draws
 from ds3bayes.generative.selection import chosen_weights, vote_weights
-from ds3bayes.inference.fit import design_of
+from ds3bayes.inference.artifact import design_of
 from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
 from ds3bayes.strategies import parse_strategy
 from ds3bayes.theory.evaluate import python_mode

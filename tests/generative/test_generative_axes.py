@@ -11,9 +11,9 @@ import xarray as xr
 from scipy import special, stats
 
 import ds3bayes as ds3
-from ds3bayes.generative.build import assemble
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.grid import AGREEMENT, OVERDISPERSION
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.counts.grid import AGREEMENT, OVERDISPERSION
+from ds3bayes.generative.model import assemble
 from ds3bayes.theory.evaluate import python_mode
 from ds3bayes.theory.votes import plurality_weights_partition
 

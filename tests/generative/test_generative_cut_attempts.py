@@ -10,11 +10,11 @@ from scipy.special import logsumexp
 import ds3bayes as ds3
 from ds3bayes.evals import to_table
 from ds3bayes.evals.scenarios import budgeted_runs
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.effects import PopulationAtDraws, each_draw
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.observation.cut_attempts import log_exceeding
 from ds3bayes.generative.observation.tokens import latent_cells
-from ds3bayes.inference.fit import design_of, prior_draws, spec_of
+from ds3bayes.generative.task_effects import PopulationAtDraws, each_draw
+from ds3bayes.inference.artifact import design_of, prior_draws, spec_of
 from ds3bayes.theory.evaluate import python_mode
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from ds3bayes.generative import density
-from ds3bayes.generative.grid import easiness_nodes, easiness_spacing, success_grid
+from ds3bayes.generative.counts.grid import easiness_nodes, easiness_spacing, success_grid
 
 COUNTS = [(8, 3), (8, 0), (40, 37)]
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 import ds3bayes as ds3
 from ds3bayes.evals import to_table
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
 
 
 def evals(efforts: dict[str, tuple[str, ...]], gain: float = 1.2, seed: int = 0) -> xr.Dataset:

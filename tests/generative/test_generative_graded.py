@@ -8,10 +8,10 @@ from scipy.special import expit
 
 import ds3bayes as ds3
 from ds3bayes.generative import density
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.effects import PopulationAtDraws
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.observation.graded import Graded, log_grades_of_failures
-from ds3bayes.inference.fit import prior_draws
+from ds3bayes.generative.task_effects import PopulationAtDraws
+from ds3bayes.inference.artifact import prior_draws
 
 GAPS = np.array([0.9, 0.5])
 

@@ -11,10 +11,10 @@ import ds3bayes as ds3
 from ds3bayes.deferred import pt
 from ds3bayes.evals import Column, describe_columns
 from ds3bayes.generative import density, observation
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.effects import PopulationAtDraws
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.observation import Observation
 from ds3bayes.generative.priors import Parameter, prior
+from ds3bayes.generative.task_effects import PopulationAtDraws
 
 
 class Latency(Observation[pd.DataFrame]):

@@ -11,8 +11,8 @@ from scipy import stats
 from scipy.special import expit, log_expit
 
 import ds3bayes as ds3
-from ds3bayes.generative.build import assemble
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.model import assemble
 from ds3bayes.kernels.own_effect import interaction_density
 from ds3bayes.strategies.walks import SOLVED, walk
 from ds3bayes.theory.evaluate import python_mode

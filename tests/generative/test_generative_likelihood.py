@@ -15,15 +15,15 @@ from pytensor.graph.replace import graph_replace
 from scipy import stats
 
 import ds3bayes as ds3
+from ds3bayes.generative import arrange as design_module
 from ds3bayes.generative import density
-from ds3bayes.generative import design as design_module
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import known_parameters
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.effects import PopulationAtDraws, task_effects
-from ds3bayes.generative.grid import success_grid
-from ds3bayes.generative.terms import block_terms, log_likelihood, log_marginal
+from ds3bayes.generative.counts.grid import success_grid
+from ds3bayes.generative.likelihood import block_terms, log_likelihood, log_marginal
+from ds3bayes.generative.task_effects import PopulationAtDraws, task_effects
 from ds3bayes.generative.tree import log_tree_success
-from ds3bayes.inference.fit import prior_draws
+from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.theory.evaluate import evaluate, python_mode
 
 # --- every task of a table by the page of the joint density -------------------------------------------------

@@ -14,9 +14,9 @@ import ds3bayes as ds3
 from ds3bayes.evals import select, to_table
 from ds3bayes.evals.scenarios import training_runs
 from ds3bayes.evals.simulate import Simulation
-from ds3bayes.generative.build import assemble
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability.loss_bridge import eventual
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.model import assemble
 from ds3bayes.theory.evaluate import python_mode
 
 SPEC = ds3.ModelSpec.from_dict(

@@ -10,10 +10,10 @@ from scipy.special import digamma, polygamma
 
 import ds3bayes as ds3
 from ds3bayes.evals import select, to_table
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.effects import points_at_draws
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.observation.outcome_tokens import _log_bias, _trigamma, lost_log_tokens
-from ds3bayes.inference.fit import prior_draws
+from ds3bayes.generative.task_effects import points_at_draws
+from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.theory.evaluate import python_mode
 
 LOST = {"tokens": {"wrong": "lost_state"}}

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from scipy.integrate import quad
 
-from ds3bayes.generative.grid import success_grid
-from ds3bayes.generative.observation.counts import LogLikelihood
+from ds3bayes.generative.counts.cell import LogLikelihood
+from ds3bayes.generative.counts.grid import success_grid
 from ds3bayes.generative.population import path_logp, split_normal_logp
 from ds3bayes.kernels.own_effect import interaction_density
 from ds3bayes.theory.evaluate import evaluate

@@ -13,9 +13,9 @@ from scipy.special import expit, log_expit
 import ds3bayes as ds3
 from ds3bayes.evals.scenarios import PREREQUISITES, SKILLS, skill_benchmark
 from ds3bayes.evals.simulate import Simulation
-from ds3bayes.generative.build import assemble
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import SkillMastery
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.model import assemble
 from ds3bayes.kernels.own_effect import interaction_density
 from ds3bayes.reports.graph_figure import plot_learned_graph
 from ds3bayes.theory.evaluate import python_mode

@@ -10,10 +10,10 @@ from scipy.stats import poisson
 import ds3bayes as ds3
 from ds3bayes.evals import to_table
 from ds3bayes.evals.scenarios import training_grid
-from ds3bayes.generative import terms
-from ds3bayes.generative.build import assemble
+from ds3bayes.generative import likelihood as terms
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import skill_hierarchy
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.model import assemble
 from ds3bayes.kernels.best_level import success_at_best_level
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate, python_mode

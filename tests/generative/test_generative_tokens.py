@@ -10,7 +10,8 @@ import pytensor.tensor as pt
 import pytest
 
 import ds3bayes as ds3
-from ds3bayes.generative.design import Block, Design, make_design
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.observation.tokens import (
     attempt_variance,
     length_spread,

@@ -16,8 +16,8 @@ from ds3bayes.engine import tape
 from ds3bayes.engine.density import density_of
 from ds3bayes.engine.fallback import EngineWarning
 from ds3bayes.engine.library import MachineError
-from ds3bayes.generative.build import assemble
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.model import assemble
 from ds3bayes.inference import compiled
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.inference.coordinates import for_sampler
@@ -197,7 +197,7 @@ def test_the_same_seed_gives_the_same_draws_in_another_process():
 import hashlib
 import numpy as np, pandas as pd
 import ds3bayes as ds3
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.inference.compiled import compile_model
 table = pd.DataFrame({"task": list("abcdef"), "successes": [0, 1, 2, 3, 1, 4]})
 evals = ds3.read_evals(table.assign(model="m", benchmark="b", strategy="cot", attempts=4))

@@ -6,8 +6,8 @@ import pytensor
 import pytest
 
 import ds3bayes as ds3
-from ds3bayes.generative.build import assemble
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.model import assemble
 from ds3bayes.inference.coordinates import COORDINATES, along_ridges, half_centred
 from ds3bayes.theory.evaluate import python_mode
 

@@ -12,11 +12,11 @@ import xarray as xr
 from scipy import stats
 
 import ds3bayes as ds3
-from ds3bayes.generative.build import assemble
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import known_parameters
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.model import assemble
+from ds3bayes.inference.artifact import design_of, evals_of, prior_draws, spec_of
 from ds3bayes.inference.checks import convergence
-from ds3bayes.inference.fit import design_of, evals_of, prior_draws, spec_of
 
 FITS = ["game24_fit", "simulated_fit"]
 

@@ -8,8 +8,8 @@ import pytest
 
 import ds3bayes as ds3
 from ds3bayes.engine.density import density_of
-from ds3bayes.generative.build import assemble
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.model import assemble
 from ds3bayes.inference.nowhere import refuse_nowhere
 
 
@@ -52,7 +52,7 @@ def test_a_prior_that_has_no_density_names_its_parameter():
 
 
 def test_tasks_whose_data_are_impossible_are_named(monkeypatch):
-    from ds3bayes.generative import terms
+    from ds3bayes.generative import likelihood as terms
 
     marginal = terms.log_marginal
 
@@ -61,7 +61,7 @@ def test_tasks_whose_data_are_impossible_are_named(monkeypatch):
         impossible[block.distinct[1][2]] = -np.inf
         return marginal(block, *others) + impossible
 
-    for module in ("ds3bayes.generative.build", "ds3bayes.generative.effects"):
+    for module in ("ds3bayes.generative.model", "ds3bayes.generative.task_effects"):
         monkeypatch.setattr(f"{module}.log_marginal", without_the_third)
     with pytest.raises(ds3.InputError, match=r"rows of task 't2' of m \| b"):
         ds3.fit(table(), draws=10, tune=10, chains=1, progress=False)

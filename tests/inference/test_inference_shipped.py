@@ -6,7 +6,7 @@ import arviz as az
 import pytest
 
 import ds3bayes as ds3
-from ds3bayes.generative.design import make_design
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.inference.compiled import compile_model
 
 MODELS = sorted(path.stem for path in (Path(__file__).parents[2] / "models").glob("*.toml"))

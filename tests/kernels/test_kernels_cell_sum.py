@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline
 
-from ds3bayes.generative.interpolate import neighbours
+from ds3bayes.generative.counts.interpolate import neighbours
 from ds3bayes.kernels.cell_sum import sum_of_cells
 
 SETTINGS = settings(

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import ds3bayes as ds3
 from ds3bayes.cli import app
-from ds3bayes.inference.fit import prior_draws
+from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.queries.calibration import BASELINES, by_simulation, held_out, uniformity
 from ds3bayes.queries.calibration.by_simulation import _drawn, _layout
 from ds3bayes.queries.calibration.coverage import pass_at_k

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import ds3bayes as ds3
-from ds3bayes.inference.fit import design_of, evals_of
+from ds3bayes.inference.artifact import design_of, evals_of
 
 DIMS = ("chain", "draw", "model", "benchmark", "strategy")
 # What rounding may do to a probability.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ds3bayes.errors import did_you_mean
-from ds3bayes.generative.capability.base import Capability, SharedEasiness, TaskLaw
+from ds3bayes.generative.capability.base import Capability, SharedEasiness
 from ds3bayes.generative.capability.free import Free
 from ds3bayes.generative.capability.latent_skills import LatentSkills
 from ds3bayes.generative.capability.loss_bridge import LossBridge
@@ -14,6 +14,7 @@ from ds3bayes.generative.capability.skill_graph import SkillMastery
 from ds3bayes.generative.capability.skill_hierarchy import SkillHierarchy
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter
+from ds3bayes.generative.task_law import TaskLaw
 
 #: Kinds that a specification can name.
 CAPABILITIES: dict[str, type[Capability]] = {}

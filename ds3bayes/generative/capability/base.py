@@ -4,45 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from ds3bayes.deferred import pt
+from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.population import easiness_log_weight, path_logp, split_normal_logp
 from ds3bayes.generative.priors import Parameter, log, prior
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Block, Design
-    from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.settings import Settings
+from ds3bayes.generative.task_law import TaskLaw
 
 Tensor = Any
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskLaw:
-    """The law of a block's tasks: what differs between them and is summed out, at nodes.
-
-    Parameters
-    ----------
-    log_weight : tensor, shape (J,)
-        Log probability of each node.
-    easiness : tensor or array, shape (1 or U, J)
-        Standardised easiness at the nodes; it moves tokens. U counts distinct tasks (`Block.distinct`).
-    location : tensor, shape (1 or U, W, J)
-        Mean logit success of an attempt of each of the W walks at the nodes.
-    extra : mapping of str to tensor
-        What else `Capability.new_tasks` needs of the distinct tasks, by names of the kind's own.
-    """
-
-    log_weight: Tensor
-    easiness: Tensor
-    location: Tensor
-    extra: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Capability(BaseModel, ABC):
@@ -64,13 +39,13 @@ class Capability(BaseModel, ABC):
         del table
         return ()
 
-    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+    def coords(self, design: Design, spec: Settings) -> Mapping[str, Sequence[str]]:
         """Return labels of the dimensions that this kind's parameters have beyond those of every model."""
         del design, spec
         return {}
 
     @abstractmethod
-    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+    def add(self, design: Design, spec: Settings) -> dict[str, Tensor]:
         """Add this kind's variables to the model in context; return them by name, ``location`` among them."""
 
     def task_class(self, tasks: Sequence[str], level: np.ndarray, skills: Sequence[Sequence[str]]) -> Sequence[int]:
@@ -80,7 +55,7 @@ class Capability(BaseModel, ABC):
 
     @abstractmethod
     def task_law(
-        self, block: Block, index: int, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+        self, block: Block, index: int, design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> TaskLaw:
         """Return the law of a block's tasks.
 
@@ -90,7 +65,7 @@ class Capability(BaseModel, ABC):
         index : int
             Its number.
         design : Design
-        spec : ModelSpec
+        spec : Settings
         given : mapping of str to tensor
             All parameters by name, along their dims.
         """
@@ -146,7 +121,7 @@ class SharedEasiness(Capability):
         ),
     }
 
-    def add_population(self, spec: ModelSpec, **given: Tensor) -> dict[str, Tensor]:
+    def add_population(self, spec: Settings, **given: Tensor) -> dict[str, Tensor]:
         """Add the parameters of the law of easiness to the model in context, except those that are given."""
         names = {"split_normal": ["spread", "skew"], "normal": ["spread"], "path": ["spread", "path_length_mean"]}
         return given | {
@@ -156,7 +131,7 @@ class SharedEasiness(Capability):
         }
 
     def task_law(
-        self, block: Block, index: int, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+        self, block: Block, index: int, design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> TaskLaw:
         """Put the easiness on its grid, or a lone arm's task law on the grid of its success."""
         skew = given["skew"][index] if spec.population.family == "split_normal" else pt.as_tensor(0.0)

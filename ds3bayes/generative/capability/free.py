@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.capability.base import SharedEasiness, Tensor
+from ds3bayes.generative.design import Design
 from ds3bayes.generative.priors import Parameter, log, prior
-
-if TYPE_CHECKING:
-    from ds3bayes.generative.design import Design
-    from ds3bayes.generative.spec import ModelSpec
-
+from ds3bayes.generative.settings import Settings
 
 _POOL = ("location_mean", "location_sd")
 # The mean of a logistic of Normal(a, b^2) is about that of a / sqrt(1 + _PROBIT b^2).
@@ -32,7 +29,7 @@ def _around(place: np.ndarray, mean: Tensor, sd: Tensor, alone: Mapping[str, Any
     return pt.switch(place < 0, alone["mu"], mean[place]), pt.switch(place < 0, alone["sigma"], sd[place])
 
 
-def _pooled_spread(spec: ModelSpec, place: np.ndarray) -> dict[str, Tensor]:
+def _pooled_spread(spec: Settings, place: np.ndarray) -> dict[str, Tensor]:
     """Add spreads drawn around their benchmark's, given each walk's pooled benchmark (-1: none), unless a spec says."""
     if "spread" in spec.priors:
         return {}
@@ -105,7 +102,7 @@ class Free(SharedEasiness):
         ),
     }
 
-    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+    def coords(self, design: Design, spec: Settings) -> Mapping[str, Sequence[str]]:
         """Return the pooled benchmarks and, if there are several, the families."""
         benchmarks = [design.arms[arm].benchmark for arm in design.walk_arms]
         pooled = [name for name in dict.fromkeys(benchmarks) if benchmarks.count(name) >= self.pool_from]
@@ -121,7 +118,7 @@ class Free(SharedEasiness):
             "family": families if len(families) > 1 else [],
         }
 
-    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+    def add(self, design: Design, spec: Settings) -> dict[str, Tensor]:
         """Add location with its own prior, or pooled."""
         coords = self.coords(design, spec)
         pooled, families = coords["pooled_benchmark"], coords["family"]

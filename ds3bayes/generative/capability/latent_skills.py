@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy.special import ndtri
 
 from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError
-from ds3bayes.generative.capability.base import TaskLaw, Tensor
+from ds3bayes.generative.capability.base import Tensor
 from ds3bayes.generative.capability.free import Free
+from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.population import easiness_log_weight
 from ds3bayes.generative.priors import Parameter, prior
-
-if TYPE_CHECKING:
-    from ds3bayes.generative.design import Block, Design
-    from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.settings import Settings
+from ds3bayes.generative.task_law import TaskLaw
 
 # The second coordinate of a task is standard normal, summed out at these nodes. Evenly spaced ones resolve what many
 # attempts tell of a task better than as many of Gauss and Hermite: .01 in the log-likelihood of 60 tasks against .07.
@@ -62,7 +61,7 @@ class LatentSkills(Free):
         ),
     }
 
-    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+    def coords(self, design: Design, spec: Settings) -> Mapping[str, Sequence[str]]:
         """Return those of capability 'free', and the walks whose loading may have either sign."""
         if spec.population.family == "path":
             raise InputError(
@@ -85,7 +84,7 @@ class LatentSkills(Free):
             ],
         }
 
-    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+    def add(self, design: Design, spec: Settings) -> dict[str, Tensor]:
         """Add what capability 'free' has, ``skill_loading`` and ``skill_share`` of each walk."""
         given = super().add(design, spec)
         for name in ("loading_size", "loading_rest"):
@@ -103,7 +102,7 @@ class LatentSkills(Free):
         return given
 
     def task_law(
-        self, block: Block, index: int, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+        self, block: Block, index: int, design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> TaskLaw:
         """Cross the grid of easiness with the nodes of the second skill."""
         assert block.easiness is not None

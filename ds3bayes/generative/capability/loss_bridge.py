@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 
 from ds3bayes.deferred import pm, pt, pytensor
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import SharedEasiness, Tensor
+from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.settings import Settings
 from ds3bayes.theory import scaling
 from ds3bayes.theory.evaluate import python_mode
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Arm, Design
-    from ds3bayes.generative.spec import ModelSpec
 
 _SIZE, _SIZE_EXPONENT, _TOKENS, _TOKENS_EXPONENT = 406.4, 0.34, 410.7, 0.28
 
@@ -93,7 +90,7 @@ class LossBridge(SharedEasiness):
             )
         return result
 
-    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+    def coords(self, design: Design, spec: Settings) -> Mapping[str, Sequence[str]]:
         """Return benchmarks, sampler settings, LLMs, and families if there are several."""
         if spec.population.family == "path":
             raise InputError(
@@ -108,7 +105,7 @@ class LossBridge(SharedEasiness):
             "family": families if len(families) > 1 else [],
         }
 
-    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+    def add(self, design: Design, spec: Settings) -> dict[str, Tensor]:
         """Add the bridge; ``loss`` of each LLM, ``loss_threshold``, ``location`` and ``spread`` follow from it."""
         coords = self.coords(design, spec)
         given: dict[str, Tensor] = {}

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import field_validator, model_validator
 from scipy.special import ndtri
 
 from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.generative.capability.base import Capability, TaskLaw, Tensor
+from ds3bayes.generative.capability.base import Capability, Tensor
+from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.priors import Parameter, log, prior
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Block, Design
-    from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.settings import Settings
+from ds3bayes.generative.task_law import TaskLaw
 
 
 class SkillMastery(Capability):
@@ -152,7 +150,7 @@ class SkillMastery(Capability):
         del level, skills
         return list(range(len(tasks)))
 
-    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+    def coords(self, design: Design, spec: Settings) -> Mapping[str, Sequence[str]]:
         """Return LLMs, skills (prerequisites first), edges, tasks, and samplers beyond the first."""
         if spec.population.family == "path":
             raise InputError(
@@ -170,7 +168,7 @@ class SkillMastery(Capability):
             "other_sampler": _samplers(design)[1:],
         }
 
-    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+    def add(self, design: Design, spec: Settings) -> dict[str, Tensor]:
         """Add mastery and the tasks' residuals."""
         coords = self.coords(design, spec)
         given = {
@@ -199,7 +197,7 @@ class SkillMastery(Capability):
         return given
 
     def task_law(
-        self, block: Block, index: int, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+        self, block: Block, index: int, design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> TaskLaw:
         """Cross the skills of each task; nothing is left to sum out but each walk's own effect."""
         first, _, _ = block.distinct

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, field_validator
 from scipy.special import betainc, expit
 
 from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError
-from ds3bayes.generative.capability.base import Capability, TaskLaw, Tensor
-from ds3bayes.generative.interpolate import interpolate, neighbours
+from ds3bayes.generative.capability.base import Capability, Tensor
+from ds3bayes.generative.counts.interpolate import interpolate, neighbours
+from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.settings import Settings
+from ds3bayes.generative.task_law import TaskLaw
 from ds3bayes.kernels.cubic import padded
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Arm, Block, Design
-    from ds3bayes.generative.spec import ModelSpec
 
 _CONSTANTS = hierarchy.Hierarchy()
 # Steps of an attempt without a budget: more than any task of these lengths takes.
@@ -129,7 +127,7 @@ class SkillHierarchy(Capability):
             )
         return result
 
-    def coords(self, design: Design, spec: ModelSpec) -> Mapping[str, Sequence[str]]:
+    def coords(self, design: Design, spec: Settings) -> Mapping[str, Sequence[str]]:
         """Return benchmarks and LLMs."""
         if any(len(block.arms) < 2 for block in design.blocks):
             raise InputError(
@@ -141,7 +139,7 @@ class SkillHierarchy(Capability):
             "llm": list(design.llms),
         }
 
-    def add(self, design: Design, spec: ModelSpec) -> dict[str, Tensor]:
+    def add(self, design: Design, spec: Settings) -> dict[str, Tensor]:
         """Add the hierarchy's constants, ``log_concepts`` of every LLM and ``frontier``, the level each reaches."""
         given = {
             name: spec.prior(name).variable(name, dims=parameter.dims) for name, parameter in self.parameters.items()
@@ -163,7 +161,7 @@ class SkillHierarchy(Capability):
         return given
 
     def task_law(
-        self, block: Block, index: int, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+        self, block: Block, index: int, design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> TaskLaw:
         """Sum over levels and lengths: normal over levels, Poisson over lengths, both on the given values."""
         arms = [design.arms[design.walk_arms[walk]] for walk in design.walks_of(block)]

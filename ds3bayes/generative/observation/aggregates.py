@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from ds3bayes.deferred import pm, pt, pytensor
+from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.rows import row_strategy
 from ds3bayes.generative.selection import chosen_weights, vote_weights
+from ds3bayes.generative.settings import Settings
+from ds3bayes.generative.task_law import Terms
 from ds3bayes.strategies import BestOfN, Majority, Strategy, WeightedBestOfN
 from ds3bayes.strategies.base import LearnedVerifier
 from ds3bayes.theory.evaluate import python_mode
 from ds3bayes.theory.path import finish_within, mean_steps_within
 from ds3bayes.theory.selectors import bernstein
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Arm, Design
-    from ds3bayes.generative.spec import ModelSpec
-    from ds3bayes.generative.terms import Terms
 
 # Nodes and weights for what differs between tasks of equal difficulty in log tokens.
 _LENGTHS, _LENGTH_WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
@@ -157,11 +155,9 @@ class Aggregates(Observation[tuple[Curve, ...]]):
         ),
     }
 
-    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> tuple[Curve, ...] | None:
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> tuple[Curve, ...] | None:
         """Take the rows without a task."""
         del arms, spec
-        from ds3bayes.generative.design import row_strategy
-
         rows = rows[rows["task"] == ""]
         if rows.empty:
             return None
@@ -191,7 +187,7 @@ class Aggregates(Observation[tuple[Curve, ...]]):
         self,
         data: tuple[Curve, ...],
         design: Design,
-        spec: ModelSpec,
+        spec: Settings,
         given: Mapping[str, Tensor],
         terms: Sequence[Terms],
     ) -> None:

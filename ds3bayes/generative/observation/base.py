@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from ds3bayes.deferred import pm
 from ds3bayes.evals.schema import Column
+from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.priors import Parameter
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Arm, Block, Design
-    from ds3bayes.generative.spec import ModelSpec
-    from ds3bayes.generative.terms import Terms
+from ds3bayes.generative.settings import Settings
+from ds3bayes.generative.task_law import Terms
 
 Tensor = Any
 
@@ -39,7 +36,7 @@ class Observation[Data](ABC):
     columns: ClassVar[tuple[Column, ...]] = ()
 
     @abstractmethod
-    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> Data | None:
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> Data | None:
         """Take what this kind needs from the rows of a fit, or None if they have nothing of it.
 
         Parameters
@@ -47,7 +44,7 @@ class Observation[Data](ABC):
         rows : pandas.DataFrame
             Rows of the table, held-out ones left out, with the number of their arm in column ``arm``.
         arms : sequence of Arm
-        spec : ModelSpec
+        spec : Settings
         """
 
     def of_tasks(self, data: Data, block: Block) -> Mapping[str, np.ndarray] | None:
@@ -203,7 +200,7 @@ class Observation[Data](ABC):
         return {}
 
     def pointwise(
-        self, data: Data, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+        self, data: Data, design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> tuple[Sequence[str], Tensor] | None:
         """Return labels and log-likelihoods of its points, shape (point,), if they depend on parameters alone.
 
@@ -214,7 +211,7 @@ class Observation[Data](ABC):
         return None
 
     def add(
-        self, data: Data, design: Design, spec: ModelSpec, given: Mapping[str, Tensor], terms: Sequence[Terms]
+        self, data: Data, design: Design, spec: Settings, given: Mapping[str, Tensor], terms: Sequence[Terms]
     ) -> None:
         """Add its likelihood to the model in context, as `pymc.Potential`: the sum of its points.
 
@@ -223,7 +220,7 @@ class Observation[Data](ABC):
         data
             From `collect`.
         design : Design
-        spec : ModelSpec
+        spec : Settings
         given : mapping of str to tensor
             All parameters by name, along their dims.
         terms : sequence of Terms

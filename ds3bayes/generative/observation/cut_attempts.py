@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from ds3bayes.deferred import pm, pt
+from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance, latent_log_tokens, tokens_over_tasks
 from ds3bayes.generative.priors import Parameter, prior
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Arm, Design
-    from ds3bayes.generative.spec import ModelSpec
-    from ds3bayes.generative.terms import Terms
+from ds3bayes.generative.settings import Settings
+from ds3bayes.generative.task_law import Terms
 
 Array = np.ndarray
 
@@ -111,7 +108,7 @@ class CutAttempts(Observation[tuple[CutTask, ...]]):
         )
     }
 
-    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> tuple[CutTask, ...] | None:
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> tuple[CutTask, ...] | None:
         """Take the tasks that have cut attempts."""
         del arms, spec
         rows = rows[rows["cut"]]
@@ -146,7 +143,7 @@ class CutAttempts(Observation[tuple[CutTask, ...]]):
         self,
         data: tuple[CutTask, ...],
         design: Design,
-        spec: ModelSpec,
+        spec: Settings,
         given: Mapping[str, Tensor],
         terms: Sequence[Terms],
     ) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from ds3bayes.deferred import pt
 from ds3bayes.errors import InputError
 from ds3bayes.evals.schema import COLUMN, Column
+from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.priors import Parameter, log, prior
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Arm, Design
-    from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.settings import Settings
 
 Array = np.ndarray
 
@@ -45,7 +42,7 @@ class Graded(Observation[dict[str, int]]):
         )
     }
 
-    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> dict[str, int] | None:
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> dict[str, int] | None:
         """Return the grade of full credit of each benchmark that has grades.
 
         Raises

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 
 from ds3bayes.deferred import pt
+from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import Parameter, log, prior
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Arm, Design
-    from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.settings import Settings
 
 Array = np.ndarray
 
@@ -85,7 +82,7 @@ class OutcomeTokens(Observation[Contrasts]):
         ),
     }
 
-    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> Contrasts | None:
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> Contrasts | None:
         """Take the tasks with log tokens of both outcomes; where attempts were cut, wrong ones are mixed with those."""
         del spec
         names = ["log_tokens_mean_correct", "log_tokens_mean_wrong", "log_tokens_sd_wrong"]
@@ -113,7 +110,7 @@ class OutcomeTokens(Observation[Contrasts]):
         return {f"{design.wrong_tokens}_arm": [design.labels[arm] for arm in np.unique(data.arm)]}
 
     def pointwise(
-        self, data: Contrasts, design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+        self, data: Contrasts, design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> tuple[Sequence[str], Tensor]:
         """Log-likelihood of each task's difference and spread."""
         arms, place = np.unique(data.arm, return_inverse=True)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from ds3bayes.deferred import pm, pt
+from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.priors import DEFAULTS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Arm, Block, Design
-    from ds3bayes.generative.spec import ModelSpec
-    from ds3bayes.generative.terms import Terms
+from ds3bayes.generative.settings import Settings
+from ds3bayes.generative.task_law import Terms
 
 Parameters = Mapping[str, Tensor]
 
@@ -37,7 +34,7 @@ def ranked_llms(design: Design) -> list[int]:
 TOKEN_TREND = ("effort_tokens", "effort_tokens_sd")
 
 
-def add_log_tokens(design: Design, spec: ModelSpec) -> Tensor:
+def add_log_tokens(design: Design, spec: Settings) -> Tensor:
     """Add ``log_tokens`` to the model in context, (timed_arm,): each its own, or along the LLM's efforts."""
     prior = spec.prior("log_tokens")
     if not ranked_llms(design) or prior.family != "Normal":
@@ -53,7 +50,7 @@ def add_log_tokens(design: Design, spec: ModelSpec) -> Tensor:
 TOKEN_VARIATION = ("token_slope", "length_spread", "token_sd", "attempt_cv")
 
 
-def add_token_variation(name: str, design: Design, spec: ModelSpec, sd: Tensor) -> Tensor:
+def add_token_variation(name: str, design: Design, spec: Settings, sd: Tensor) -> Tensor:
     """Add one of `TOKEN_VARIATION` to the model in context: each arm's own, or around that of an LLM with efforts.
 
     An effort that has no tokens yet borrows from the LLM's others; ``sd`` says how far efforts differ.
@@ -241,7 +238,7 @@ class TokenSpreads(Observation[tuple[TokenSpread, ...]]):
 
     name: ClassVar[str] = "token_spreads"
 
-    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> tuple[TokenSpread, ...] | None:
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> tuple[TokenSpread, ...] | None:
         """Sum squares per arm, over tasks with two solved attempts or more."""
         del arms, spec
         column = "log_tokens_sd_correct"
@@ -261,7 +258,7 @@ class TokenSpreads(Observation[tuple[TokenSpread, ...]]):
         )
 
     def pointwise(
-        self, data: tuple[TokenSpread, ...], design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+        self, data: tuple[TokenSpread, ...], design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> tuple[Sequence[str], Tensor]:
         """Log-likelihood of each arm with a path length of its own, up to a constant of the data."""
         del spec
@@ -278,13 +275,13 @@ class PromptTokens(Observation[bool]):
 
     name: ClassVar[str] = "prompt_tokens"
 
-    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> bool | None:
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> bool | None:
         """Say whether there are any; the blocks hold them."""
         del arms, spec
         return True if "prompt_tokens" in rows else None
 
     def add(
-        self, data: bool, design: Design, spec: ModelSpec, given: Mapping[str, Tensor], terms: Sequence[Terms]
+        self, data: bool, design: Design, spec: Settings, given: Mapping[str, Tensor], terms: Sequence[Terms]
     ) -> None:
         """Add arm by arm."""
         del data, spec, terms

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 
 from ds3bayes.deferred import pt
+from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ds3bayes.generative.design import Arm, Design
-    from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +34,7 @@ class Votes(Observation[tuple[WrongAnswers, ...]]):
 
     name: ClassVar[str] = "votes"
 
-    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: ModelSpec) -> tuple[WrongAnswers, ...] | None:
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> tuple[WrongAnswers, ...] | None:
         """Count sizes and distinct answers per arm."""
         del arms, spec
         if "wrong_answer_counts" not in rows:
@@ -51,7 +48,7 @@ class Votes(Observation[tuple[WrongAnswers, ...]]):
         return tuple(result) or None
 
     def pointwise(
-        self, data: tuple[WrongAnswers, ...], design: Design, spec: ModelSpec, given: Mapping[str, Tensor]
+        self, data: tuple[WrongAnswers, ...], design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> tuple[Sequence[str], Tensor]:
         """Log-likelihood of each arm's wrong answers, up to a constant of the data."""
         del spec

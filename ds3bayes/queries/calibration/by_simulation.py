@@ -20,15 +20,17 @@ from ds3bayes.deferred import pytensor
 from ds3bayes.errors import InputError
 from ds3bayes.evals import read_evals, simulate, to_table
 from ds3bayes.evals.schema import KEY
-from ds3bayes.generative.design import Design, make_design, row_strategy
-from ds3bayes.generative.effects import PopulationAtDraws, each_draw, task_effects
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import timed_columns
+from ds3bayes.generative.rows import row_strategy
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.task_effects import PopulationAtDraws, each_draw, task_effects
+from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.inference.check_pictures import draw_uniformity
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.compiled import CompiledModel, compile_model
-from ds3bayes.inference.fit import prior_draws
 
 # What a replicated table holds: names of cells, facts of tasks and LLMs, counts, and mean tokens.
 _FACTS = ("steps", "skills", "level", "family", "params", "train_tokens")

@@ -19,9 +19,9 @@ from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import read_evals, to_table
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.effects import task_effects
+from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.task_effects import task_effects
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.queries.calibration.baselines import BASELINES, Counts
 from ds3bayes.queries.calibration.coverage import pass_at_k

@@ -8,8 +8,8 @@ import pytest
 from scipy.special import logit
 
 import ds3bayes as ds3
-from ds3bayes.generative.design import make_design
-from ds3bayes.generative.observation.traces import Traces
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.counts.traces import Traces
 
 
 def chances(rho: float, m: int, missing: int | None) -> np.ndarray:

@@ -6,19 +6,19 @@ posterior draws. No formula of the model stands anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ds3bayes.deferred import pt
+from ds3bayes.generative.counts.grid import Table
+from ds3bayes.generative.counts.interpolate import neighbours
 from ds3bayes.generative.design import Block, Design, Subsets
-from ds3bayes.generative.grid import Table
-from ds3bayes.generative.interpolate import neighbours
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import timed_columns, token_terms
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.task_law import Terms
 from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.kernels.cell_sum import sum_of_cells
 from ds3bayes.kernels.node_mean import log_mean_over_nodes
@@ -27,7 +27,6 @@ from ds3bayes.kernels.row_sum import sum_of_rows
 
 Tensor = Any
 Parameters = Mapping[str, Tensor]
-OfTasks = Callable[[Tensor, Sequence[np.ndarray]], Tensor]
 
 # Most locations of an arm at which its own effect is summed out one by one.
 _FEW = 181
@@ -35,54 +34,6 @@ _FEW = 181
 # squeezed as in `_squeezed`, .2 apart at 0 and further towards both ends.
 _SQUEEZED = np.linspace(-10.2, 9.6, 100)
 _LOCATIONS = _SQUEEZED / np.sqrt(1.0 - (_SQUEEZED / 12.0) ** 2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """A block's task law and its cells' likelihood at the nodes.
-
-    Parameters
-    ----------
-    log_weight : tensor, shape (J,)
-        Log probability of each node of the task law.
-    easiness : tensor or array, shape (1 or U, J)
-        Standardised easiness at the nodes: the shared one, or that of a lone arm's own task law.
-    location : tensor, shape (1 or U, A, J)
-        Mean logit success of each arm at the nodes.
-    log_cells : tensor, shape (A, C, L)
-        Log-likelihood of each arm's distinct cells, the arm's own task effect summed out, at L locations.
-    at_nodes : bool
-        Whether these locations are those at the nodes, of all tasks one after another, and not some to interpolate
-        between.
-    log_missed : tensor, shape (A, C, L), optional
-        The same if the task is out of reach and so every attempt fails; None if that says nothing of the rest.
-    of_tasks : callable
-        Takes a table like these two and P groups of arms; returns what stands there of each distinct task's cells at
-        the nodes, summed over the arms of each group: (U, P, J).
-    log_mass : list of tensor or array, shape (C, G)
-        Of each arm, the log-likelihood of each distinct cell at the nodes of logit success.
-    log_mass_missed : list of tensor or array, shape (C, G)
-        The same if the task is out of reach; empty if that says nothing of the rest.
-    log_marginal : tensor, shape (A, G)
-        Log probability of each node of logit success, over the task law and the arm's own task effect.
-    mean_easiness : tensor, shape (A, G)
-        Mean easiness of the tasks with that success.
-    extra : mapping of str to tensor
-        As in `TaskLaw`.
-    """
-
-    log_weight: Tensor
-    easiness: Tensor
-    location: Tensor
-    log_cells: Tensor
-    at_nodes: bool
-    log_missed: Tensor | None
-    of_tasks: OfTasks
-    log_mass: list[Any]
-    log_mass_missed: list[Any]
-    log_marginal: Tensor
-    mean_easiness: Tensor
-    extra: Mapping[str, Tensor]
 
 
 def logit_tree_output(

@@ -11,16 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ds3bayes.deferred import pt
-from ds3bayes.generative.interpolate import interpolate, neighbours
+from ds3bayes.generative.counts.cell import LogLikelihood
+from ds3bayes.generative.counts.interpolate import interpolate, neighbours
 from ds3bayes.kernels.cubic import padded
-
-if TYPE_CHECKING:
-    from ds3bayes.generative.observation.counts import LogLikelihood
 
 Array = np.ndarray
 

@@ -8,7 +8,9 @@ import numpy as np
 import xarray as xr
 
 from ds3bayes.deferred import pm, pt
-from ds3bayes.generative.design import Design, make_design
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.design import Design
+from ds3bayes.generative.likelihood import block_terms, log_marginal
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import (
     TOKEN_TREND,
@@ -20,7 +22,6 @@ from ds3bayes.generative.observation.tokens import (
 )
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.terms import block_terms, log_marginal
 
 
 def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:

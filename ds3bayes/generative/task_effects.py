@@ -13,6 +13,14 @@ from threadpoolctl import threadpool_limits
 from ds3bayes.deferred import pt
 from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.generative.design import Block, Design
+from ds3bayes.generative.likelihood import (
+    axis_place,
+    block_terms,
+    log_likelihood,
+    log_marginal,
+    own_effect_scale,
+    reach_groups,
+)
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.cut_attempts import cut_log_likelihood
 from ds3bayes.generative.observation.tokens import (
@@ -26,14 +34,6 @@ from ds3bayes.generative.observation.tokens import (
     tokens_over_tasks,
 )
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.terms import (
-    axis_place,
-    block_terms,
-    log_likelihood,
-    log_marginal,
-    own_effect_scale,
-    reach_groups,
-)
 from ds3bayes.kernels.own_effect import interaction_density
 
 Array = np.ndarray

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, gammaln, xlogy
 
-from ds3bayes.generative.observation.traces import Traces
+from ds3bayes.generative.counts.traces import Traces
 
 Array = np.ndarray
 Selector = Callable[[Array, float | None], Array]

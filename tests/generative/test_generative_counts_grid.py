@@ -7,8 +7,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import binom, norm
 
-from ds3bayes.generative.grid import Grid, easiness_nodes, easiness_spacing, success_grid
-from ds3bayes.generative.observation.counts import LogLikelihood
+from ds3bayes.generative.counts.cell import LogLikelihood
+from ds3bayes.generative.counts.grid import Grid, easiness_nodes, easiness_spacing, success_grid
 from ds3bayes.strategies import BestOfN, PassPower
 
 CELLS = [

@@ -1,0 +1,1 @@
+"""Counts of right attempts: their likelihood on nodes of logit success."""
