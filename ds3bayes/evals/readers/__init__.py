@@ -5,8 +5,22 @@ from __future__ import annotations
 from ds3bayes.evals.readers.attempts import AttemptsReader, read_attempts
 from ds3bayes.evals.readers.base import READERS, Account, LeftOut, Reader, as_evals, register
 from ds3bayes.evals.readers.find import read_evals
+from ds3bayes.evals.readers.recipes import (
+    AiderPolyglot,
+    EvalPlus,
+    Helm,
+    MathArena,
+    OpenCompass,
+    Promptfoo,
+    TauBench,
+    TerminalBench,
+)
 
-register(AttemptsReader())
+for _reader in (
+    *(TauBench(), TerminalBench(), AiderPolyglot(), EvalPlus(), Promptfoo(), Helm(), OpenCompass(), MathArena()),
+    AttemptsReader(),
+):
+    register(_reader)
 
 __all__ = [
     "READERS",

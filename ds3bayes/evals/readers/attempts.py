@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -27,6 +29,8 @@ from ds3bayes.evals.schema import COLUMN, COLUMNS, KEY, ONE_SAMPLE
 
 FAULTS_SHOWN = 20
 COLUMNS_SHOWN = 40
+#: Warnings point at who called into this part of the package.
+_HERE = (str(Path(__file__).parents[1]) + os.sep,)
 
 #: What is known by which names, in letters, digits and underscores; a name of the table comes first.
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -865,11 +869,19 @@ def evals_from(rows: Sequence[Mapping[str, Any]], account: Account, where: str) 
     try:
         # By column: a frame of a million dictionaries is slow.
         names = list(dict.fromkeys(name for row in rows for name in row))
-        evals = as_evals(pd.DataFrame({name: [row.get(name) for row in rows] for name in names}), account)
+        table = pd.DataFrame({name: [row.get(name) for row in rows] for name in names})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            evals = as_evals(table, account)
     except InputError as error:
         text = str(error).removeprefix("the DataFrame: ")
         raise InputError(f"{where}: as a table (rows are those that were counted): {text}") from None
-    return evals.assign_attrs(source=Path(where).name)
+    for warning in caught:
+        # It speaks of a frame that the user does not know.
+        sentence = str(warning.message).removeprefix("the DataFrame: ")
+        account.note(sentence)
+        warnings.warn(f"{where}: {sentence}", warning.category, skip_file_prefixes=_HERE)
+    return evals.assign_attrs(source=Path(where).name, account=json.dumps(asdict(account)))
 
 
 def with_votes(evals: xr.Dataset, votes: Iterable[_Vote]) -> xr.Dataset:
@@ -923,7 +935,8 @@ def _of_counts(source: Any, records: Records, counts: Iterator[dict[str, Any]], 
     account.note("a table of counts, not of attempts")
     plain = isinstance(source, pd.DataFrame)
     if isinstance(source, Path):
-        plain = source.suffix.lower() == f".{records.kind}" and records.kind in ("csv", "parquet")
+        # Tables in another encoding or cut by something else are read here.
+        plain = source.suffix.lower() == f".{records.kind}" and records.kind in ("csv", "parquet") and not records.notes
     if plain:
         evals = read_table(source)
         account.columns = {name: how for name, how in account.columns.items() if name in evals}
@@ -936,8 +949,5 @@ def _of_counts(source: Any, records: Records, counts: Iterator[dict[str, Any]], 
 
 
 def _with_account(evals: xr.Dataset, account: Account) -> xr.Dataset:
-    import json
-    from dataclasses import asdict
-
     account.counted = int(evals["attempts"].sum())
     return evals.assign_attrs(account=json.dumps(asdict(account)))
