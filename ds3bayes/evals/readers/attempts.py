@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
 import pandas as pd
@@ -274,7 +274,7 @@ def _files(folder: Path) -> list[Path]:
 def _sources(source: Any) -> list[Any]:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        return (_files(path) or [path]) if path.is_dir() else [path]
+        return (_files(path) or [path]) if os.path.isdir(path) else [path]
     if isinstance(source, Sequence) and source and all(isinstance(one, str | os.PathLike) for one in source):
         twice = [str(path) for path, count in Counter(Path(one) for one in source).items() if count > 1]
         if twice:
@@ -285,7 +285,7 @@ def _sources(source: Any) -> list[Any]:
 
 def _refuse_other_logs(source: Any) -> None:
     """Refuse logs whose columns look plain but do not mean what they say, a crash that is written as a failure."""
-    if not isinstance(source, Path):
+    if not isinstance(source, Path) or not os.path.exists(source):
         return
     for reader in list(READERS.values()):
         if not reader.last and reader.recognises(source):
@@ -367,8 +367,7 @@ def _is_counts(names: Iterable[str]) -> bool:
 # --- rows ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Row:
+class _Row(NamedTuple):
     number: int
     source: int
     values: dict[str, Any]
@@ -401,6 +400,7 @@ class _Attempts:
     #: Columns seen, in order, with what each may be.
     names: dict[str, str] = field(default_factory=dict)
     sources: list[Records] = field(default_factory=list)
+    words: dict[str, str] = field(default_factory=dict)
 
     def add(self, records: Records, alone: bool) -> Iterator[dict[str, Any]] | None:
         """Take the records of a source; where they are counts, return them instead."""
@@ -423,6 +423,10 @@ class _Attempts:
                     kept[name] = value
                     identified |= role in ("attempt", "weak task") or name in asked
             digest = _digest(raw, values) if identified else b""
+            for name, value in kept.items():
+                # Names repeat from row to row; one of each is enough.
+                if type(value) is str and len(value) < 200:
+                    kept[name] = self.words.setdefault(value, value)
             self.rows.append(_Row(number=number, source=len(self.sources) - 1, values=kept, digest=digest))
         return None
 
@@ -434,6 +438,9 @@ class _Attempts:
         source = self.sources[row.source]
         text = f"{source.unit} {row.number}"
         return text if len(self.sources) == 1 else f"{Path(source.where).name}, {text}"
+
+    def example(self, row: _Row, cell: Mapping[str, Any], attempt: str) -> str:
+        return f"{self.place(row)} (task {cell['task']}{f', attempt {attempt}' if attempt else ''})"
 
     # --- columns ---
 
@@ -487,6 +494,8 @@ class _Attempts:
             names = [shown(name) for name in list(self.names)[:COLUMNS_SHOWN]]
             more = f" and {len(self.names) - COLUMNS_SHOWN} more" if len(self.names) > COLUMNS_SHOWN else ""
             faults.add(f"the columns are: {', '.join(names)}{more}")
+            if _is_counts(self.names):
+                faults.add("it looks like a table of counts; such tables are read one at a time, without options")
             for source in self.sources:
                 if source.kind == "csv":
                     faults.add(f"read as {describe_text(Path(source.where))}")
@@ -610,6 +619,8 @@ class _Attempts:
     def _counted(
         self, found: dict[str, str], outcomes: list[bool | None], decimal: str, faults: _Faults, account: Account
     ) -> tuple[list[dict[str, Any]], list[_Vote]]:
+        keys = [name for name in KEY if name in found or name in self.rules.constants or name == "strategy"]
+        keys += ["votes"] if "votes" in found else []
         seen: dict[tuple[Any, ...], _Row] = {}
         rows, votes = [], []
         cut_successes = scored_errors = mixed = 0
@@ -620,13 +631,12 @@ class _Attempts:
             if cell is None:
                 continue
             attempt = _word(row.values.get(found["attempt"])) if "attempt" in found else ""
-            key = (*(cell.get(name, "") for name in KEY), attempt)
-            where = f"{self.place(row)} (task {cell['task']}{f', attempt {attempt}' if attempt else ''})"
+            key = (*[cell.get(name, "") for name in keys], attempt)
             if attempt:
                 first = seen.setdefault(key, row)
                 if first is not row:
                     if first.digest == row.digest:
-                        account.leave_out("copies of another row", where)
+                        account.leave_out("copies of another row", self.example(row, cell, attempt))
                     else:
                         apart = [n for n in row.values if _word(row.values.get(n)) != _word(first.values.get(n))]
                         faults.add(
@@ -642,7 +652,7 @@ class _Attempts:
                 why = (
                     "errored before they were scored" if outcome is None else "errored, with a score that was not used"
                 )
-                account.leave_out(why, where)
+                account.leave_out(why, self.example(row, cell, attempt))
                 continue
             if failed and self.rules.errors is None:
                 scored_errors += 1
@@ -653,7 +663,7 @@ class _Attempts:
                 )
                 continue
             if outcome is None:
-                account.leave_out("not scored", where)
+                account.leave_out("not scored", self.example(row, cell, attempt))
                 continue
             cell |= {"attempts": 1, "successes": int(outcome)}
             if cell.get("truncated") and outcome:
@@ -941,11 +951,12 @@ def _of_counts(source: Any, records: Records, counts: Iterator[dict[str, Any]], 
         evals = read_table(source)
         account.columns = {name: how for name, how in account.columns.items() if name in evals}
         return _with_account(evals, account)
-    table = pd.DataFrame(list(counts))
-    account.columns = {name: how for name, how in account.columns.items() if name in table}
+    rows = list(counts)
+    names = {name for row in rows for name in row}
+    account.columns = {name: how for name, how in account.columns.items() if name in names}
     for note in records.notes:
         account.note(note)
-    return evals_from(table.to_dict("records"), account, records.where)  # type: ignore[arg-type]
+    return evals_from(rows, account, records.where)
 
 
 def _with_account(evals: xr.Dataset, account: Account) -> xr.Dataset:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from ds3bayes.errors import InputError
+from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.read import read_table
 from ds3bayes.evals.readers.base import READERS, Reader
 from ds3bayes.evals.readers.records import describe_text, first_record, kind_of, shown
@@ -66,6 +66,7 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame, **options: Any) ->
     (5, '007')
     """
     path = _existing(source)
+    _check_exists(source)
     reader = _reader_of(path) if path is not None else None
     if reader is not None and path is not None:
         _check_options(reader, path, options)
@@ -89,6 +90,19 @@ def _existing(source: object) -> Path | None:
         return None
     # Not Path.exists(): it raises for names that are too long.
     return Path(source) if os.path.exists(source) else None
+
+
+def _check_exists(source: object) -> None:
+    """Say of a log that is not there that it is not; of tables, their own reader says it."""
+    if not isinstance(source, str | os.PathLike) or "\0" in str(source) or os.path.exists(source):
+        return
+    path = Path(source)
+    if path.suffix.lower() not in _TABLES:
+        try:
+            near = did_you_mean(path.name, os.listdir(path.parent))
+        except OSError:
+            near = ""
+        raise InputError(f"{path}: no such file; a table of evaluations, a log or a folder of logs is needed.{near}")
 
 
 def _reader_of(path: Path) -> Reader | None:

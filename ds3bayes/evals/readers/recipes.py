@@ -101,7 +101,8 @@ class TauBench(Reader):
 
     def recognises(self, source: Path) -> bool:
         """Return whether the first trajectory has its fields."""
-        return keys_in(source, "task_id", "reward", "info") and not keys_in(source, "is_resolved")
+        marks = ("traj", "reward_info", "traceback")
+        return keys_in(source, "task_id", "reward", "info") and any(keys_in(source, mark) for mark in marks)
 
     def read(self, source: Path, *, benchmark: str | None = None, model: str | None = None) -> xr.Dataset:
         """Read it.

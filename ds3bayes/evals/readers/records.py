@@ -49,6 +49,9 @@ _MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 
+#: Types that hold nothing, as most values are of them.
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 Record = Mapping[str, Any]
 
 
@@ -136,6 +139,17 @@ def open_bytes(path: Path, limit: int = LARGEST_FILE) -> IO[bytes]:
     else:
         inner = path.open("rb")
     return io.BufferedReader(_Bounded(path, inner, magic.startswith(_GZIP) or magic == _ZSTD, limit), 2**18)
+
+
+def _check_bomb(path: Path) -> None:
+    """Read through a compressed file before anything is made of it: its size shows sooner than its records."""
+    with readable(path, "a file"):
+        with path.open("rb") as magic:
+            compressed = magic.read(4).startswith((_GZIP, _ZSTD))
+        if compressed:
+            with open_bytes(path) as file:
+                while file.read(2**20):
+                    pass
 
 
 def _zstd(path: Path) -> Any:
@@ -330,6 +344,7 @@ def records_of(
         raise InputError(f"{str(path)!r}: a path must not hold a NUL character")
     if not os.path.isfile(path):
         raise InputError(f"{path}: {'is a directory' if path.is_dir() else 'no such file'}; a file is needed")
+    _check_bomb(path)
     kind = kind_of(path)
     if kind == "parquet":
         return Records(where=str(path), kind=kind, rows=_of_parquet(path))
@@ -370,11 +385,14 @@ def _zipped(
 
 def _of_list(source: Iterable[Any], where: str) -> Iterator[tuple[int, Record, bytes | None]]:
     if isinstance(source, Mapping):
-        lists = [name for name, value in source.items() if isinstance(value, list)]
-        hint = (
-            f" Its lists are: {', '.join(map(repr, lists[:10]))}. Pass the one that holds the attempts" if lists else ""
-        )
-        raise InputError(f"{where}: holds one object; allowed: a list of objects, one per attempt.{hint}")
+        lists = [name for name, value in source.items() if isinstance(value, list) and value]
+        if lists:
+            raise InputError(
+                f"{where}: holds one object; allowed: a list of objects, one per attempt. Its lists are: "
+                f"{', '.join(repr(shown(name)) for name in lists[:10])}. Pass the one that holds the attempts"
+            )
+        yield 1, source, None
+        return
     if not isinstance(source, Iterable) or isinstance(source, str):
         raise InputError(f"{where}: holds a {type(source).__name__}; allowed: a list of objects, one per attempt")
     for number, record in enumerate(source, 1):
@@ -464,7 +482,9 @@ def _of_excel(path: Path, sheet: str | None) -> Iterator[tuple[int, Record, byte
                 f"{path}: decompresses to {size / 2**20:,.0f} MiB; allowed: at most "
                 f"{LARGEST_DOCUMENT / 2**20:,.0f} MiB and {SUSPECT_RATIO} times its size. Save it as CSV"
             )
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        # By its bytes: it looks at names, which do not say what a file is.
+        file = path.open("rb")
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         try:
             pages = {page.title: page for page in book.worksheets}
             if sheet is not None and sheet not in pages:
@@ -480,6 +500,7 @@ def _of_excel(path: Path, sheet: str | None) -> Iterator[tuple[int, Record, byte
             yield from _of_cells(path, pages[sheet])
         finally:
             book.close()
+            file.close()
 
 
 def _of_cells(path: Path, page: Any) -> Iterator[tuple[int, Record, bytes | None]]:
@@ -536,14 +557,14 @@ def _of_text(
                 raise InputError(f"{path}: the first line must name all columns; it holds {shown(names)}")
             _distinct(names, str(path))
             for row in lines:
-                if not any(cell.strip() for cell in row):
+                if not any(row) or not any(cell.strip() for cell in row):
                     continue
-                if any(cell.strip() for cell in row[len(names) :]) or len(row) < len(names):
+                if len(row) != len(names) and (len(row) < len(names) or any(row[len(names) :])):
                     raise InputError(
                         f"{path}: line {lines.line_num} has {len(row)} cells and the header {len(names)}, cut by "
                         f"{delimiter!r}. Pass delimiter= if it is another, or put quotes around cells that hold it"
                     )
-                yield lines.line_num, dict(zip(names, row[: len(names)], strict=True)), None
+                yield lines.line_num, dict(zip(names, row, strict=False)), "\0".join(row).encode(errors="surrogatepass")
     finally:
         csv.field_size_limit(before)
 
@@ -576,7 +597,7 @@ def delimiter_of(head: str) -> str:
 
 def flat(record: Record) -> dict[str, Any]:
     """Return an object with those in it as columns, ``usage.output_tokens`` for instance; lists stay as they are."""
-    if not any(isinstance(value, Mapping) for value in record.values()):
+    if not any(type(value) not in _PLAIN and isinstance(value, Mapping) for value in record.values()):
         return record if isinstance(record, dict) else dict(record)
     result: dict[str, Any] = {}
     stack: list[tuple[str, Any, int]] = [("", record, 0)]
@@ -600,9 +621,9 @@ def first_record(path: Path) -> Record | None:
         if kind == "json":
             head = head_of(path)
             text = head.decode(mark_of(head) or "utf-8", errors="ignore").lstrip("\ufeff \t\r\n")
-            if not text.startswith("["):
+            record, _ = json.JSONDecoder().raw_decode(text[1:].lstrip() if text.startswith("[") else text)
+            if text.startswith("{") and any(isinstance(value, list) and value for value in record.values()):
                 return None
-            record, _ = json.JSONDecoder().raw_decode(text[1:].lstrip())
             return record if isinstance(record, dict) else None
         if kind in ("csv", "jsonl", "parquet", "excel"):
             for _, found, _ in records_of(path).rows:
