@@ -225,8 +225,8 @@ def read_attempts(
     account = Account(reader="attempts", versions={"ds3bayes": version("ds3bayes"), "pandas": version("pandas")})
     options = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet}
     sources = _sources(source)
-    if len(sources) == 1:
-        _refuse_other_logs(sources[0])
+    for one in sources:
+        _refuse_other_logs(one)
     table = _Attempts(rules=rules)
     for one in sources:
         records = records_of(one, **options)
@@ -245,6 +245,7 @@ class AttemptsReader(Reader):
     name: ClassVar[str] = "attempts"
     title: ClassVar[str] = "a table with one row per attempt (JSONL, JSON, CSV, Parquet, Excel)"
     last: ClassVar[bool] = True
+    is_table: ClassVar[bool] = True
 
     def recognises(self, source: Path) -> bool:
         """Return whether the records of a file, or of all files of a folder, have an outcome."""
@@ -288,7 +289,7 @@ def _refuse_other_logs(source: Any) -> None:
     if not isinstance(source, Path) or not os.path.exists(source):
         return
     for reader in list(READERS.values()):
-        if not reader.last and reader.recognises(source):
+        if not reader.is_table and reader.recognises(source):
             raise InputError(
                 f"{source}: looks like {reader.title}, which has a reader of its own ({reader.name}): "
                 "ds3.read_evals(path) finds it. To read it as a plain table all the same, pass its rows as a list"
@@ -879,7 +880,7 @@ def evals_from(rows: Sequence[Mapping[str, Any]], account: Account, where: str) 
     try:
         # By column: a frame of a million dictionaries is slow.
         names = list(dict.fromkeys(name for row in rows for name in row))
-        table = pd.DataFrame({name: [row.get(name) for row in rows] for name in names})
+        table = pd.DataFrame({name: _series([row.get(name) for row in rows]) for name in names})
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             evals = as_evals(table, account)
@@ -892,6 +893,12 @@ def evals_from(rows: Sequence[Mapping[str, Any]], account: Account, where: str) 
         account.note(sentence)
         warnings.warn(f"{where}: {sentence}", warning.category, skip_file_prefixes=_HERE)
     return evals.assign_attrs(source=Path(where).name, account=json.dumps(asdict(account)))
+
+
+def _series(values: list[Any]) -> pd.Series:
+    # Only text that UTF-8 can hold can become a column of strings, and texts are not the only odd values.
+    plain = all(type(value) in (int, float) and -(2**53) <= value <= 2**53 for value in values)
+    return pd.Series(values, dtype=None if plain else object)
 
 
 def with_votes(evals: xr.Dataset, votes: Iterable[_Vote]) -> xr.Dataset:

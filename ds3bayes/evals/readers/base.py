@@ -100,6 +100,8 @@ class Reader(ABC):
     title: ClassVar[str]
     #: Whether it is asked after all others, as it reads tables of any kind.
     last: ClassVar[bool] = False
+    #: Whether such logs are tables that `read_attempts` may read as well, as their columns mean what they say.
+    is_table: ClassVar[bool] = False
 
     @abstractmethod
     def recognises(self, source: Path) -> bool:

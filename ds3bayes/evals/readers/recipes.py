@@ -131,9 +131,11 @@ class TauBench(Reader):
             task = _id(entry.get("task_id"), source, f"task_id of entry {number}")
             trial = entry.get("trial")
             where = f"task {task}, trial {shown(trial)}"
-            if trial is not None and (task, trial) in seen:
-                raise _strange(source, f"{where} is written twice; remove one")
-            seen.add((task, trial if isinstance(trial, int | str) else number))
+            if trial is not None:
+                trial = _id(trial, source, f"trial of entry {number}")
+                if (task, trial) in seen:
+                    raise _strange(source, f"{where} is written twice; remove one")
+                seen.add((task, trial))
             info = entry.get("info")
             if isinstance(info, Mapping) and info.get("error"):
                 account.leave_out("crashed, which is written as reward 0", where)
@@ -630,6 +632,7 @@ class MathArena(Reader):
 
     name: ClassVar[str] = "matharena"
     title: ClassVar[str] = "answers of MathArena (Parquet or JSONL)"
+    is_table: ClassVar[bool] = True
 
     def recognises(self, source: Path) -> bool:
         """Return whether the first row has its columns."""
@@ -653,7 +656,7 @@ class MathArena(Reader):
         """
         _needed(source, benchmark=benchmark)
         return read_attempts(
-            [source],
+            source,
             model="model_name",
             task="problem_idx",
             attempt="idx_answer",

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import reprlib
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,10 @@ SUSPECT_SIZE, SUSPECT_RATIO = 64 * 2**20, 250
 MOST_RECORDS, MOST_COLUMNS = 20_000_000, 10_000
 #: Levels of objects in objects that become columns.
 DEPTH = 5
-HEAD = 64 * 2**10
+#: What is looked at to find out what a file is: bytes, and records.
+HEAD, FIRST = 64 * 2**10, 20
+
+_SHORT = reprlib.Repr(maxlevel=3, maxdict=8, maxlist=8, maxtuple=8, maxset=8, maxstring=80, maxother=80)
 
 DELIMITERS = ",;\t|^~"
 _GZIP, _ZSTD, _ZIP, _PARQUET, _OLD_EXCEL = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
@@ -461,7 +465,7 @@ def _of_parquet(path: Path) -> Iterator[tuple[int, Record, bytes | None]]:
                 f"most {MOST_RECORDS:,} rows and {LARGEST_FILE / 2**20:,.0f} MiB. Leave out prompts and responses"
             )
         number = 0
-        for batch in file.iter_batches(batch_size=4096):
+        for batch in file.iter_batches(batch_size=1024):
             for record in batch.to_pylist():
                 number += 1
                 yield number, record, None
@@ -483,24 +487,27 @@ def _of_excel(path: Path, sheet: str | None) -> Iterator[tuple[int, Record, byte
                 f"{LARGEST_DOCUMENT / 2**20:,.0f} MiB and {SUSPECT_RATIO} times its size. Save it as CSV"
             )
         # By its bytes: it looks at names, which do not say what a file is.
-        file = path.open("rb")
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        try:
-            pages = {page.title: page for page in book.worksheets}
-            if sheet is not None and sheet not in pages:
-                raise InputError(f"{path}: no sheet {sheet!r}; there are: {', '.join(map(repr, pages))}")
-            if sheet is None:
-                filled = [name for name, page in pages.items() if any(True for _ in islice(page.iter_rows(), 1))]
-                if len(filled) != 1:
-                    raise InputError(
-                        f"{path}: {len(filled)} sheets hold something ({', '.join(map(repr, filled))}); pass sheet= "
-                        "with the name of one"
-                    )
-                sheet = filled[0]
-            yield from _of_cells(path, pages[sheet])
-        finally:
-            book.close()
-            file.close()
+        with path.open("rb") as file:
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            try:
+                pages = {page.title: page for page in book.worksheets}
+                yield from _of_cells(path, pages[_chosen(path, pages, sheet)])
+            finally:
+                book.close()
+
+
+def _chosen(path: Path, pages: Mapping[str, Any], sheet: str | None) -> str:
+    if sheet is not None:
+        if sheet not in pages:
+            raise InputError(f"{path}: no sheet {sheet!r}; there are: {', '.join(map(repr, pages))}")
+        return sheet
+    filled = [name for name, page in pages.items() if any(True for _ in islice(page.iter_rows(), 1))]
+    if len(filled) != 1:
+        raise InputError(
+            f"{path}: {len(filled)} sheets hold something ({', '.join(map(repr, filled))}); pass sheet= with the name "
+            "of one"
+        )
+    return filled[0]
 
 
 def _of_cells(path: Path, page: Any) -> Iterator[tuple[int, Record, bytes | None]]:
@@ -615,22 +622,39 @@ def flat(record: Record) -> dict[str, Any]:
 
 
 def first_record(path: Path) -> Record | None:
-    """Return the first record of a file, or None where it holds none that can be read; reads only its head."""
-    kind = kind_of(path)
+    """Return what the first records of a file hold together, or None where none can be read; reads only its head."""
+    found: dict[str, Any] = {}
     try:
-        if kind == "json":
-            head = head_of(path)
-            text = head.decode(mark_of(head) or "utf-8", errors="ignore").lstrip("\ufeff \t\r\n")
-            record, _ = json.JSONDecoder().raw_decode(text[1:].lstrip() if text.startswith("[") else text)
-            if text.startswith("{") and any(isinstance(value, list) and value for value in record.values()):
-                return None
-            return record if isinstance(record, dict) else None
-        if kind in ("csv", "jsonl", "parquet", "excel"):
-            for _, found, _ in records_of(path).rows:
-                return found
+        for record in _first_records(path):
+            found |= record
     except (InputError, ValueError, RecursionError):
-        return None
-    return None
+        # What comes after the head is cut off, and what is wrong is said by who reads all of it.
+        pass
+    return found or None
+
+
+def _first_records(path: Path) -> Iterator[Record]:
+    kind = kind_of(path)
+    if kind in ("csv", "jsonl", "parquet", "excel"):
+        for _, record, _ in islice(records_of(path).rows, FIRST):
+            yield record
+    elif kind == "json":
+        head = head_of(path)
+        text = head.decode(mark_of(head) or "utf-8", errors="ignore").lstrip("\ufeff \t\r\n")
+        decoder = json.JSONDecoder()
+        if text.startswith("{"):
+            record, _ = decoder.raw_decode(text)
+            if not any(isinstance(value, list) and value for value in record.values()):
+                yield record
+            return
+        for _ in range(FIRST):
+            record, end = decoder.raw_decode(text := text[1:].lstrip())
+            if not isinstance(record, dict):
+                return
+            yield record
+            text = text[end:].lstrip()
+            if not text.startswith(","):
+                return
 
 
 def keys_in(path: Path, *keys: str) -> bool:
@@ -643,10 +667,10 @@ def keys_in(path: Path, *keys: str) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return a value in few characters."""
+    """Return a value in few characters; neither what is huge nor what holds itself takes long."""
     if isinstance(value, int) and abs(value) >= 10**100:
         return "an integer of more than 100 digits"
-    text = " ".join((value if isinstance(value, str) else repr(value)).split())
+    text = " ".join((value[:1000] if isinstance(value, str) else _SHORT.repr(value)).split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 
