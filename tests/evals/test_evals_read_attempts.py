@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import openpyxl
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -679,6 +681,23 @@ def test_a_workbook_that_is_a_bomb(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.xlsx", "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/media/x", b"0" * (70 * 2**20))
     assert "decompresses to" in message(tmp_path / "a.xlsx")
+
+
+def test_one_long_text_for_many_rows(tmp_path: Path) -> None:
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 3000), pa.array(["x" * 2_000_000]))
+    table = pa.table({"model": ["m"] * 3000, "dataset": ["b"] * 3000, "task": ["t"] * 3000, "score": [1] * 3000})
+    table = table.append_column("response", texts)
+    pq.write_table(table, tmp_path / "a.parquet", dictionary_pagesize_limit=2**26)
+    assert (tmp_path / "a.parquet").stat().st_size < 2**22
+    assert "1024 rows come to more than 1,024 MiB" in message(tmp_path / "a.parquet")
+
+
+def test_a_sheet_that_is_nearly_empty(tmp_path: Path) -> None:
+    write_excel(tmp_path / "a.xlsx", ROWS)
+    book = openpyxl.load_workbook(tmp_path / "a.xlsx")
+    book.active["XFD100000"] = "x"
+    book.save(tmp_path / "a.xlsx")
+    assert "row 100000 holds more cells than there are named columns (6)" in message(tmp_path / "a.xlsx")
 
 
 def test_many_faults_are_few_lines() -> None:

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from ds3bayes.errors import InputError
@@ -35,6 +36,8 @@ LARGEST_RECORD = 64 * 2**20
 SUSPECT_SIZE, SUSPECT_RATIO = 64 * 2**20, 250
 #: Records that a file may hold, and columns.
 MOST_RECORDS, MOST_COLUMNS = 20_000_000, 10_000
+#: Bytes that some rows of Parquet may come to, and cells that a spreadsheet may hold.
+LARGEST_BATCH, MOST_CELLS = 2**30, 20_000_000
 #: Levels of objects in objects that become columns.
 DEPTH = 5
 #: What is looked at to find out what a file is: bytes, and records.
@@ -347,7 +350,7 @@ def records_of(
     if "\0" in str(path):
         raise InputError(f"{str(path)!r}: a path must not hold a NUL character")
     if not os.path.isfile(path):
-        raise InputError(f"{path}: {'is a directory' if path.is_dir() else 'no such file'}; a file is needed")
+        raise InputError(f"{path}: {'is a directory' if os.path.isdir(path) else 'no such file'}; a file is needed")
     _check_bomb(path)
     kind = kind_of(path)
     if kind == "parquet":
@@ -454,9 +457,13 @@ def _parsed(path: Path, lines: Iterator[bytes]) -> Iterator[tuple[int, Record, b
 
 
 def _of_parquet(path: Path) -> Iterator[tuple[int, Record, bytes | None]]:
-    with readable(path, "Parquet"), pq.ParquetFile(path) as file:
+    with readable(path, "Parquet"):
+        schema = pq.read_schema(path)
+        _distinct(schema.names, str(path))
+        texts = [one.name for one in schema if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
+    # Texts stay codes into their distinct values until it is known how much they come to.
+    with readable(path, "Parquet"), pq.ParquetFile(path, read_dictionary=texts) as file:
         data = file.metadata
-        _distinct(file.schema_arrow.names, str(path))
         size = sum(data.row_group(index).total_byte_size for index in range(data.num_row_groups))
         # Runs of one value take no bytes, so rows are bounded too.
         if data.num_rows > MOST_RECORDS or data.num_rows * data.num_columns > 20 * MOST_RECORDS or size > LARGEST_FILE:
@@ -466,9 +473,24 @@ def _of_parquet(path: Path) -> Iterator[tuple[int, Record, bytes | None]]:
             )
         number = 0
         for batch in file.iter_batches(batch_size=1024):
+            if _size(batch) > LARGEST_BATCH:
+                raise InputError(
+                    f"{path}: {len(batch)} rows come to more than {LARGEST_BATCH / 2**20:,.0f} MiB; allowed: at most "
+                    "that. Leave out prompts and responses"
+                )
             for record in batch.to_pylist():
                 number += 1
                 yield number, record, None
+
+
+def _size(batch: Any) -> int:
+    """Return the bytes of all values of a batch, where the same value can stand for many."""
+    size = batch.nbytes
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            lengths = pc.binary_length(column.dictionary)
+            size += pc.sum(pc.take(lengths.cast(pa.int64()), column.indices)).as_py() or 0
+    return int(size)
 
 
 def _of_excel(path: Path, sheet: str | None) -> Iterator[tuple[int, Record, bytes | None]]:
@@ -491,6 +513,9 @@ def _of_excel(path: Path, sheet: str | None) -> Iterator[tuple[int, Record, byte
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
             try:
                 pages = {page.title: page for page in book.worksheets}
+                for page in pages.values():
+                    # Files can claim to fill a sheet; what counts is the cells that are there.
+                    page.reset_dimensions()
                 yield from _of_cells(path, pages[_chosen(path, pages, sheet)])
             finally:
                 book.close()
@@ -512,7 +537,11 @@ def _chosen(path: Path, pages: Mapping[str, Any], sheet: str | None) -> str:
 
 def _of_cells(path: Path, page: Any) -> Iterator[tuple[int, Record, bytes | None]]:
     names: list[str] | None = None
+    count = 0
     for number, row in enumerate(page.iter_rows(), 1):
+        count += len(row)
+        if count > MOST_CELLS:
+            raise InputError(f"{path}: holds more than {MOST_CELLS:,} cells; allowed: at most that. Save it as CSV")
         cells = [_excel_value(cell) for cell in row]
         if names is None:
             while cells and cells[-1] is None:
