@@ -131,7 +131,8 @@ def test_every_kind_of_file_reads_alike_whatever_its_name(tmp_path: Path, kind: 
         assert told["columns"]["success"].startswith("column 'correct'")
         assert told["columns"]["tokens"] == "column 'output_tokens'"
         assert "cot" in told["columns"]["strategy"]
-        assert told["versions"]["ds3bayes"]
+        library = {"zst": "zstandard", "parquet": "pyarrow", "excel": "openpyxl"}.get(kind, "ds3bayes")
+        assert told["versions"][library]
 
 
 def test_lists_and_frames(tmp_path: Path) -> None:
@@ -413,6 +414,14 @@ def test_tokens_that_some_attempts_lack() -> None:
 @pytest.mark.parametrize("value", [-1, "many", True, math.inf, 1e30, [3], {"a": []}, 10**400])
 def test_numbers_at_fault(value: Any) -> None:
     assert "row 1, column 'tokens'" in message(rows_of([1], tokens=value), tokens="tokens") or isinstance(value, dict)
+
+
+def test_columns_that_mean_something_else() -> None:
+    rows = [row | {"steps": n + 1, "epoch": n} for n, row in enumerate(rows_of([1, 0]))]
+    assert "Found by their names: 'epoch', 'steps'; leave out by ignore=" in message(rows)
+    assert counts(read_attempts(rows, ignore=["steps"])) == {"t": (2, 1)}
+    said = message(rows_of([1], level="Level 5"))
+    assert "got Level 5; allowed: a finite number >= 0, or blank. If it is not that: ignore=['level']" in said
 
 
 def csv_file(path: Path, text: str, encoding: str = "utf-8") -> Path:

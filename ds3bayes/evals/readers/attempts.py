@@ -230,11 +230,13 @@ def read_attempts(
     table = _Attempts(rules=rules)
     for one in sources:
         records = records_of(one, **options)
-        if isinstance(one, str | Path):
-            account.source(Path(one))
+        if isinstance(one, Path):
+            account.source(one)
         counts = table.add(records, alone=len(sources) == 1)
         if counts is not None:
             return _of_counts(one, records, counts, account)
+        # What reads it: what is imported only where it is needed.
+        account.versions |= {name: version(name) for name in records.libraries}
     return table.evals(account)
 
 
@@ -604,7 +606,12 @@ class _Attempts:
         self._note_unused(found, account)
         rows, votes = self._counted(found, outcomes, decimal, faults, account)
         faults.stop()
-        evals = evals_from(rows, account, self.where)
+        try:
+            evals = evals_from(rows, account, self.where)
+        except InputError as error:
+            guessed = [name for role, name in found.items() if role not in rules.wanted and role not in REQUIRED]
+            hint = f"\nFound by their names: {_listed(guessed)}; leave out by ignore= what is something else"
+            raise InputError(f"{error}{hint if guessed and rows else ''}") from None
         return with_votes(evals, votes) if "answer" in found else evals
 
     def _note_unused(self, found: Mapping[str, str], account: Account) -> None:
@@ -714,7 +721,11 @@ class _Attempts:
             if cell[column] is None:
                 good = False
                 got = "nothing (blank)" if _word(value) == "" else shown(value)
-                faults.add(f"{self.place(row)}, column {name!r}: got {got}; allowed: {allowed}")
+                # What was found by its name can be something else.
+                hint = (
+                    "" if role in self.rules.wanted or role in REQUIRED else f". If it is not that: ignore=[{name!r}]"
+                )
+                faults.add(f"{self.place(row)}, column {name!r}: got {got}; allowed: {allowed}{hint}")
         return cell if good else None
 
 

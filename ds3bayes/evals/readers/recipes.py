@@ -14,6 +14,8 @@ Each is a reader of its own, which `read_evals` finds by content; what a file do
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -164,7 +166,7 @@ class TerminalBench(Reader):
         """Return whether it is the result of a trial, or a folder of them."""
         if not source.is_dir():
             return keys_in(source, "is_resolved", "task_id", "trial_name")
-        return any(keys_in(path, "is_resolved", "task_id", "trial_name") for path in _trials(source, 20))
+        return any(keys_in(path, "is_resolved", "task_id", "trial_name") for path in _trials(source, 1_000)[:20])
 
     def read(
         self, source: Path, *, model: str | None = None, benchmark: str = "terminal-bench", unknown: str = "leave_out"
@@ -232,11 +234,12 @@ class TerminalBench(Reader):
 
 
 def _trials(folder: Path, most: int) -> list[Path]:
-    """Return the results in a folder, those of trials before those of runs."""
+    """Return the results in a folder, those of trials before those of runs; looks at so many folders at most."""
     found = []
-    for path in folder.rglob("results.json"):
-        found.append(path)
-        if len(found) >= most:
+    for count, (parent, _, names) in enumerate(os.walk(folder)):
+        if "results.json" in names:
+            found.append(Path(parent, "results.json"))
+        if count >= most:
             break
     return sorted(found, key=lambda path: (-len(path.parts), str(path)))
 
@@ -655,7 +658,7 @@ class MathArena(Reader):
         xarray.Dataset
         """
         _needed(source, benchmark=benchmark)
-        return read_attempts(
+        evals = read_attempts(
             source,
             model="model_name",
             task="problem_idx",
@@ -665,3 +668,4 @@ class MathArena(Reader):
             constants={"benchmark": benchmark},
             ignore=["problem"],
         )
+        return evals.assign_attrs(account=json.dumps({**json.loads(evals.attrs["account"]), "reader": self.name}))

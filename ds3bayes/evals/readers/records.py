@@ -77,6 +77,8 @@ class Records:
         What is counted: "line" or "row".
     notes : list of str
         How the file was understood.
+    libraries : tuple of str
+        What read it, beside the standard library and pandas.
     """
 
     where: str
@@ -84,6 +86,7 @@ class Records:
     rows: Iterable[tuple[int, Record, bytes | None]]
     unit: str = "row"
     notes: list[str] = field(default_factory=list)
+    libraries: tuple[str, ...] = ()
 
 
 class Float(float):
@@ -148,15 +151,17 @@ def open_bytes(path: Path, limit: int = LARGEST_FILE) -> IO[bytes]:
     return io.BufferedReader(_Bounded(path, inner, magic.startswith(_GZIP) or magic == _ZSTD, limit), 2**18)
 
 
-def _check_bomb(path: Path) -> None:
-    """Read through a compressed file before anything is made of it: its size shows sooner than its records."""
+def _check_bomb(path: Path) -> bytes:
+    """Return how a file is compressed, after reading through it: its size shows sooner than its records."""
     with readable(path, "a file"):
-        with path.open("rb") as magic:
-            compressed = magic.read(4).startswith((_GZIP, _ZSTD))
-        if compressed:
-            with open_bytes(path) as file:
-                while file.read(2**20):
+        with path.open("rb") as file:
+            magic = file.read(4)
+        found = next((mark for mark in (_GZIP, _ZSTD) if magic.startswith(mark)), b"")
+        if found:
+            with open_bytes(path) as content:
+                while content.read(2**20):
                     pass
+        return found
 
 
 def _zstd(path: Path) -> Any:
@@ -351,20 +356,25 @@ def records_of(
         raise InputError(f"{str(path)!r}: a path must not hold a NUL character")
     if not os.path.isfile(path):
         raise InputError(f"{path}: {'is a directory' if os.path.isdir(path) else 'no such file'}; a file is needed")
-    _check_bomb(path)
+    libraries = ("zstandard",) if _check_bomb(path) == _ZSTD else ()
     kind = kind_of(path)
     if kind == "parquet":
-        return Records(where=str(path), kind=kind, rows=_of_parquet(path))
+        return Records(where=str(path), kind=kind, rows=_of_parquet(path), libraries=("pyarrow",))
     if kind == "excel":
-        return Records(where=str(path), kind=kind, rows=_of_excel(path, sheet))
+        return Records(where=str(path), kind=kind, rows=_of_excel(path, sheet), libraries=("openpyxl",))
     if kind == "jsonl":
-        return Records(where=str(path), kind=kind, rows=_of_lines(path, encoding), unit="line")
+        return Records(where=str(path), kind=kind, rows=_of_lines(path, encoding), unit="line", libraries=libraries)
     if kind == "json":
         return Records(where=str(path), kind=kind, rows=_of_list(document_of(path, encoding), str(path)), unit="record")
     if kind == "csv":
         notes: list[str] = []
         return Records(
-            where=str(path), kind=kind, rows=_of_text(path, encoding, delimiter, notes), unit="line", notes=notes
+            where=str(path),
+            kind=kind,
+            rows=_of_text(path, encoding, delimiter, notes),
+            unit="line",
+            notes=notes,
+            libraries=libraries,
         )
     what = {
         "empty": "is empty",
