@@ -1,6 +1,6 @@
 from . import evals, generative, inference, queries, strategies, theory
 from .errors import InputError
-from .evals import read_evals
+from .evals import read_attempts, read_evals
 from .evals.simulate import Simulation, simulate
 from .generative.model import build_model
 from .generative.spec import ModelSpec
@@ -128,6 +128,7 @@ __all__ = [
     "predict_llms",
     "prior_beliefs",
     "queries",
+    "read_attempts",
     "read_evals",
     "report",
     "sampling_table",

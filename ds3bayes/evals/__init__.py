@@ -1,17 +1,23 @@
 """Observed evaluations: their table, its readers, and simulated ones."""
 
 from ds3bayes.evals.choose import select, split, to_table
-from ds3bayes.evals.read import data_sha256, read_evals
+from ds3bayes.evals.read import data_sha256
+from ds3bayes.evals.readers import READERS, Account, Reader, read_attempts, read_evals, register
 from ds3bayes.evals.schema import COLUMNS, Column, describe_columns, strategy_names
 from ds3bayes.evals.simulate import Simulation, simulate
 
 __all__ = [
     "COLUMNS",
+    "READERS",
+    "Account",
     "Column",
+    "Reader",
     "Simulation",
     "data_sha256",
     "describe_columns",
+    "read_attempts",
     "read_evals",
+    "register",
     "select",
     "simulate",
     "split",

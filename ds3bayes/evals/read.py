@@ -1,4 +1,4 @@
-"""Read evaluations: one table in, one validated and collapsed dataset out."""
+"""Read a table of evaluations: one table in, one validated and collapsed dataset out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ FAULTS_SHOWN = 20
 #: How far tokens_mean and completion_tokens / attempts may differ, relative to the larger.
 TOKENS_TOLERANCE = 0.005
 
-_BLANKS = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>"})
+#: Warnings point at who called into this part of the package.
+_HERE = (str(Path(__file__).parent) + os.sep,)
+#: Words that stand for nothing in a column of numbers.
+BLANKS = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>"})
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _COUNTS = re.compile(r"\d{1,15}(\|\d{1,15})*", re.ASCII)
@@ -53,7 +56,7 @@ Mask = NDArray[np.bool_]
 # --- the public verbs ---------------------------------------------------------------------------------------
 
 
-def read_evals(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
+def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     """Read a table of evaluations, check all of it, and collapse per-attempt rows to counts.
 
     Parameters
@@ -91,7 +94,7 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     Examples
     --------
     >>> table = {"model": ["a"], "benchmark": ["b"], "task": ["007"], "strategy": ["cot"]}
-    >>> evals = read_evals(pd.DataFrame({**table, "attempts": [8], "successes": [5]}))
+    >>> evals = read_table(pd.DataFrame({**table, "attempts": [8], "successes": [5]}))
     >>> int(evals["successes"][0]), evals["task"].item()
     (5, '007')
     """
@@ -110,7 +113,7 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
         warnings.warn(
             f"{table.where}: left out, not columns of an evaluation table: {'; '.join(hints)}",
             UserWarning,
-            stacklevel=2,
+            skip_file_prefixes=_HERE,
         )
     if thinned:
         warnings.warn(
@@ -118,7 +121,7 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
             "Means and log-token moments are over the attempts that have it; totals of such cells are left "
             "blank.",
             UserWarning,
-            stacklevel=2,
+            skip_file_prefixes=_HERE,
         )
     return _dataset(cells, source=table.name, rows_read=typed.rows, ignored=", ".join(ignored))
 
@@ -129,8 +132,8 @@ def data_sha256(evals: xr.Dataset) -> str:
     Parameters
     ----------
     evals : xarray.Dataset
-        What `read_evals` returned; dimension ``row``. Columns without any value do not count; numbers count
-        to twelve significant digits.
+        What `read_table` or any reader returned; dimension ``row``. Columns without any value do not count;
+        numbers count to twelve significant digits.
 
     Returns
     -------
@@ -420,12 +423,12 @@ def _text_problem(column: Column, word: str | None) -> str:
 def _text_codes(series: pd.Series) -> tuple[Ints, list[str | None]]:
     """Return a column as codes into distinct words; None stands for what is no text."""
     if series.dtype == object:
-        raw: list[str | None] = [_as_text(value) for value in series]
+        raw: list[str | None] = [as_text(value) for value in series]
         codes, uniques = pd.factorize(_objects(["" if word is None else "t" + word for word in raw]))
         found: list[str | None] = [word[1:] if word else None for word in uniques]
     else:
         codes, distinct = pd.factorize(series)
-        found = [_as_text(value) for value in distinct] + [""]
+        found = [as_text(value) for value in distinct] + [""]
         codes = np.where(codes < 0, len(found) - 1, codes)
     # Distinct values may be one word, as NaN and "" are.
     words = list(dict.fromkeys(found))
@@ -434,7 +437,8 @@ def _text_codes(series: pd.Series) -> tuple[Ints, list[str | None]]:
     ].astype(np.int64), words
 
 
-def _as_text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
+    """Return a value as text, blank as an empty one, and None for what is no text."""
     if isinstance(value, str):
         return str(value) if value.strip() else ""
     if value is None or value is pd.NA or value is pd.NaT:
@@ -485,19 +489,20 @@ def _number_values(series: pd.Series) -> tuple[Floats, Mask]:
         return series.to_numpy(dtype=np.float64, na_value=np.nan), everything
     if isinstance(dtype, pd.StringDtype):
         codes, distinct = pd.factorize(series)
-        parsed = [_as_number(text) for text in distinct] + [np.nan]
+        parsed = [as_number(text) for text in distinct] + [np.nan]
     else:
-        parsed = [_as_number(value) for value in series.astype(object)]
+        parsed = [as_number(value) for value in series.astype(object)]
         codes = np.arange(len(parsed))
     readable = np.array([number is not None for number in parsed], dtype=bool)
     values = np.array([np.nan if number is None else number for number in parsed], dtype=np.float64)
     return values[codes], readable[codes]
 
 
-def _as_number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
+    """Return a value as a number, blank as NaN, and None for what is no number."""
     if isinstance(value, str):
         text = value.strip()
-        if text.lower() in _BLANKS:
+        if text.lower() in BLANKS:
             return math.nan
         # Not float(): it also takes 1_000 and digits of other scripts.
         if _NUMBER.fullmatch(text):

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.special import expit, log_expit
 
 from ds3bayes.evals.choose import to_table
-from ds3bayes.evals.read import read_evals
+from ds3bayes.evals.read import read_table
 from ds3bayes.evals.simulate import Simulation, simulate
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
@@ -92,7 +92,7 @@ def training_runs(
         table[column_name] = [facts[name][place] for name in table["model"]]
     table["steps"] = length
     kept = ["model", "benchmark", "task", "strategy", "attempts", "successes", "params", "train_tokens", "family"]
-    evals = read_evals(table[[*kept, "steps"]]).assign_attrs(source=f"scenario training_runs (seed {seed})")
+    evals = read_table(table[[*kept, "steps"]]).assign_attrs(source=f"scenario training_runs (seed {seed})")
     return Simulation(evals=evals, truth=truth)
 
 
@@ -199,7 +199,7 @@ def skill_benchmark(*, llms: int = 6, tasks: int = 60, attempts: int = 12, seed:
         },
         coords={"model": names, "skill": list(SKILLS), "prerequisite": list(SKILLS), "task": labels},
     )
-    evals = read_evals(table).assign_attrs(source=f"scenario skill_benchmark (seed {seed})")
+    evals = read_table(table).assign_attrs(source=f"scenario skill_benchmark (seed {seed})")
     return Simulation(evals=evals, truth=truth)
 
 
@@ -326,7 +326,7 @@ def training_grid(
         },
         coords={"model": names, "budget": list(budgets), "task": labels},
     )
-    evals = read_evals(pd.DataFrame(frames)).assign_attrs(source=f"scenario training_grid (seed {seed})")
+    evals = read_table(pd.DataFrame(frames)).assign_attrs(source=f"scenario training_grid (seed {seed})")
     return Simulation(evals=evals, truth=truth)
 
 
@@ -407,7 +407,7 @@ def budgeted_runs(*, llms: int = 2, tasks: int = 60, attempts: int = 8, seed: in
         },
         coords={"model": names, "task": labels},
     )
-    evals = read_evals(pd.concat(frames, ignore_index=True))
+    evals = read_table(pd.concat(frames, ignore_index=True))
     return Simulation(evals=evals.assign_attrs(source=f"scenario budgeted_runs (seed {seed})"), truth=truth)
 
 

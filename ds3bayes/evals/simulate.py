@@ -13,7 +13,7 @@ import xarray as xr
 from scipy.special import expit, log_expit, logit
 
 from ds3bayes.errors import InputError
-from ds3bayes.evals.read import read_evals
+from ds3bayes.evals.read import read_table
 from ds3bayes.strategies.base import Strategy
 from ds3bayes.strategies.task import PathTask
 from ds3bayes.strategies.text import parse_strategy
@@ -180,7 +180,7 @@ def simulate(
     truth["tokens_per_step"] = ((), float(tokens_per_step), {"units": "tokens"})
     truth["wrong_answer_concentration"] = ((), float(wrong_answer_concentration))
     table = _draw_table(rng, truth, settings, budgets, attempts, benchmark)
-    evals = read_evals(table).assign_attrs(source=f"simulated (seed {seed})")
+    evals = read_table(table).assign_attrs(source=f"simulated (seed {seed})")
     return Simulation(evals=evals, truth=truth)
 
 

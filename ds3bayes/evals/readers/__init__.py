@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from ds3bayes.evals.readers.base import Account, LeftOut, Reader, as_evals
+from ds3bayes.evals.readers.attempts import AttemptsReader, read_attempts
+from ds3bayes.evals.readers.base import READERS, Account, LeftOut, Reader, as_evals, register
+from ds3bayes.evals.readers.find import read_evals
+from ds3bayes.evals.readers.recipes import (
+    AiderPolyglot,
+    EvalPlus,
+    Helm,
+    MathArena,
+    OpenCompass,
+    Promptfoo,
+    TauBench,
+    TerminalBench,
+)
 
-#: Readers in use, by name; the first that recognises a source reads it.
-READERS: dict[str, Reader] = {}
+for _reader in (
+    *(TauBench(), TerminalBench(), AiderPolyglot(), EvalPlus(), Promptfoo(), Helm(), OpenCompass(), MathArena()),
+    AttemptsReader(),
+):
+    register(_reader)
 
-
-def register(reader: Reader) -> Reader:
-    """Put a reader to use; one of the same name is replaced."""
-    READERS[reader.name] = reader
-    return reader
-
-
-__all__ = ["READERS", "Account", "LeftOut", "Reader", "as_evals", "register"]
+__all__ = [
+    "READERS",
+    "Account",
+    "AttemptsReader",
+    "LeftOut",
+    "Reader",
+    "as_evals",
+    "read_attempts",
+    "read_evals",
+    "register",
+]

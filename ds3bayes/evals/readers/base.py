@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import xarray as xr
 
-from ds3bayes.evals.read import read_evals
+from ds3bayes.evals.read import read_table
 
 #: Examples that an account names of each kind of attempts left out.
 EXAMPLES = 5
@@ -98,6 +98,10 @@ class Reader(ABC):
     name: ClassVar[str]
     #: What people call such logs, for messages.
     title: ClassVar[str]
+    #: Whether it is asked after all others, as it reads tables of any kind.
+    last: ClassVar[bool] = False
+    #: Whether such logs are tables that `read_attempts` may read as well, as their columns mean what they say.
+    is_table: ClassVar[bool] = False
 
     @abstractmethod
     def recognises(self, source: Path) -> bool:
@@ -106,6 +110,16 @@ class Reader(ABC):
     @abstractmethod
     def read(self, source: Path, **options: Any) -> xr.Dataset:
         """Read it, with options of the kind's own."""
+
+
+#: Readers in use, by name; the first that recognises a source reads it.
+READERS: dict[str, Reader] = {}
+
+
+def register(reader: Reader) -> Reader:
+    """Put a reader to use; one of the same name is replaced."""
+    READERS[reader.name] = reader
+    return reader
 
 
 def as_evals(attempts: pd.DataFrame | Iterable[Mapping[str, Any]], account: Account) -> xr.Dataset:
@@ -123,6 +137,6 @@ def as_evals(attempts: pd.DataFrame | Iterable[Mapping[str, Any]], account: Acco
         As from `read_evals` of a table, with ``attrs["account"]``.
     """
     frame = attempts if isinstance(attempts, pd.DataFrame) else pd.DataFrame(list(attempts))
-    evals = read_evals(frame)
+    evals = read_table(frame)
     account.counted = int(evals["attempts"].sum())
     return evals.assign_attrs(account=json.dumps(asdict(account)))
