@@ -85,6 +85,12 @@ def _scenarios_starting(incomplete: str) -> list[str]:
 
 
 SpecFile = Annotated[Path, typer.Argument(help="model specification, a TOML file", show_default=False)]
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="model specification (.toml), or evaluations: a table, a log, or a folder of logs", show_default=False
+    ),
+]
 FitFile = Annotated[Path, typer.Argument(help="a fit that `fit` or `run` wrote (.nc)", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print machine-readable JSON to standard output")]
 Strategies = Annotated[
@@ -175,6 +181,40 @@ def validate(
         _out.print(f"  {_plain(label)}", soft_wrap=True)
     if prior:
         _show("what the priors believe: median and 90 % interval, and what was observed", believed)
+
+
+@app.command(
+    name="import",
+    epilog=_examples(
+        "ds3bayes import logs/ -o evals.parquet",
+        "ds3bayes import attempts.jsonl -o evals.csv --json",
+    ),
+)
+def import_evaluations(
+    source: Annotated[str, typer.Argument(help="a table, a log, or a folder of logs", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="table to write (.parquet or .csv)")] = Path(
+        "evals.parquet"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Read evaluations of any kind into one table, and say what was counted, left out and understood."""
+    from ds3bayes.evals import read_evals, to_table
+    from ds3bayes.inference.store import write_atomically
+
+    if output.suffix not in (".csv", ".parquet"):
+        raise InputError(f"{output}: evaluations are written as a table; let the name end in .parquet or .csv")
+    if output.exists() and Path(source).exists() and output.samefile(source):
+        raise InputError(f"{output}: is what is read; name another file to write")
+    _writable(output.parent)
+    with _doing("reading evaluations"):
+        evals = read_evals(source)
+    write_atomically(output, _table_bytes(to_table(evals), output.suffix))
+    if as_json:
+        account = json.loads(evals.attrs.get("account", "null"))
+        _print_json({"table": str(output), "rows": int(evals.sizes["row"]), "account": account})
+        return
+    _show_account(evals)
+    _say.print(f"wrote [bold]{_plain(str(output))}[/]: {evals.sizes['row']} rows")
 
 
 @app.command(
@@ -529,9 +569,7 @@ def simulate(
         raise InputError(
             f"scenario {scenario!r}; allowed: {', '.join(SCENARIOS)}." + did_you_mean(scenario, list(SCENARIOS))
         )
-    table = to_table(made.evals)
-    told = [name for name in table if table[name].notna().any() and (table[name] != "").any()]
-    write_atomically(output, table[told].to_csv(index=False).encode())
+    write_atomically(output, _table_bytes(to_table(made.evals), ".csv"))
     truth = output.with_suffix(".truth.nc")
     _write_dataset(made.truth, truth)
     _say.print(f"wrote [bold]{_plain(str(output))}[/] and {_plain(str(truth))}")
@@ -655,22 +693,38 @@ def sbc(
     epilog=_examples(
         "ds3bayes run models/game24.toml",
         "ds3bayes run models/game24.toml -o results/game24 --strict",
+        "ds3bayes run logs/ --cost usd --max-cost 0.5 --target 0.8",
+        "ds3bayes run attempts.csv --max-cost 4000",
         "ds3bayes run models/game24.toml --refit --json > answer.json",
     )
 )
 def run(
-    spec: SpecFile,
+    source: Source,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="folder of the results; default runs/NAME", show_default=False),
     ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(
+            help="what options are compared by, instead of the spec's: tokens, usd, flops, joules or seconds",
+            autocompletion=_starting("tokens", "usd", "flops", "joules", "seconds"),
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="largest expected cost per task, instead of the spec's")
+    ] = None,
+    target: Annotated[float | None, typer.Option(help="success to reach, in (0, 1), instead of the spec's")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="exit with code 1 if a check fails")] = False,
     refit: Annotated[
         bool, typer.Option("--refit", help="sample again even if the folder holds a fit of this very model and data")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Do everything: validate, fit, check, predict, decide, report, all into one folder.
+    """Do everything: read, validate, fit, check, predict, decide, report, all into one folder.
+
+    Evaluations need no specification: a table, a log or a folder of logs is read, what was read and left out is said,
+    and the folder gets `evals.parquet` and the `spec.toml` that was used, to be changed and run again.
 
     A fit of the same model, data, seed and versions that the folder already holds is used again, so that a change of
     the spec's questions or prices is answered without sampling.
@@ -680,14 +734,23 @@ def run(
     from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
     from ds3bayes.reports import report as write
 
-    with _doing("reading the spec and its data"):
-        loaded, evals = _read(spec)
+    of_spec = source.endswith(".toml")
+    if of_spec:
+        with _doing("reading the spec and its data"):
+            loaded, evals = _read(Path(source))
+    else:
+        loaded, evals = _of_evaluations(source)
+        if max_cost is None and target is None:
+            cost, max_cost, target = _questions(cost)
+    loaded = _asking(loaded, cost=cost, max_cost=max_cost, success=target)
     folder = output if output is not None else Path("runs") / loaded.name
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder to write the results into")
     _say.print(f"[bold]{_plain(loaded.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
     _answerable(loaded, evals)
     _writable(folder)
+    if not of_spec:
+        _keep_evaluations(loaded, evals, folder)
     fitted = None if refit else _same_fit(folder / "run.nc", loaded, evals)
     if fitted is None:
         fitted = _fit(evals, loaded)
@@ -741,6 +804,88 @@ def _read(path: Path) -> tuple[Any, xr.Dataset]:
     return spec, spec.data.read()
 
 
+def _of_evaluations(source: str) -> tuple[Any, xr.Dataset]:
+    """Read evaluations of any kind, say how they were understood, and return them with the spec of defaults."""
+    from ds3bayes.evals import read_evals
+    from ds3bayes.generative.spec import ModelSpec, Query
+
+    with _doing("reading evaluations"):
+        evals = read_evals(source)
+    _show_account(evals)
+    name = Path(source.rstrip("/")).name.split(".")[0] or "evaluations"
+    query = Query(tasks="observed" if (evals["task"] != "").any() else "new")
+    return ModelSpec(name=name, query=query), evals
+
+
+def _show_account(evals: xr.Dataset) -> None:
+    """Say what a reader counted, left out and understood; a table of counts speaks for itself."""
+    if "account" not in evals.attrs:
+        return
+    account = json.loads(evals.attrs["account"])
+    models, benchmarks = (len(set(evals[name].values.tolist())) for name in ("model", "benchmark"))
+    tasks = len(set(zip(evals["benchmark"].values, evals["task"].values, strict=True)))
+    _say.print(
+        f"read by {_plain(account['reader'])}: {account['counted']:,} attempts at {tasks:,} tasks of {benchmarks} "
+        f"benchmark{'s' * (benchmarks > 1)} by {models} LLM{'s' * (models > 1)}, from {len(account['sources']) or 1} "
+        f"file{'s' * (len(account['sources']) > 1)}",
+        soft_wrap=True,
+    )
+    for column, field in account["columns"].items():
+        _say.print(f"  {_plain(column)}: {_plain(field)}", soft_wrap=True)
+    for one in account["left_out"]:
+        where = f" ({'; '.join(one['examples'][:2])})" if one["examples"] else ""
+        _say.print(f"  [yellow]left out[/]: {one['count']:,} {_plain(one['why'] + where)}", soft_wrap=True)
+    for note in account["notes"]:
+        _say.print(f"  {_plain(note)}", soft_wrap=True)
+
+
+def _questions(cost: str | None) -> tuple[str | None, float | None, float | None]:
+    """Ask a person for cap and target; nobody else is asked, and the defaults hold."""
+    if not (_say.is_terminal and sys.stdin.isatty()):
+        return cost, None, None
+    unit = cost or "tokens"
+    cap = typer.prompt(f"Largest expected cost per task, in {unit} (empty: none)", default="", show_default=False)
+    goal = typer.prompt("Success to reach, between 0 and 1", default="0.8")
+    try:
+        return cost, float(cap) if cap else None, float(goal)
+    except ValueError:
+        raise InputError(f"got {cap!r} and {goal!r}; give numbers, or say --max-cost and --target") from None
+
+
+def _asking(spec: Any, **asked: Any) -> Any:
+    """Return the spec with questions from the command line instead of its own."""
+    from ds3bayes.generative.spec import ModelSpec
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    if not given:
+        return spec
+    content = spec.model_dump(mode="json", exclude_none=True)
+    content["query"] |= given
+    return ModelSpec.from_dict(content, "the command line")
+
+
+def _keep_evaluations(spec: Any, evals: xr.Dataset, folder: Path) -> None:
+    """Write what was read, and the spec that was used, beside the results."""
+    from ds3bayes.evals import to_table
+    from ds3bayes.generative.spec import DataSource
+    from ds3bayes.inference.store import write_atomically
+
+    write_atomically(folder / "evals.parquet", _table_bytes(to_table(evals), ".parquet"))
+    written = spec.model_copy(update={"data": DataSource(path="evals.parquet")})
+    write_atomically(folder / "spec.toml", written.to_toml().encode())
+    _say.print(f"wrote [bold]{_plain(str(folder / 'spec.toml'))}[/], the specification that is used, and its data")
+
+
+def _table_bytes(table: Any, suffix: str) -> bytes:
+    """Return a table as the bytes of a .csv or .parquet file, without columns that say nothing."""
+    told = [name for name in table if table[name].notna().any() and (table[name] != "").any()]
+    if suffix == ".csv":
+        return bytes(table[told].to_csv(index=False).encode())
+    drawn = BytesIO()
+    table[told].to_parquet(drawn, index=False)
+    return drawn.getvalue()
+
+
 def _answerable(spec: Any, evals: xr.Dataset) -> None:
     """Refuse a question about observed tasks where there are none, before the time of a fit is spent on it."""
     if spec.query.tasks == "observed" and not (evals["task"] != "").any():
@@ -754,7 +899,7 @@ def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:
     from ds3bayes.inference.fit import fit as sample
 
     if not _say.is_terminal:
-        _say.print("compiling and sampling (a minute; several for large models) ...")
+        _say.print("sampling (seconds; minutes for large models) ...")
     fitted = sample(evals, spec, progress=_say.is_terminal, **sampling)
     if not _say.is_terminal:
         sizes, seconds = fitted["posterior"].sizes, fitted.attrs["sample_seconds"]

@@ -4,12 +4,14 @@ import json
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import typer
+import xarray as xr
 
 import ds3bayes as ds3
 from ds3bayes import cli
@@ -429,3 +431,97 @@ def test_output_of_a_pipe_has_no_colours_and_a_closed_one_is_no_failed_check(fit
         _, said = process.communicate(timeout=120)
     assert process.returncode == 141
     assert "Traceback" not in said
+
+
+# --- evaluations without a specification --------------------------------------------------------------------
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Attempts of two LLMs at eight tasks, as a harness might write them."""
+    rng = np.random.default_rng(2)
+    lines = [
+        {"model": model, "benchmark": "sums", "question_id": f"{task:03}", "epoch": epoch}
+        | {"correct": bool(rng.random() < 0.1 * task), "output_tokens": int(rng.integers(200, 600))}
+        for model in ("x", "y")
+        for task in range(8)
+        for epoch in range(3)
+    ]
+    lines.append(lines[0] | {"epoch": 9, "correct": None, "error": "timeout [/bold]"})
+    path = tmp_path / "attempts.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    return path
+
+
+def test_import_says_what_it_read_and_left_out(run, log, tmp_path):
+    code, _, err = run("import", log, "-o", "evals.csv")
+    assert code == 0, err
+    assert "48 attempts at 8 tasks of 1 benchmark by 2 LLMs" in err
+    assert "task: column 'question_id'" in err
+    assert "left out: 1 errored" in err
+    table = pd.read_csv(tmp_path / "evals.csv", dtype={"task": str})
+    assert table["attempts"].sum() == 48
+    assert "007" in set(table["task"])
+    code, out, _ = run("import", log, "-o", "evals.parquet", "--json")
+    assert code == 0
+    assert json.loads(out)["account"]["left_out"][0]["count"] == 1
+    xr.testing.assert_identical(
+        ds3.read_evals(tmp_path / "evals.csv").drop_attrs(), ds3.read_evals(tmp_path / "evals.parquet").drop_attrs()
+    )
+
+
+def test_import_writes_tables_and_never_over_its_source(run, log):
+    before = log.read_bytes()
+    for output, part in (("evals.nc", ".parquet or .csv"), (log, ".parquet or .csv")):
+        code, _, err = run("import", log, "-o", output)
+        assert (code, part in err) == (2, True), err
+    table = log.with_suffix(".csv")
+    run("import", log, "-o", table)
+    code, _, err = run("import", table, "-o", table)
+    assert code == 2
+    assert "is what is read" in err
+    assert log.read_bytes() == before
+
+
+def test_run_takes_a_log_to_a_decision(run, log, tmp_path, monkeypatch):
+    from ds3bayes.inference import fit as fits
+
+    real = fits.fit
+
+    def short(evals, spec, **_):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ds3.FitWarning)
+            return real(evals, spec, draws=100, tune=100, chains=2, progress=False)
+
+    monkeypatch.setattr("ds3bayes.inference.fit.fit", short)
+    code, out, err = run("run", log, "--max-cost", "900", "--target", "0.3", "-o", "out", "--json")
+    assert code == 0, err
+    answer = json.loads(out)
+    assert any("tokens <= 900" in one for one in answer["choices"])
+    assert any("success >= 0.3" in one for one in answer["choices"])
+    assert "left out: 1 errored" in err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for told in ("48 attempts", "attempts.jsonl", "1 errored before they were scored", "column &#39;question_id&#39;"):
+        assert told in page, told
+    # The spec that was used gives the same model of the same data.
+    spec, evals = cli._read(tmp_path / "out" / "spec.toml")
+    assert spec.query.max_cost == 900
+    assert spec.query.success == 0.3
+    assert ds3.evals.data_sha256(evals) == ds3.load(tmp_path / "out" / "run.nc").attrs["data_sha256"]
+
+
+def test_questions_of_the_command_line_are_checked(run, log):
+    code, _, err = run("run", log, "--target", "1.5")
+    assert code == 2
+    assert "success" in err
+    code, _, err = run("run", log, "--cost", "euros")
+    assert code == 2
+    assert "usd" in err
+
+
+def test_run_of_nothing_says_what_it_takes(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for source in ("empty", "nowhere.csv"):
+        code, _, err = run("run", source)
+        assert code == 2
+        assert source in err

@@ -532,6 +532,7 @@ def _provenance(fit: xr.DataTree) -> list[tuple[str, str]]:
         ("Model id", str(attrs.get("model_id", "unknown"))),
         ("Data, SHA-256", str(attrs.get("data_sha256", "unknown"))),
         ("Data source", str(constant.get("source", "")) or "passed in memory"),
+        *_read_from(constant.get("account")),
         ("Seed", str(attrs.get("seed", "unknown"))),
         ("Draws", f"{posterior['chain']} chains of {posterior['draw']:,}"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()) or "unknown"),
@@ -540,6 +541,21 @@ def _provenance(fit: xr.DataTree) -> list[tuple[str, str]]:
     rows += [(label, f"{float(attrs[key]):.1f} s") for key, label in names.items() if key in attrs]
     created = fit["posterior"].attrs.get("created_at")
     return [*rows, ("Fitted at", str(created))] if created else rows
+
+
+def _read_from(account: str | None) -> list[tuple[str, str]]:
+    """Say what a reader of logs did, if one did."""
+    if not account:
+        return []
+    told = json.loads(account)
+    rows = [("Read by", f"{told['reader']}: {told['counted']:,} attempts")]
+    files = [f"{name} (SHA-256 {digest[:12]})" for name, digest in told["sources"].items()]
+    more = f"; and {len(files) - 8} more" if len(files) > 8 else ""
+    rows += [("Files", "; ".join(files[:8]) + more)] if files else []
+    left = [f"{one['count']:,} {one['why']}" for one in told["left_out"]]
+    rows += [("Left out", "; ".join(left) or "nothing")]
+    rows += [("Understood", "; ".join(f"{column}: {of}" for column, of in told["columns"].items()))]
+    return [*rows, *(("Note", note) for note in told["notes"])]
 
 
 def _picture(draw: Callable[..., Figure], caption: str, alt: str, *args: Any, **kwargs: Any) -> Picture:
