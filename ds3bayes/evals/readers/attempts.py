@@ -727,23 +727,27 @@ class _Attempts:
             if role in ("success", "attempt", "error", "answer"):
                 continue
             value, column = row.get(name), "completion_tokens" if role == "tokens" else role
+            kind = _kind(role)
             if role in ("truncated", "no_answer"):
                 cell[column] = _flag(value)
-                allowed = "true, false or why the attempt ended"
-            elif _kind(role) in ("count", "number"):
-                cell[column] = _amount(value, COLUMN[column].kind == "count", COLUMN[column].low, decimal)
-                allowed = f"{COLUMN[column].allowed}, or blank"
+            elif kind in ("count", "number"):
+                cell[column] = _amount(value, kind == "count", COLUMN[column].low, decimal)
+            elif type(value) is str and not value.isspace() and value:
+                cell[column] = value
             else:
-                word = as_text(value) if not isinstance(value, Float) else value.text
-                if role == "strategy" and not word:
-                    word = "cot" if word == "" else None
-                cell[column] = (
-                    None if word is None or (not word and COLUMN[column].required | (role == "task")) else word
-                )
-                allowed = "text or a number" if role == "task" else COLUMN[column].allowed
+                word = value.text if isinstance(value, Float) else as_text(value)
+                if role == "strategy" and word == "":
+                    word = "cot"
+                cell[column] = word if word or (word == "" and not COLUMN[column].required and role != "task") else None
             if cell[column] is None:
                 good = False
                 got = "nothing (blank)" if _word(value) == "" else shown(value)
+                if role in ("truncated", "no_answer"):
+                    allowed = "true, false or why the attempt ended"
+                elif kind in ("count", "number"):
+                    allowed = f"{COLUMN[column].allowed}, or blank"
+                else:
+                    allowed = "text or a number" if role == "task" else COLUMN[column].allowed
                 # What was found by its name can be something else.
                 hint = (
                     "" if role in self.rules.wanted or role in REQUIRED else f". If it is not that: ignore=[{name!r}]"
