@@ -29,6 +29,7 @@ from ds3bayes.evals.schema import COLUMN, COLUMNS, KEY, ONE_SAMPLE
 
 FAULTS_SHOWN = 20
 COLUMNS_SHOWN = 40
+MOST_NAMES = 10_000
 #: Warnings point at who called into this part of the package.
 _HERE = (str(Path(__file__).parents[1]) + os.sep,)
 
@@ -373,8 +374,14 @@ def _is_counts(names: Iterable[str]) -> bool:
 class _Row(NamedTuple):
     number: int
     source: int
-    values: dict[str, Any]
+    #: Where each column stands in the cells; shared by the rows that have the same columns.
+    layout: dict[str, int]
+    cells: tuple[Any, ...]
     digest: bytes
+
+    def get(self, name: str) -> Any:
+        place = self.layout.get(name)
+        return None if place is None else self.cells[place]
 
 
 @dataclass(kw_only=True)
@@ -404,6 +411,7 @@ class _Attempts:
     names: dict[str, str] = field(default_factory=dict)
     sources: list[Records] = field(default_factory=list)
     words: dict[str, str] = field(default_factory=dict)
+    layouts: dict[tuple[str, ...], tuple[dict[str, int], bool]] = field(default_factory=dict)
 
     def add(self, records: Records, alone: bool) -> Iterator[dict[str, Any]] | None:
         """Take the records of a source; where they are counts, return them instead."""
@@ -414,24 +422,38 @@ class _Attempts:
             values = flat(record)
             if not self.rows and not asked and alone and _is_counts(values):
                 return chain([values], (flat(other) for _, other, _ in rows))
-            kept = {}
-            identified = False
-            for name, value in values.items():
-                role = self.names.get(name)
-                if role is None:
-                    role = "ignored" if name in self.rules.ignore else _role_of(name)
-                    if len(self.names) < 10_000:
-                        self.names[name] = role
-                if name in asked or (role and role not in ("ignored", "maybe answer")):
-                    kept[name] = value
-                    identified |= role in ("attempt", "weak task") or name in asked
+            layout, identified = self._layout(values, asked)
             digest = _digest(raw, values) if identified else b""
-            for name, value in kept.items():
-                # Names repeat from row to row; one of each is enough.
-                if type(value) is str and len(value) < 200:
-                    kept[name] = self.words.setdefault(value, value)
-            self.rows.append(_Row(number=number, source=len(self.sources) - 1, values=kept, digest=digest))
+            # Names repeat from row to row; one of each is enough.
+            cells = tuple(
+                [
+                    self.words.setdefault(value, value) if type(value) is str and len(value) < 200 else value
+                    for value in map(values.__getitem__, layout)
+                ]
+            )
+            self.rows.append(_Row(number, len(self.sources) - 1, layout, cells, digest))
         return None
+
+    def _layout(self, values: Mapping[str, Any], asked: set[str]) -> tuple[dict[str, int], bool]:
+        """Return which columns of a row are kept, and whether one of them can tell attempts apart."""
+        seen = tuple(values)
+        if seen in self.layouts:
+            return self.layouts[seen]
+        kept: list[str] = []
+        identified = False
+        for name in seen:
+            role = self.names.get(name)
+            if role is None:
+                role = "ignored" if name in self.rules.ignore else _role_of(name)
+                if len(self.names) < MOST_NAMES:
+                    self.names[name] = role
+            if name in asked or (role and role not in ("ignored", "maybe answer")):
+                kept.append(name)
+                identified |= role in ("attempt", "weak task") or name in asked
+        layout = {name: place for place, name in enumerate(kept)}, identified
+        if len(self.layouts) < 100:
+            self.layouts[seen] = layout
+        return layout
 
     @property
     def where(self) -> str:
@@ -448,7 +470,7 @@ class _Attempts:
     # --- columns ---
 
     def column(self, name: str) -> list[Any]:
-        return [row.values.get(name) for row in self.rows]
+        return [row.get(name) for row in self.rows]
 
     def mapping(self, account: Account) -> dict[str, str]:
         """Return the column of the source for each role that has one; refuse where that is not certain."""
@@ -530,7 +552,7 @@ class _Attempts:
     def _distinct(self, name: str) -> bool:
         digests: dict[Any, bytes] = {}
         for row in self.rows:
-            word = as_text(row.values.get(name))
+            word = as_text(row.get(name))
             if word is None or (word and digests.setdefault(word, row.digest) != row.digest):
                 return False
         return True
@@ -549,8 +571,7 @@ class _Attempts:
             same = all(one == outcomes[0] for one in outcomes)
         else:
             same = all(
-                [_word(row.values.get(name)) for name in names[1:]]
-                == [_word(row.values.get(names[0]))] * (len(names) - 1)
+                [_word(row.get(name)) for name in names[1:]] == [_word(row.get(names[0]))] * (len(names) - 1)
                 for row in self.rows
             )
         if same:
@@ -565,7 +586,7 @@ class _Attempts:
             text.strip()
             for row in self.rows
             for name in names
-            if isinstance(text := row.values.get(name), str) and "," in text
+            if isinstance(text := row.get(name), str) and "," in text
         ]
         comma = next((text for text in texts if _COMMA.fullmatch(text) and not _GROUPED.fullmatch(text)), "")
         dot = next((text for text in texts if _GROUPED.fullmatch(text) and not _COMMA.fullmatch(text)), "")
@@ -626,19 +647,20 @@ class _Attempts:
 
     def _counted(
         self, found: dict[str, str], outcomes: list[bool | None], decimal: str, faults: _Faults, account: Account
-    ) -> tuple[list[dict[str, Any]], list[_Vote]]:
+    ) -> tuple[dict[str, list[Any]], dict[tuple[Any, ...], Counter[str]]]:
         keys = [name for name in KEY if name in found or name in self.rules.constants or name == "strategy"]
         keys += ["votes"] if "votes" in found else []
         seen: dict[tuple[Any, ...], _Row] = {}
-        rows, votes = [], []
-        cut_successes = scored_errors = mixed = 0
+        table: dict[str, list[Any]] = {}
+        votes: dict[tuple[Any, ...], Counter[str]] = {}
+        cut_successes = 0
         right: dict[tuple[Any, ...], set[str]] = {}
         wrong: dict[tuple[Any, ...], set[str]] = {}
         for row, outcome in zip(self.rows, outcomes, strict=True):
             cell = self._cell(row, found, decimal, faults)
             if cell is None:
                 continue
-            attempt = _word(row.values.get(found["attempt"])) if "attempt" in found else ""
+            attempt = _word(row.get(found["attempt"])) if "attempt" in found else ""
             key = (*[cell.get(name, "") for name in keys], attempt)
             if attempt:
                 first = seen.setdefault(key, row)
@@ -646,7 +668,7 @@ class _Attempts:
                     if first.digest == row.digest:
                         account.leave_out("copies of another row", self.example(row, cell, attempt))
                     else:
-                        apart = [n for n in row.values if _word(row.values.get(n)) != _word(first.values.get(n))]
+                        apart = [n for n in row.layout if _word(row.get(n)) != _word(first.get(n))]
                         faults.add(
                             f"{self.place(row)}: the same attempt ({found['attempt']} {attempt}) at task "
                             f"{cell['task']!r} as {self.place(first)}, with other "
@@ -655,7 +677,7 @@ class _Attempts:
                             f"ignore=[{found['attempt']!r}] if every row is an attempt of its own"
                         )
                     continue
-            failed = "error" in found and _has_error(row.values.get(found["error"]))
+            failed = "error" in found and _has_error(row.get(found["error"]))
             if failed and (outcome is None or self.rules.errors == "leave_out"):
                 why = (
                     "errored before they were scored" if outcome is None else "errored, with a score that was not used"
@@ -663,10 +685,9 @@ class _Attempts:
                 account.leave_out(why, self.example(row, cell, attempt))
                 continue
             if failed and self.rules.errors is None:
-                scored_errors += 1
                 faults.add(
-                    f"{self.place(row)}: holds an error ({shown(row.values[found['error']])}) and an outcome "
-                    f"({shown(row.values[found['success']])}). Pass errors='leave_out' if such outcomes were never "
+                    f"{self.place(row)}: holds an error ({shown(row.get(found['error']))}) and an outcome "
+                    f"({shown(row.get(found['success']))}). Pass errors='leave_out' if such outcomes were never "
                     "scored, or errors='count'"
                 )
                 continue
@@ -678,21 +699,23 @@ class _Attempts:
                 cut_successes += 1
                 cell["truncated"] = 0
             if "answer" in found:
-                answer = _answer(row.values.get(found["answer"]))
+                answer = _answer(row.get(found["answer"]))
                 group = key[:-1]
                 if outcome:
                     right.setdefault(group, set()).add(answer)
                 else:
                     wrong.setdefault(group, set()).add(answer)
                 cell["no_answer"] = int(not outcome and not answer)
-                votes.append(_Vote(cell=cell, answer="" if outcome else answer))
-            rows.append(cell)
+                if answer and not outcome:
+                    votes.setdefault(_key(cell), Counter())[answer] += 1
+            for name, value in cell.items():
+                table.setdefault(name, []).append(value)
         if cut_successes:
             account.note(f"{cut_successes} successes were cut off, and count as not cut off")
         mixed = sum(len((answers & wrong.get(group, set())) - {""}) for group, answers in right.items())
         if mixed:
             account.note(f"{mixed} answers were right in one attempt and wrong in another at the same task")
-        return rows, votes
+        return table, votes
 
     def _cell(self, row: _Row, found: dict[str, str], decimal: str, faults: _Faults) -> dict[str, Any] | None:
         """Return the table's columns of one row, or None where one is at fault."""
@@ -703,36 +726,34 @@ class _Attempts:
         for role, name in found.items():
             if role in ("success", "attempt", "error", "answer"):
                 continue
-            value, column = row.values.get(name), "completion_tokens" if role == "tokens" else role
+            value, column = row.get(name), "completion_tokens" if role == "tokens" else role
+            kind = _kind(role)
             if role in ("truncated", "no_answer"):
                 cell[column] = _flag(value)
-                allowed = "true, false or why the attempt ended"
-            elif _kind(role) in ("count", "number"):
-                cell[column] = _amount(value, COLUMN[column].kind == "count", COLUMN[column].low, decimal)
-                allowed = f"{COLUMN[column].allowed}, or blank"
+            elif kind in ("count", "number"):
+                cell[column] = _amount(value, kind == "count", COLUMN[column].low, decimal)
+            elif type(value) is str and not value.isspace() and value:
+                cell[column] = value
             else:
-                word = as_text(value) if not isinstance(value, Float) else value.text
-                if role == "strategy" and not word:
-                    word = "cot" if word == "" else None
-                cell[column] = (
-                    None if word is None or (not word and COLUMN[column].required | (role == "task")) else word
-                )
-                allowed = "text or a number" if role == "task" else COLUMN[column].allowed
+                word = value.text if isinstance(value, Float) else as_text(value)
+                if role == "strategy" and word == "":
+                    word = "cot"
+                cell[column] = word if word or (word == "" and not COLUMN[column].required and role != "task") else None
             if cell[column] is None:
                 good = False
                 got = "nothing (blank)" if _word(value) == "" else shown(value)
+                if role in ("truncated", "no_answer"):
+                    allowed = "true, false or why the attempt ended"
+                elif kind in ("count", "number"):
+                    allowed = f"{COLUMN[column].allowed}, or blank"
+                else:
+                    allowed = "text or a number" if role == "task" else COLUMN[column].allowed
                 # What was found by its name can be something else.
                 hint = (
                     "" if role in self.rules.wanted or role in REQUIRED else f". If it is not that: ignore=[{name!r}]"
                 )
                 faults.add(f"{self.place(row)}, column {name!r}: got {got}; allowed: {allowed}{hint}")
         return cell if good else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Vote:
-    cell: dict[str, Any]
-    answer: str
 
 
 def _digest(raw: bytes | None, values: Mapping[str, Any]) -> bytes:
@@ -870,13 +891,13 @@ def _outcomes(values: Sequence[Any], rules: _Rules, decimal: str) -> tuple[list[
 # --- evaluations --------------------------------------------------------------------------------------------
 
 
-def evals_from(rows: Sequence[Mapping[str, Any]], account: Account, where: str) -> xr.Dataset:
+def evals_from(rows: Sequence[Mapping[str, Any]] | Mapping[str, list[Any]], account: Account, where: str) -> xr.Dataset:
     """Turn rows of the evaluation table into evaluations; errors name the source.
 
     Parameters
     ----------
-    rows : sequence of mapping
-        As in `as_evals`.
+    rows : sequence of mapping, or mapping of str to list
+        As in `as_evals`, or its columns.
     account : Account
     where : str
         The source, for messages.
@@ -889,9 +910,11 @@ def evals_from(rows: Sequence[Mapping[str, Any]], account: Account, where: str) 
         left = "; ".join(f"{entry.count} {entry.why}" for entry in account.left_out)
         raise InputError(f"{where}: no attempt is left to count ({left or 'there are none'})")
     try:
-        # By column: a frame of a million dictionaries is slow.
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        table = pd.DataFrame({name: _series([row.get(name) for row in rows]) for name in names})
+        if not isinstance(rows, Mapping):
+            # By column: a frame of a million dictionaries is slow.
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            rows = {name: [row.get(name) for row in rows] for name in names}
+        table = pd.DataFrame({name: _series(values) for name, values in rows.items()})
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             evals = as_evals(table, account)
@@ -912,29 +935,25 @@ def _series(values: list[Any]) -> pd.Series:
     return pd.Series(values, dtype=None if plain else object)
 
 
-def with_votes(evals: xr.Dataset, votes: Iterable[_Vote]) -> xr.Dataset:
+def with_votes(evals: xr.Dataset, votes: Mapping[tuple[Any, ...], Counter[str]]) -> xr.Dataset:
     """Add how often each distinct wrong answer was given in each cell.
 
     Parameters
     ----------
     evals : xarray.Dataset
         The collapsed attempts.
-    votes : iterable
-        Cell and wrong answer of each attempt; a blank answer is none.
+    votes : mapping
+        Wrong answers and how often each was given, by what names their cell.
 
     Returns
     -------
     xarray.Dataset
         With ``wrong_answer_counts``, such as "3|1|1", the largest first.
     """
-    counts: dict[tuple[Any, ...], Counter[str]] = {}
-    for vote in votes:
-        if vote.answer:
-            counts.setdefault(_key(vote.cell), Counter())[vote.answer] += 1
     table = to_table(evals)
     records: list[Mapping[str, Any]] = table[[name for name in KEY if name in table]].to_dict("records")  # type: ignore[assignment]
     table["wrong_answer_counts"] = [
-        "|".join(str(count) for count in sorted(counts.get(_key(record), Counter()).values(), reverse=True))
+        "|".join(str(count) for count in sorted(votes.get(_key(record), Counter()).values(), reverse=True))
         for record in records
     ]
     again = read_table(table)

@@ -102,6 +102,9 @@ class Float(float):
         return number
 
 
+_DECODER = json.JSONDecoder(parse_float=Float)
+
+
 # --- bytes --------------------------------------------------------------------------------------------------
 
 
@@ -422,7 +425,8 @@ def _of_list(source: Iterable[Any], where: str) -> Iterator[tuple[int, Record, b
 
 def parse(text: str | bytes) -> Any:
     """Parse JSON; numbers keep how they were written."""
-    return json.loads(text, parse_float=Float)
+    # What is not text finds its encoding on its way.
+    return _DECODER.decode(text) if isinstance(text, str) else json.loads(text, parse_float=Float)
 
 
 def document_of(path: Path, encoding: str | None = None) -> Any:
@@ -651,7 +655,7 @@ def flat(record: Record) -> dict[str, Any]:
         prefix, value, depth = stack.pop()
         for key, inner in value.items():
             name = prefix + str(key)
-            if isinstance(inner, Mapping) and depth < DEPTH and inner:
+            if type(inner) not in _PLAIN and isinstance(inner, Mapping) and depth < DEPTH and inner:
                 stack.append((name + ".", inner, depth + 1))
             else:
                 result.setdefault(name, inner)
