@@ -2,7 +2,16 @@
 
 from ds3bayes.evals.choose import select, split, to_table
 from ds3bayes.evals.read import data_sha256
-from ds3bayes.evals.readers import READERS, Account, Reader, read_attempts, read_evals, register
+from ds3bayes.evals.readers import (
+    READERS,
+    Account,
+    Reader,
+    read_attempts,
+    read_evals,
+    read_every_eval_ever,
+    read_lm_eval,
+    register,
+)
 from ds3bayes.evals.schema import COLUMNS, Column, describe_columns, strategy_names
 from ds3bayes.evals.simulate import Simulation, simulate
 
@@ -17,6 +26,8 @@ __all__ = [
     "describe_columns",
     "read_attempts",
     "read_evals",
+    "read_every_eval_ever",
+    "read_lm_eval",
     "register",
     "select",
     "simulate",

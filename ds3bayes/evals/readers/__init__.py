@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ds3bayes.evals.readers.attempts import AttemptsReader, read_attempts
 from ds3bayes.evals.readers.base import READERS, Account, LeftOut, Reader, as_evals, register
+from ds3bayes.evals.readers.every_eval_ever import EveryEvalEver, read_every_eval_ever
 from ds3bayes.evals.readers.find import read_evals
+from ds3bayes.evals.readers.lm_eval import LMEval, read_lm_eval
 from ds3bayes.evals.readers.recipes import (
     AiderPolyglot,
     EvalPlus,
@@ -17,6 +19,7 @@ from ds3bayes.evals.readers.recipes import (
 )
 
 for _reader in (
+    *(LMEval(), EveryEvalEver()),
     *(TauBench(), TerminalBench(), AiderPolyglot(), EvalPlus(), Promptfoo(), Helm(), OpenCompass(), MathArena()),
     AttemptsReader(),
 ):
@@ -31,5 +34,7 @@ __all__ = [
     "as_evals",
     "read_attempts",
     "read_evals",
+    "read_every_eval_ever",
+    "read_lm_eval",
     "register",
 ]

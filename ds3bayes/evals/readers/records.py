@@ -366,7 +366,7 @@ def records_of(
     if kind == "excel":
         return Records(where=str(path), kind=kind, rows=_of_excel(path, sheet), libraries=("openpyxl",))
     if kind == "jsonl":
-        return Records(where=str(path), kind=kind, rows=_of_lines(path, encoding), unit="line", libraries=libraries)
+        return Records(where=str(path), kind=kind, rows=lines_of(path, encoding), unit="line", libraries=libraries)
     if kind == "json":
         return Records(where=str(path), kind=kind, rows=_of_list(document_of(path, encoding), str(path)), unit="record")
     if kind == "csv":
@@ -436,7 +436,8 @@ def document_of(path: Path, encoding: str | None = None) -> Any:
         return parse(content.decode(encoding or mark_of(content) or "utf-8"))
 
 
-def _of_lines(path: Path, encoding: str | None) -> Iterator[tuple[int, Record, bytes | None]]:
+def lines_of(path: Path, encoding: str | None = None) -> Iterator[tuple[int, Record, bytes | None]]:
+    """Yield the records of a file of one JSON object per line: number of the line, record, raw bytes."""
     marked = mark_of(head_of(path))
     # Lines are cut as bytes, as text may hold other line separators; UTF-16 cannot be cut so.
     if (encoding or marked or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf-8-sig"):
