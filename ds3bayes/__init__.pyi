@@ -1,6 +1,7 @@
 from . import evals, generative, inference, queries, strategies, theory
 from .errors import InputError
 from .evals import read_evals
+from .evals.readers.inspect import read_inspect
 from .evals.simulate import Simulation, simulate
 from .generative.build import build_model
 from .generative.spec import ModelSpec
@@ -124,6 +125,7 @@ __all__ = [
     "prior_beliefs",
     "queries",
     "read_evals",
+    "read_inspect",
     "report",
     "sampling_table",
     "save",

@@ -2,6 +2,7 @@
 
 from ds3bayes.evals.choose import select, split, to_table
 from ds3bayes.evals.read import data_sha256, read_evals
+from ds3bayes.evals.readers.inspect import read_inspect
 from ds3bayes.evals.schema import COLUMNS, Column, describe_columns, strategy_names
 from ds3bayes.evals.simulate import Simulation, simulate
 
@@ -12,6 +13,7 @@ __all__ = [
     "data_sha256",
     "describe_columns",
     "read_evals",
+    "read_inspect",
     "select",
     "simulate",
     "split",

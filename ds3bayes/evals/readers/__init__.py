@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ds3bayes.evals.readers.base import Account, LeftOut, Reader, as_evals
+from ds3bayes.evals.readers.inspect import InspectLogs
 
 #: Readers in use, by name; the first that recognises a source reads it.
 READERS: dict[str, Reader] = {}
@@ -13,5 +14,7 @@ def register(reader: Reader) -> Reader:
     READERS[reader.name] = reader
     return reader
 
+
+register(InspectLogs())
 
 __all__ = ["READERS", "Account", "LeftOut", "Reader", "as_evals", "register"]
