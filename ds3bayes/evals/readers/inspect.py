@@ -37,6 +37,8 @@ VERSIONS = "0.3.285"
 
 Errors = Literal["leave_out", "count_wrong", "refuse"]
 Rule = float | Literal["full"]
+#: Output tokens, prompt tokens and cost; NaN where not known.
+Tokens = tuple[float, float, float]
 
 HEADER, START = "header.json", "_journal/start.json"
 #: Roles whose tokens are those of a grader even where the evaluated LLM plays it.
@@ -44,7 +46,7 @@ GRADERS = frozenset({"grader", "judge", "scorer"})
 #: What a sample's row needs; the rest of a large sample is not parsed.
 WANTED = frozenset(
     {"id", "epoch", "uuid", "scores", "score", "model_usage", "role_usage", "output", "limit", "error", "invalidation"}
-    | {"total_time", "working_time"}
+    | {"total_time", "working_time", "events"}
 )
 #: Settings that change what is evaluated; logs that differ in one of them are kept apart.
 SETTINGS = (
@@ -58,7 +60,11 @@ SHOWN = 12
 #: How much of a JSON file is looked at to tell whether it is a log.
 HEAD = 2**20
 
-_MEMBER = re.compile(r"samples/.+_epoch_\d+(\.json|/sample\.json)", re.DOTALL)
+# A large sample is a folder of parts, of which one holds all but its messages and events.
+_SHELL = re.compile(r"(samples/.+_epoch_\d+)/sample\.json", re.DOTALL)
+_PART = re.compile(
+    r"(samples/.+?_epoch_\d+)/(?:(?:metadata|skeleton)\.json|(?:messages|events|calls|attachments)/.+)", re.DOTALL
+)
 _INTO = re.compile(r"(?s)(?P<name>.+)\[(?:'(?P<single>.*)'|\"(?P<double>.*)\"|(?P<index>\d{1,6}))\]")
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(\d{1,300}\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -661,8 +667,12 @@ def _samples(log: _Log, count: bool = False) -> Iterator[tuple[Any, int]]:
     """Yield a log's samples and the bytes that each takes in the file; only None for each sample to count them."""
     if log.file.kind == "archive":
         with Archive(log.file.path) as archive:
-            names = [name for name in archive.members if _MEMBER.fullmatch(name)]
-            for name in names:
+            shells = {found[1] for name in archive.members if (found := _SHELL.fullmatch(name))}
+            for name in archive.members:
+                if not name.startswith("samples/") or not name.endswith(".json"):
+                    continue
+                if shells and (part := _PART.fullmatch(name)) and part[1] in shells:
+                    continue
                 if count:
                     yield None, 0
                     continue
@@ -690,7 +700,8 @@ class _Scores:
     is_graded: bool = False
     unknown: dict[str, None] = field(default_factory=dict)
     top: float = -math.inf
-    attempts: int = 0
+    #: The first log of the task, for messages.
+    example: str = ""
 
     def see(self, name: str, value: Any) -> None:
         if isinstance(value, dict):
@@ -722,7 +733,6 @@ class _Scores:
         if math.isfinite(grade):
             self.top = max(self.top, grade)
             self.is_graded |= grade not in (0, 1)
-        self.attempts += 1
         return grade, no_answer
 
 
@@ -743,7 +753,8 @@ def _grade(value: Any) -> tuple[float, bool]:
     word = value.strip().lower()
     if word in _WORDS:
         return _WORDS[word], False
-    return float(word) if len(word) < 400 and _NUMBER.fullmatch(word) else math.nan, False
+    number = float(word) if len(word) < 400 and _NUMBER.fullmatch(word) else math.nan
+    return number if math.isfinite(number) else math.nan, False
 
 
 _LETTERS = {"C": _YES, "I": _NO, "N": _NO, "P": 0.5}
@@ -872,7 +883,7 @@ class _Attempts:
     def _take(self, scores: dict[str, dict[str, Any]], log: _Log) -> tuple[float, bool]:
         """Return the grade by the scorer that counts, NaN for none."""
         seen = self.scores[log.task]
-        seen.headline = seen.headline or log.headline
+        seen.headline, seen.example = seen.headline or log.headline, seen.example or log.name
         for name, score in scores.items():
             seen.see(name, score.get("value"))
         wanted = self.options.scorer_of(log.task)
@@ -894,12 +905,18 @@ class _Attempts:
                     value = many[int(found["index"])]
         return (math.nan, False) if isinstance(value, dict | list) else seen.take(value)
 
-    def _usage(self, sample: _Part, log: _Log) -> tuple[float, float, float]:
+    def _usage(self, sample: _Part, log: _Log) -> Tokens:
         """Return output tokens, prompt tokens and cost of the evaluated LLM, NaN where they are not known."""
         usage = sample.part("model_usage")
         if usage.value.get(log.model) is None:
             return math.nan, math.nan, math.nan
         total = _tokens(usage.part(log.model))
+        own = _of_scorers(sample, log.model, total[0])
+        if own is not None:
+            if any(own):
+                total = _less(total, own)
+                self.own_graders.add(log.model)
+            return total
         roles = sample.part("role_usage")
         others = sum(sum(_tokens(usage.part(name))[:2]) for name in usage.value if name != log.model)
         for role in roles.value:
@@ -910,7 +927,7 @@ class _Attempts:
             if known != log.model and (known is not None or sum(used[:2]) <= others):
                 continue
             if role in log.graders:
-                total = tuple(max(all_of - part, 0.0) for all_of, part in zip(total, used, strict=True))  # type: ignore[assignment]
+                total = _less(total, used)
                 self.own_graders.add(log.model)
             else:
                 self.shared_roles.add(role)
@@ -985,6 +1002,7 @@ class _Attempts:
             for name, counter in list(scores.seen.items())[:SHOWN]
         )
         first = next((name for name in names if name == scores.headline), names[0])
+        task = f"task {task} ({scores.example})"
         if wanted is None and (len(names) > 1 or "[" in names[0]):
             headline = f" Inspect's headline is {scores.headline}." if scores.headline else ""
             yield (
@@ -1085,7 +1103,7 @@ def _is_cut(sample: _Part) -> bool:
     return bool(choices) and choices[0].text("stop_reason") in ("max_tokens", "model_length")
 
 
-def _tokens(usage: _Part) -> tuple[float, float, float]:
+def _tokens(usage: _Part) -> Tokens:
     output, cost = usage.number("output_tokens"), usage.number("total_cost")
     prompt = [usage.number(f"input_tokens{kind}") for kind in ("", "_cache_read", "_cache_write")]
     return (
@@ -1093,6 +1111,40 @@ def _tokens(usage: _Part) -> tuple[float, float, float]:
         math.nan if prompt[0] is None else sum(part or 0.0 for part in prompt),
         math.nan if cost is None else cost,
     )
+
+
+def _of_scorers(sample: _Part, model: str, total: float) -> Tokens | None:
+    """Return what scorers used of a model's tokens, by the events of a sample; None if it has none to tell."""
+    answer = sample.part("output").part("usage").number("output_tokens")
+    if answer is not None and answer == total:
+        # All is of the answer itself.
+        return 0.0, 0.0, 0.0
+    scoring = set()
+    used = []
+    told = False
+    for event in sample.parts("events"):
+        kind = event.value.get("event")
+        if kind == "span_begin":
+            told = True
+            span, parent = event.text("id"), event.text("parent_id")
+            if event.text("type") in ("scorers", "scorer") or (parent and parent in scoring):
+                scoring.add(span)
+        elif kind == "model" and event.value.get("model") == model and event.text("span_id") in scoring:
+            used.append(_tokens(event.part("output").part("usage")))
+    if not told:
+        return None
+    output, prompt, cost = (
+        (sum(one for one in column if one == one) for column in zip(*used, strict=True)) if used else (0, 0, 0)
+    )
+    return float(output), float(prompt), float(cost)
+
+
+def _less(total: Tokens, used: Tokens) -> Tokens:
+    output, prompt, cost = (
+        max(whole - (part if part == part else 0.0), 0.0) if whole == whole else whole
+        for whole, part in zip(total, used, strict=True)
+    )
+    return output, prompt, cost
 
 
 # --- showing ------------------------------------------------------------------------------------------------
@@ -1115,9 +1167,10 @@ def _bar(shown: bool, size: int) -> Iterator[Callable[[int], None]]:
     if not shown:
         yield lambda _: None
         return
+    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("reading logs"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         job = progress.add_task("", total=size)
         yield lambda more: progress.advance(job, more)

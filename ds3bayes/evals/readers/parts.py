@@ -27,7 +27,9 @@ MOST_UNPACKED = 500
 SMALL = 2**24
 
 # Possessive, so that the engine keeps no way back: memory stays flat over gigabytes, and time linear.
-_TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.DOTALL)
+_FLAT = rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")'
+# Lists and objects that hold no others are passed in one step.
+_TO_BRACKET = re.compile(rb"(?:" + _FLAT + rb"|\{" + _FLAT + rb"*+\}|\[" + _FLAT + rb"*+\])*+([\[\]{}])", re.DOTALL)
 _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^\s,\[\]{}\"]++")
 _BLANK = re.compile(rb"[ \t\r\n]*+")
@@ -167,8 +169,8 @@ def _end(text: Buffer, place: int) -> int:
         if found is None:
             raise PartError(f"cut or damaged at byte {place:,}: {_shown(text, place)} where a value must be")
         return found.end()
-    depth = brackets = 0
-    here = place
+    depth, brackets = 1, 0
+    here = place + 1
     while True:
         found = _TO_BRACKET.match(text, here)
         if found is None:
@@ -183,7 +185,7 @@ def _end(text: Buffer, place: int) -> int:
             depth -= 1
             if not depth:
                 return here
-        if brackets > 2 * MOST_VALUES:
+        if brackets > MOST_VALUES:
             raise PartError(f"a part of more than {MOST_VALUES:,} values at byte {place:,}")
 
 
