@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import struct
+import sys
 import warnings
 import zipfile
 import zlib
@@ -294,6 +295,11 @@ def test_urls_are_read(one: Path, tmp_path: Path) -> None:
     assert "nosuch://a: cannot be read" in message("nosuch://a")
 
 
+def test_urls_need_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    assert "pip install 'ds3bayes[inspect]'" in message("memory://a")
+
+
 def test_errors_are_left_out_or_what_was_asked(logs: dict[str, Path]) -> None:
     evals = read_inspect(logs["errors"])
     assert cells(evals) == {"q0": (3, 2), "q1": (2, 2)}
@@ -460,9 +466,10 @@ def test_old_logs_are_read(text: dict[str, Any], tmp_path: Path) -> None:
     assert account(evals)["columns"]["successes"].startswith("score of match")
 
 
-def test_a_large_sample_is_read_in_part(text: dict[str, Any], tmp_path: Path) -> None:
-    text["samples"][0]["store"] = {"text": 'x]}"' * 1_100_000}
-    text["samples"][1]["messages"] = [{"a": [number, {"b": "["}]} for number in range(250_000)]
+def test_a_large_sample_is_read_in_part(text: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ds3bayes.evals.readers.parts.SMALL", 2**18)
+    text["samples"][0]["store"] = {"text": 'x]}"' * 20_000}
+    text["samples"][1]["messages"] = [{"a": [number, {"b": "["}]} for number in range(10_000)]
     for path in (write(tmp_path, text), pack(tmp_path, text)):
         assert cells(read_inspect(path)) == dict.fromkeys(("7", "007", "algebra/12"), (3, 2))
 

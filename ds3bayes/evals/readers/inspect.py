@@ -284,7 +284,7 @@ def _listed(path: str, stack: ExitStack) -> Iterator[tuple[str, Path, bool]]:
 
 def _fetched(url: str, stack: ExitStack) -> Iterator[tuple[str, Path, bool]]:
     try:
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
     except ModuleNotFoundError as error:
         raise InputError(f"{url}: URLs need fsspec; install it with: pip install 'ds3bayes[inspect]'") from error
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ds3bayes-")))
