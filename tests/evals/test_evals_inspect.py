@@ -313,7 +313,7 @@ def test_errors_are_left_out_or_what_was_asked(logs: dict[str, Path]) -> None:
     assert "errors='leave_out'" in said
     evals = read_inspect(logs["scored"], errors="refuse")
     assert cells(evals) == {"q0": (2, 1)}
-    assert "1 attempts hold an error and a score" in account(evals)["notes"][0]
+    assert "Attempts that hold an error and a score: 1" in account(evals)["notes"][0]
 
 
 def test_the_newest_of_retries_counts(logs: dict[str, Path]) -> None:
@@ -411,7 +411,7 @@ def test_edited_scores_count_and_invalidated_samples_do_not(logs: dict[str, Path
     evals = read_inspect(logs["edited"])
     assert cells(evals) == {"q0": (3, 3)}
     assert left_out(evals) == {"invalidated by hand": 1}
-    assert account(evals)["notes"] == ["1 attempts have a score that was edited by hand: the edited one counts"]
+    assert account(evals)["notes"] == ["Attempts with a score that was edited by hand: 1. The edited score counts"]
 
 
 def test_what_a_limit_ended_is_truncated(logs: dict[str, Path], tmp_path: Path, text: dict[str, Any]) -> None:
@@ -425,7 +425,7 @@ def test_what_a_limit_ended_is_truncated(logs: dict[str, Path], tmp_path: Path, 
         sample["limit"] = {"type": "token", "limit": 5}
     evals = read_inspect(write(tmp_path, text))
     assert cells(evals, "truncated")["7"] == (3, 2, 1)
-    assert "6 attempts were cut off and succeeded" in " ".join(account(evals)["notes"])
+    assert "Attempts that were cut off and succeeded: 6" in " ".join(account(evals)["notes"])
 
 
 def test_no_usage_is_blank(logs: dict[str, Path]) -> None:
@@ -584,6 +584,10 @@ def test_scores_that_mean_nothing_are_refused(text: dict[str, Any], tmp_path: Pa
 
 def test_edited_and_unedited_copies_are_refused(text: dict[str, Any], tmp_path: Path) -> None:
     write(tmp_path, text, "a.json")
+    other = copy.deepcopy(text)
+    other["samples"][0]["invalidation"] = {"author": "p", "timestamp": "2026-01-01T00:00:00+00:00"}
+    write(tmp_path, other, "b.json")
+    assert "Give only the log that counts" in message(tmp_path)
     text["samples"][0]["scores"]["match"]["value"] = "I"
     write(tmp_path, text, "b.json")
     said = message(tmp_path)

@@ -13,6 +13,7 @@ import math
 import mmap
 import os
 import re
+import reprlib
 import shutil
 import tempfile
 from array import array
@@ -46,7 +47,7 @@ GRADERS = frozenset({"grader", "judge", "scorer"})
 #: What a sample's row needs; the rest of a large sample is not parsed.
 WANTED = frozenset(
     {"id", "epoch", "uuid", "scores", "score", "model_usage", "role_usage", "output", "limit", "error", "invalidation"}
-    | {"total_time", "working_time", "events"}
+    | {"total_time", "working_time", "events", "error_retries"}
 )
 #: Settings that change what is evaluated; logs that differ in one of them are kept apart.
 SETTINGS = (
@@ -66,6 +67,8 @@ _PART = re.compile(
     r"(samples/.+?_epoch_\d+)/(?:(?:metadata|skeleton)\.json|(?:messages|events|calls|attachments)/.+)", re.DOTALL
 )
 _INTO = re.compile(r"(?s)(?P<name>.+)\[(?:'(?P<single>.*)'|\"(?P<double>.*)\"|(?P<index>\d{1,6}))\]")
+#: What some editors put before a text.
+_MARK = b"\xef\xbb\xbf"
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(\d{1,300}\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _YES, _NO = math.inf, -math.inf
@@ -296,11 +299,14 @@ def _fetched(url: str, stack: ExitStack) -> Iterator[tuple[str, Path, bool]]:
             local = folder / str(number)
             # Whole, and not in the many small pieces that an archive is read in.
             with system.open(name, "rb") as remote, local.open("wb") as copy:
-                shutil.copyfileobj(remote, copy, 2**20)
+                head = remote.read(64)
+                copy.write(head)
+                if asked or name.endswith(".eval") or _may_be_log(head):
+                    shutil.copyfileobj(remote, copy, 2**20)
             yield (url if asked else system.unstrip_protocol(name)), local, asked
     # What a file system of any kind raises is its own.
     except Exception as error:
-        raise InputError(f"{url}: cannot be read: {type(error).__name__}: {_short(str(error), 200)}") from error
+        raise InputError(f"{url}: cannot be read: {type(error).__name__}: {_line(str(error), 200)}") from error
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -334,8 +340,12 @@ def _kind(path: Path) -> Literal["archive", "json"] | None:
                 return "archive" if {HEADER, START} & set(archive.members) else None
         except PartError:
             return None
-    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return "json" if head[:1] == b"{" and b'"eval"' in head and _begins_log(head) else None
+    head = head.removeprefix(_MARK).lstrip()
+    return "json" if _may_be_log(head) and b'"eval"' in head and _begins_log(head) else None
+
+
+def _may_be_log(head: bytes) -> bool:
+    return head[:4] == b"PK\3\4" or head.removeprefix(_MARK).lstrip()[:1] == b"{"
 
 
 def _begins_log(head: bytes) -> bool:
@@ -412,7 +422,7 @@ def _headers(files: list[_File]) -> list[_Log]:
 
 def _damaged(name: str, error: Exception) -> str:
     return (
-        f"{name}: {_short(str(error), 300)}; needed: a whole log as Inspect wrote it. Copy it anew, run Inspect's "
+        f"{name}: {_line(str(error), 300)}; needed: a whole log as Inspect wrote it. Copy it anew, run Inspect's "
         "retry or recovery on it, or take it away"
     )
 
@@ -451,7 +461,7 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
 
 
 def _start(text: mmap.mmap) -> int:
-    return 3 if text[:3] == b"\xef\xbb\xbf" else 0
+    return len(_MARK) if text[: len(_MARK)] == _MARK else 0
 
 
 class _Part:
@@ -555,13 +565,17 @@ def _asked(plan: _Part, told: _Part) -> tuple[str, str, int | None, dict[str, st
     budgets: list[float] = []
     for group in (places[: len(steps)], places[-2:-1], places[-1:]):
         for place in group:
-            name = next((name for name in EFFORT if place.value.get(name) is not None), None)
+            # A solver may have a parameter of that name that is something else.
+            name = next((name for name in EFFORT if isinstance(place.value.get(name), str)), None)
             if name:
                 efforts.append((place.text(name), f"{place.place.removeprefix('log.')}.{name}"))
         if efforts:
             break
     for group in (places[: len(steps)], places[-2:-1], places[-1:]):
-        budgets = [budget for place in group if (budget := place.number("reasoning_tokens")) is not None]
+        asked = [place.value.get("reasoning_tokens") for place in group]
+        budgets = [
+            one for one in asked if isinstance(one, int | float) and not isinstance(one, bool) and 0 <= one <= 2**53
+        ]
         if budgets:
             break
     settings: dict[str, str] = {}
@@ -775,10 +789,10 @@ class _Attempts:
         self.names: dict[str, int] = {}
         self.grade, self.no_answer, self.cut = array("d"), array("b"), array("b")
         self.tokens, self.prompt, self.cost, self.seconds = array("d"), array("d"), array("d"), array("d")
-        #: The score and the log of each sample that was seen.
-        self.seen: dict[str, tuple[float, int]] = {}
+        #: The grade, whether it was invalidated, and the log of each sample that was seen.
+        self.seen: dict[str, tuple[float, bool, int]] = {}
         self.errored: list[str] = []
-        self.edited = self.scored_errors = self.cut_successes = 0
+        self.edited = self.retried = self.scored_errors = self.cut_successes = 0
         self.own_graders: set[str] = set()
         self.shared_roles: set[str] = set()
 
@@ -808,20 +822,23 @@ class _Attempts:
             sample.wrong("epoch", "an integer")
         sample.place = f"sample {_short(task)} epoch {epoch}"
         where = f"{log.name}, sample {task}, epoch {epoch}"
-        scores = self._scores(sample, log)
+        invalid = bool(sample.value.get("invalidation"))
+        # How an invalidated sample was scored must not decide anything.
+        scores = {} if invalid else self._scores(sample, log)
         grade, no_answer = self._take(scores, log)
         uuid = sample.text("uuid") or f"{log.eval_id}\0{task}\0{epoch}"
         number = len(self.logs) - 1
         if uuid in self.seen:
-            before, other = self.seen[uuid]
-            self._same(grade, before, where, log, self.logs[other])
+            *before, other = self.seen[uuid]
+            same = invalid == before[1] and (grade == before[0] or (math.isnan(grade) and math.isnan(before[0])))
+            self._leave_double(same, where, log, self.logs[other])
             return
-        self.seen[uuid] = (grade, number)
+        self.seen[uuid] = (grade, invalid, number)
         if (task, epoch) in older:
             self.account.leave_out("of an older log of a run, tried again in a newer one", where)
             return
         places.add((task, epoch))
-        if sample.value.get("invalidation"):
+        if invalid:
             self.account.leave_out("invalidated by hand", where)
             return
         if math.isnan(grade) and sample.value.get("error"):
@@ -839,10 +856,9 @@ class _Attempts:
                 return
             wanted = self.options.scorer_of(log.task)
             why = f"not scored by {wanted}" if wanted else "not scored"
-            self.account.leave_out(
-                why if scores is None or not scores else f"{why} (NaN, null or no such score)", where
-            )
+            self.account.leave_out(f"{why} (NaN, null or no such score)" if scores else why, where)
             return
+        self.retried += bool(sample.value.get("error_retries"))
         self.edited += any(isinstance(score.get("history"), list) and score["history"] for score in scores.values())
         self.log.append(number)
         self.task.append(self.names.setdefault(task, len(self.names)))
@@ -862,12 +878,12 @@ class _Attempts:
         seen = self.scores[log.task]
         return bool(seen.unknown) or (self.options.scorer_of(log.task) is None and len(seen.seen) > 1)
 
-    def _same(self, grade: float, before: float, where: str, log: _Log, other: _Log) -> None:
+    def _leave_double(self, same: bool, where: str, log: _Log, other: _Log) -> None:
         """Leave out a sample that was seen before, unless it cannot be told which of the two is right."""
-        if log.eval_id == other.eval_id and grade != before and not (math.isnan(grade) and math.isnan(before)):
+        if log.eval_id == other.eval_id and not same:
             raise InputError(
-                f"{where}: its score is not that of the same sample in {other.name}; one of the two logs was edited. "
-                "Give only the log that counts"
+                f"{where}: it is scored or invalidated otherwise than the same sample in {other.name}; one of "
+                "the two logs was edited. Give only the log that counts"
             )
         self.account.leave_out("the same sample (uuid) as in another log", where)
 
@@ -946,7 +962,10 @@ class _Attempts:
         if faults:
             raise InputError(faults[0]) if len(faults) == 1 else InputError.of_faults("logs of Inspect", faults)
         if not self.log:
-            left = "; ".join(f"{one.count} {one.why}" for one in self.account.left_out) or "the logs have no samples"
+            left = (
+                "; ".join(f"{one.count} {one.why}" for one in self.account.left_out)
+                or "the logs have no samples, as when they were written with log_samples off"
+            )
             raise InputError(f"logs of Inspect: no attempt is left to count: {left}")
         grade = np.array(self.grade)
         log = np.array(self.log)
@@ -998,7 +1017,7 @@ class _Attempts:
         if not names:
             return
         shown = "; ".join(
-            f"{name}: {', '.join(counter)}{', ...' if len(counter) >= SHOWN else ''}"
+            f"{_line(name, 80)}: {', '.join(counter)}{', ...' if len(counter) >= SHOWN else ''}"
             for name, counter in list(scores.seen.items())[:SHOWN]
         )
         first = next((name for name in names if name == scores.headline), names[0])
@@ -1064,6 +1083,8 @@ class _Attempts:
             "prompt_tokens": "model_usage of eval.model: input_tokens, with those read from and written to a cache",
             "seconds": "working_time of the sample",
         }
+        if any(log.model.startswith("none/") for log in self.logs):
+            account.note("Logs whose eval.model is none do not say which LLM answered")
         limits = sorted({log.settings["max_tokens"] for log in self.logs if "max_tokens" in log.settings})
         if limits:
             account.note(
@@ -1071,11 +1092,17 @@ class _Attempts:
                 "cut is in the column 'truncated'"
             )
         if self.scored_errors:
-            account.note(f"{self.scored_errors} attempts hold an error and a score: they count by their score")
+            account.note(f"Attempts that hold an error and a score: {self.scored_errors}. They count by their score")
+        if self.retried:
+            account.note(
+                f"Attempts that Inspect retried after an error: {self.retried}. Their tokens are of the last try"
+            )
         if self.edited:
-            account.note(f"{self.edited} attempts have a score that was edited by hand: the edited one counts")
+            account.note(f"Attempts with a score that was edited by hand: {self.edited}. The edited score counts")
         if self.cut_successes:
-            account.note(f"{self.cut_successes} attempts were cut off and succeeded: they do not count as truncated")
+            account.note(
+                f"Attempts that were cut off and succeeded: {self.cut_successes}. They do not count as truncated"
+            )
         if self.own_graders:
             account.note(
                 f"{', '.join(sorted(self.own_graders))} graded its own answers: tokens of the grader are taken off"
@@ -1151,14 +1178,21 @@ def _less(total: Tokens, used: Tokens) -> Tokens:
 
 
 def _short(value: Any, most: int = 60) -> str:
-    """Return a value as one short line."""
+    """Return a value, of any size and kind, as one short line."""
     try:
-        text = value if isinstance(value, str) and most > 60 else repr(value)
+        text = _REPR.repr(value)
     except (ValueError, RecursionError):
         # Python refuses to print integers of more than some thousand digits.
         return f"a value of type {type(value).__name__}"
-    text = _UNWRITABLE.sub("\ufffd", " ".join(text.split()))
+    return _line(text, most)
+
+
+def _line(text: str, most: int) -> str:
+    text = _UNWRITABLE.sub("\ufffd", " ".join(text[: 4 * most].split()))
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+_REPR = reprlib.Repr(maxstring=60, maxother=60, maxlong=60)
 
 
 @contextmanager
