@@ -27,10 +27,13 @@ MOST_UNPACKED = 500
 SMALL = 2**24
 
 # Possessive, so that the engine keeps no way back: memory stays flat over gigabytes, and time linear.
-_FLAT = rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")'
+_QUOTED = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_FLAT = rb'[^"\[\]{}]*+(?:' + _QUOTED + rb'[^"\[\]{}]*+)*+'
+_TEXT = re.compile(_QUOTED, re.DOTALL)
 # Lists and objects that hold no others are passed in one step.
-_TO_BRACKET = re.compile(rb"(?:" + _FLAT + rb"|\{" + _FLAT + rb"*+\}|\[" + _FLAT + rb"*+\])*+([\[\]{}])", re.DOTALL)
-_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_TO_BRACKET = re.compile(
+    _FLAT + rb"(?:(?:\{" + _FLAT + rb"\}|\[" + _FLAT + rb"\])" + _FLAT + rb")*+([\[\]{}])", re.DOTALL
+)
 _SCALAR = re.compile(rb"[^\s,\[\]{}\"]++")
 _BLANK = re.compile(rb"[ \t\r\n]*+")
 _OPEN = frozenset(b"[{")
