@@ -8,6 +8,8 @@ import random
 import shutil
 import struct
 import sys
+import time
+import tracemalloc
 import warnings
 import zipfile
 import zlib
@@ -308,6 +310,7 @@ def test_errors_are_left_out_or_what_was_asked(logs: dict[str, Path]) -> None:
     evals = read_inspect(logs["errors"], errors="count_wrong")
     assert cells(evals) == {"q0": (3, 2), "q1": (3, 2), "q2": (3, 0)}
     assert left_out(evals) == {}
+    assert "They count as wrong, as asked" in account(evals)["notes"][0]
     said = message(logs["errors"], errors="refuse")
     assert "4 attempts errored before they were scored" in said
     assert "errors='leave_out'" in said
@@ -414,6 +417,18 @@ def test_edited_scores_count_and_invalidated_samples_do_not(logs: dict[str, Path
     assert account(evals)["notes"] == ["Attempts with a score that was edited by hand: 1. The edited score counts"]
 
 
+def test_of_one_sample_in_several_runs_the_newest_counts(text: dict[str, Any], tmp_path: Path) -> None:
+    write(tmp_path, text, "a.json")
+    newer = copy.deepcopy(text)
+    newer["eval"] |= {"created": "2099-01-01T00:00:00+00:00", "eval_id": "e", "task_id": "t", "run_id": "r"}
+    for sample in newer["samples"]:
+        sample["scores"]["match"]["value"] = "I"
+    write(tmp_path, newer, "b.json")
+    evals = read_inspect(tmp_path)
+    assert cells(evals) == dict.fromkeys(("7", "007", "algebra/12"), (3, 0))
+    assert left_out(evals) == {"the same sample (uuid) as in another log": 9}
+
+
 def test_what_a_limit_ended_is_truncated(logs: dict[str, Path], tmp_path: Path, text: dict[str, Any]) -> None:
     evals = read_inspect(logs["cut"])
     assert cells(evals, "truncated", "tokens_mean") == {"q0": (3, 2, 1, 5896 / 3)}
@@ -472,6 +487,36 @@ def test_a_large_sample_is_read_in_part(text: dict[str, Any], tmp_path: Path, mo
     text["samples"][1]["messages"] = [{"a": [number, {"b": "["}]} for number in range(10_000)]
     for path in (write(tmp_path, text), pack(tmp_path, text)):
         assert cells(read_inspect(path)) == dict.fromkeys(("7", "007", "algebra/12"), (3, 2))
+
+
+def test_two_thousand_samples_are_read_at_once(text: dict[str, Any], tmp_path: Path) -> None:
+    (sample, *_), number = text["samples"], 2000
+    text["samples"] = [{**sample, "id": f"t{one}", "uuid": f"u{one}"} for one in range(number)]
+    for path in (write(tmp_path, text), pack(tmp_path, text)):
+        start = time.process_time()
+        evals = read_inspect(path)
+        # It takes .3 s; three are what a person waits for.
+        assert time.process_time() - start < 3
+        assert int(evals["attempts"].sum()) == number
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_samples_are_streamed(text: dict[str, Any], tmp_path: Path) -> None:
+    (sample, *_), number = text["samples"], 100_000
+    sample["messages"], sample["events"] = [], []
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("header.json", json.dumps({name: text[name] for name in text if name != "samples"}))
+        for one in range(number):
+            member = {**sample, "id": f"t{one // 5}", "epoch": one % 5 + 1, "uuid": f"u{one}"}
+            archive.writestr(f"samples/{member['id']}_epoch_{member['epoch']}.json", json.dumps(member))
+    tracemalloc.start()
+    evals = read_inspect(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert int(evals["attempts"].sum()) == number
+    # Most of it is the archive's list of members.
+    assert peak < 250e6
 
 
 def test_progress_is_shown(one: Path, capsys: pytest.CaptureFixture[str]) -> None:

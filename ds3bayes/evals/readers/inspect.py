@@ -238,7 +238,10 @@ def _files(paths: Any, stack: ExitStack, account: Account) -> list[_File]:
     passed: list[str] = []
     for path in given:
         for name, local, asked in _listed(os.fspath(path), stack):
-            kind = _kind(local)
+            try:
+                kind = _kind(local)
+            except OSError as error:
+                raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
             if kind:
                 found.setdefault(os.path.realpath(local), _File(name=name, path=local, kind=kind))
             elif asked or name.endswith(".eval"):
@@ -271,7 +274,11 @@ def _listed(path: str, stack: ExitStack) -> Iterator[tuple[str, Path, bool]]:
         return
     local = Path(path)
     if local.is_dir():
-        for file in _walk(local):
+        try:
+            files = list(_walk(local))
+        except OSError as error:
+            raise InputError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from error
+        for file in files:
             yield str(file), file, False
     elif local.is_file():
         yield path, local, True
@@ -310,7 +317,12 @@ def _fetched(url: str, stack: ExitStack) -> Iterator[tuple[str, Path, bool]]:
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder and its folders; links are followed, but no folder is walked twice."""
     seen = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+
+    def refuse(error: OSError) -> NoReturn:
+        # A folder that cannot be opened must not pass for an empty one.
+        raise error
+
+    for here, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         state = os.stat(here)
         if (state.st_dev, state.st_ino) in seen:
             folders.clear()
@@ -628,6 +640,8 @@ def _retries(logs: list[_Log], options: _Options, account: Account) -> list[list
                     "of an older log whose retry (the same task id) counts instead", log.name, _number_of_samples(log)
                 )
         groups.append(group)
+    # Of a sample that is in logs of several runs, the newest counts.
+    groups.sort(key=lambda group: group[0].created, reverse=True)
     if unfinished:
         more = "\n  - " + "\n  - ".join(unfinished) if len(unfinished) > 1 else unfinished[0]
         raise InputError(
@@ -790,7 +804,7 @@ class _Attempts:
         #: The grade, whether it was invalidated, and the log of each sample that was seen.
         self.seen: dict[str, tuple[float, bool, int]] = {}
         self.errored: list[str] = []
-        self.edited = self.retried = self.scored_errors = self.cut_successes = 0
+        self.counted_wrong = self.edited = self.retried = self.scored_errors = self.cut_successes = 0
         self.own_graders: set[str] = set()
         self.shared_roles: set[str] = set()
 
@@ -846,6 +860,7 @@ class _Attempts:
             if self.options.errors == "leave_out":
                 self.account.leave_out("errored before they were scored", where)
                 return
+            self.counted_wrong += 1
             grade = _NO
         elif sample.value.get("error"):
             self.scored_errors += 1
@@ -1088,6 +1103,10 @@ class _Attempts:
             account.note(
                 f"Generation was cut at max_tokens = {', '.join(limits)}: that is a cut, not an asked budget; whom it "
                 "cut is in the column 'truncated'"
+            )
+        if self.counted_wrong:
+            account.note(
+                f"Attempts that errored before they were scored: {self.counted_wrong}. They count as wrong, as asked"
             )
         if self.scored_errors:
             account.note(f"Attempts that hold an error and a score: {self.scored_errors}. They count by their score")
