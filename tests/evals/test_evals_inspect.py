@@ -1,5 +1,4 @@
 import copy
-import gc
 import hashlib
 import json
 import math
@@ -7,12 +6,12 @@ import os
 import random
 import shutil
 import struct
+import subprocess
 import sys
 import time
 import tracemalloc
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,122 +26,22 @@ from ds3bayes.evals import read_inspect
 from ds3bayes.evals.readers import READERS
 from ds3bayes.evals.readers.parts import Archive, PartError, fields, parse
 
-IDS = [7, "007", "algebra/12"]
-
-
 # --- logs ---
-
-
-def grid_answer(model: str, effort: str, text: str, epoch: int) -> tuple[str, int]:
-    """What the LLM of the grid answers, and with how many tokens: the truth that is read back."""
-    code = zlib.crc32(f"{model} {effort} {text} {epoch}".encode())
-    return ("yes" if code % 3 else "no"), 50 + code % 400
 
 
 @pytest.fixture(scope="session")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of logs, all written by Inspect itself."""
-    # Where Inspect keeps its own traces.
-    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("inspect-data"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # Here: its import takes seconds, which no other test should pay.
-        import inspect_logs as made
-        from inspect_ai.log import ProvenanceData, edit_score, invalidate_samples, read_eval_log, write_eval_log
-        from inspect_ai.log._recorders.chunked import convert_eval_logs_to_chunked
-        from inspect_ai.scorer import ScoreEdit, match, model_graded_qa
-        from inspect_ai.solver import generate, system_message
-
-        root = tmp_path_factory.mktemp("logs")
-        folders = {name: root / name for name in ("grid", "once", "json", "errors", "scored", "retry", "graded", "nan")}
-        for name in (
-            "rubric",
-            "several",
-            "self",
-            "role",
-            "edited",
-            "cut",
-            "limit",
-            "usage",
-            "args",
-            "solvers",
-            "chunked",
-        ):
-            folders[name] = root / name
-        for model in ("alpha", "org/beta"):
-            for effort in ("low", "high"):
-                for number, name in enumerate(("sums", "riddles")):
-
-                    def answer(text: str, epoch: int, model: str = model, effort: str = effort) -> tuple[str, int]:
-                        return grid_answer(model, effort, text, epoch)
-
-                    # The effort is in any of three places of a log.
-                    where = {"reasoning_effort": effort}
-                    solver = [generate(**where)] if number else None
-                    config = where if not number and effort == "high" else {}
-                    task_config = {} if number or effort == "high" else where
-                    llm = made.mock(model, answer, cached=1000, **config)
-                    task = made.task(name, IDS[: 3 - number], match(), solver)
-                    made.run(folders["grid"], task, llm, epochs=5, **task_config)
-
-        def plain(text: str, epoch: int) -> tuple[str, int]:
-            return ("yes" if epoch % 2 else "no"), 100 * epoch
-
-        made.run(folders["once"], made.task("once", IDS, match()), made.mock("a", plain), epochs=3)
-        made.run(folders["json"], made.task("once", IDS, match()), made.mock("a", plain), epochs=3, log_format="json")
-        bad = {("q1", 2), *(("q2", epoch) for epoch in (1, 2, 3))}
-        task = made.task("err", ["q0", "q1", "q2"], match(), made.failing(bad))
-        made.run(folders["errors"], task, made.mock("a", plain), epochs=3, fail_on_error=False)
-        task = made.task("err", ["q0"], match(), made.failing({("q0", 1)}))
-        made.run(folders["scored"], task, made.mock("a", plain), epochs=2, fail_on_error=False, score_on_error=True)
-        folders["retry"].mkdir()
-        made.retry(folders["retry"])
-        values = {"q0": ["C", "P", "I", "N"], "q1": ["P", "P", "C", "I"]}
-        made.run(folders["graded"], made.task("graded", [*values], made.given(values)), made.mock("a", plain), epochs=4)
-        values = {"q0": [1, 0.5, math.nan, 0.25], "q1": [0.0, True, "1", "yes"]}
-        made.run(folders["nan"], made.task("nan", [*values], made.given(values)), made.mock("a", plain), epochs=4)
-        values = {"q0": [10, 7, 3, 0]}
-        made.run(folders["rubric"], made.task("rubric", [*values], made.given(values)), made.mock("a", plain), epochs=4)
-        judge = made.mock("judge", lambda text, epoch: ("GRADE: C", 700))
-        values = {"q0": [{"right": 0, "style": 0.5}, {"right": 1, "style": None}], "q1": [{"right": 1, "style": 1}] * 2}
-        scorers = [match(), model_graded_qa(model=judge), made.given(values)]
-        made.run(folders["several"], made.task("several", ["q0", "q1"], scorers), made.mock("a", plain), epochs=2)
-
-        def own(text: str, epoch: int) -> tuple[str, int]:
-            return ("GRADE: C", 700) if "GRADE" in text else ("yes", 10)
-
-        made.run(folders["self"], made.task("self", ["q0"], model_graded_qa()), made.mock("a", own), epochs=2)
-        grader = made.mock("a", own)
-        task = made.task("role", ["q0"], model_graded_qa())
-        made.run(folders["role"], task, made.mock("a", own), epochs=2, model_roles={"grader": grader})
-        log = made.run(folders["edited"], made.task("edited", ["q0"], match()), made.mock("a", plain), epochs=4)
-        path = log.location
-        log = read_eval_log(path)
-        edit_score(
-            log, "q0", "match", ScoreEdit(value="C", provenance=ProvenanceData(author="p", reason="typo")), epoch=2
-        )
-        log = invalidate_samples(log, [log.samples[3].uuid], ProvenanceData(author="p"))
-        write_eval_log(log, path)
-
-        def cut(text: str, epoch: int) -> tuple[str, int]:
-            return ("...", 4096) if epoch == 2 else ("yes", 900)
-
-        made.run(folders["cut"], made.task("cut", ["q0"], match()), made.mock("a", cut, max_tokens=4096), epochs=3)
-
-        def long(text: str, epoch: int) -> tuple[str, int]:
-            return "yes", 900 if epoch == 2 else 300
-
-        made.run(folders["limit"], made.task("limit", ["q0"], match()), made.mock("a", long), epochs=3, token_limit=500)
-        made.run(folders["usage"], made.task("usage", ["q0"], match()), "plain/silent")
-        for level in (1, 2):
-            task = made.task("args", ["q0"], match())
-            made.run(folders["args"], task, made.mock("a", plain, reasoning_tokens=1000), epochs=level)
-        for solver in ([generate()], [system_message("Think."), generate()]):
-            made.run(folders["solvers"], made.task("solvers", ["q0"], match(), solver), made.mock("a", plain))
-        convert_eval_logs_to_chunked(str(folders["once"]), str(folders["chunked"]))
-        # Inspect leaves streams open, which warn when they are collected.
-        gc.collect()
-    return folders
+    root = tmp_path_factory.mktemp("logs")
+    # In a process of its own: its import takes seconds, and what it does to logging and consoles is not ours.
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(Path(__file__).with_name("inspect_logs.py")), str(root)],
+        env={**os.environ, "XDG_DATA_HOME": str(tmp_path_factory.mktemp("inspect-data"))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return {path.name: path for path in root.iterdir()}
 
 
 @pytest.fixture
@@ -207,12 +106,14 @@ def message(*arguments: Any, **options: Any) -> str:
 
 def test_a_grid_of_logs_is_read_as_it_was_made(logs: dict[str, Path]) -> None:
     evals = ds3.read_inspect(logs["grid"])
+    # What the LLMs answered, and with how many tokens.
+    answers = json.loads((logs["truth"] / "answers.json").read_text())
     assert evals.sizes["row"] == 2 * 2 * (3 + 2)
     for row in range(evals.sizes["row"]):
         cell = {name: evals[name].values[row] for name in evals.data_vars}
         task = int(cell["task"]) if cell["task"] == "7" else cell["task"]
         llm = cell["model"].removeprefix("mockllm/")
-        truth = [grid_answer(llm, cell["effort"], f"{cell['benchmark']} {task!r}", epoch) for epoch in range(1, 6)]
+        truth = answers[f"{llm} {cell['effort']} {cell['benchmark']} {task!r}"]
         assert cell["attempts"] == 5
         assert cell["successes"] == sum(answer == "yes" for answer, _ in truth)
         assert cell["tokens_mean"] == np.mean([tokens for _, tokens in truth])

@@ -64,6 +64,8 @@ _SHELL = re.compile(r"(samples/.+_epoch_\d+)/sample\.json", re.DOTALL)
 _PART = re.compile(
     r"(samples/.+?_epoch_\d+)/(?:(?:metadata|skeleton)\.json|(?:messages|events|calls|attachments)/.+)", re.DOTALL
 )
+# With what an archive of Inspect begins, so that one that was cut is known too.
+_FIRST = re.compile(r"_journal/|samples/.+_epoch_\d|(header|summaries|reductions)\.json$", re.DOTALL)
 _INTO = re.compile(r"(?s)(?P<name>.+)\[(?:'(?P<single>.*)'|\"(?P<double>.*)\"|(?P<index>\d{1,6}))\]")
 #: What some editors put before a text.
 _MARK = b"\xef\xbb\xbf"
@@ -146,7 +148,7 @@ def read_inspect(
                 attempts.add_run(group, advance)
     frame = attempts.table()
     evals = as_evals(frame, account)
-    named = [os.fspath(paths)] if isinstance(paths, str | os.PathLike) else [os.fspath(path) for path in paths]
+    named = [os.fsdecode(paths)] if isinstance(paths, str | os.PathLike) else [os.fsdecode(path) for path in paths]
     return evals.assign_attrs(source=_UNWRITABLE.sub("\ufffd", named[0] if len(named) == 1 else f"{len(named)} paths"))
 
 
@@ -237,7 +239,7 @@ def _files(paths: Any, stack: ExitStack, account: Account) -> list[_File]:
     found: dict[str, _File] = {}
     passed: list[str] = []
     for path in given:
-        for name, local, asked in _listed(os.fspath(path), stack):
+        for name, local, asked in _listed(os.fsdecode(path), stack):
             try:
                 kind = _kind(local)
             except OSError as error:
@@ -251,7 +253,7 @@ def _files(paths: Any, stack: ExitStack, account: Account) -> list[_File]:
                 passed.append(name)
     if not found:
         raise InputError(
-            f"{', '.join(map(os.fspath, given)) or 'no path'}: no log of Inspect found among {len(passed)} files; "
+            f"{', '.join(map(os.fsdecode, given)) or 'no path'}: no log of Inspect found among {len(passed)} files; "
             "needed: .eval or JSON logs, or a folder with some"
         )
     if passed:
@@ -343,7 +345,7 @@ def _kind(path: Path) -> Literal["archive", "json"] | None:
         head = file.read(HEAD)
     if head[:4] == b"PK\3\4":
         first = first_member(head)
-        if first.startswith(("_journal/", "samples/")) or first in (HEADER, "summaries.json", "reductions.json"):
+        if _FIRST.match(first):
             return "archive"
         try:
             with Archive(path) as archive:
@@ -1010,11 +1012,15 @@ class _Attempts:
             }
         )
         none = np.array(self.no_answer, dtype=bool)
+        if any(one.run for one in self.logs):
+            self.account.columns["run"] = "settings that differ between logs of one LLM, benchmark and effort"
         if none.any():
+            self.account.columns["no_answer"] = "score N"
             # Whose scorer never says so may not tell no answers from wrong ones.
             says = np.isin(tasks, list(set(tasks[none])))
             frame["no_answer"] = np.where(says, (none & ~right).astype(float), np.nan)
         if not np.isnan(self.cost).all():
+            self.account.columns["cost_usd"] = "model_usage of eval.model: total_cost"
             frame["cost_usd"] = np.array(self.cost)
         return frame.dropna(axis="columns", how="all")
 
