@@ -270,7 +270,10 @@ def test_partial_credit_needs_a_rule(logs: dict[str, Path]) -> None:
     assert cells(read_inspect(logs["rubric"], success=7)) == {"q0": (4, 2)}
     # One number for two scales would count all of the smaller one as wrong.
     both = [logs["rubric"], logs["nan"]]
-    assert "no score reaches success=7" in message(both, success=7)
+    assert "task nan" in message(both, success=7)
+    assert "success=7 does not fit its scores" in message(both, success=7)
+    # And one for the smaller scale all of the larger one as right.
+    assert "success={'rubric': 10}" in message(both, success=0.5)
     assert read_inspect(both, success={"rubric": 7, "nan": 0.5}).sizes["row"] == 3
 
 

@@ -1040,12 +1040,17 @@ class _Attempts:
             for name, counter in list(scores.seen.items())[:SHOWN]
         )
         first = next((name for name in names if name == scores.headline), names[0])
-        task = f"task {task} ({scores.example})"
+
+        def choice(option: str, value: str) -> str:
+            # Where there are several tasks, what is right for one need not be so for the others.
+            return f"{option}={value}" if len(self.scores) == 1 else f"{option}={{{name!r}: {value}}}"
+
+        name, task = task, f"task {_line(task, 80)} ({scores.example})"
         if wanted is None and (len(names) > 1 or "[" in names[0]):
             headline = f" Inspect's headline is {scores.headline}." if scores.headline else ""
             yield (
                 f"{task}: its samples have {len(names)} scores, and which one is the success is not said ({shown}); "
-                f"pass scorer={first!r} or another of them.{headline}"
+                f"pass {choice('scorer', repr(first))} or another of them.{headline}"
             )
             return
         if wanted is not None and wanted not in {*names, *(name.replace("'", '"') for name in names)}:
@@ -1060,20 +1065,23 @@ class _Attempts:
         values = ", ".join(scores.values) + (", ..." if len(scores.values) >= SHOWN else "")
         if scores.is_graded and rule is None:
             high = f"{scores.top:g}" if scores.top > 1 else "0.5"
-            full = "" if scores.top > 1 else " or success='full'"
+            full = "" if scores.top > 1 else f", or {choice('success', repr('full'))}"
             yield (
                 f"{task}: partial credit among its scores ({values}), and from where on it is a success is not said; "
-                f"pass success={high}, or another number, for scores from there on{full}"
+                f"pass {choice('success', high)} or another number, for scores from there on{full}"
             )
         elif rule == "full" and scores.top > 1:
             yield (
                 f"{task}: what full credit is on a scale with scores such as {values} is not said; pass "
-                f"success={scores.top:g}, or another number"
+                f"{choice('success', f'{scores.top:g}')} or another number"
             )
-        elif isinstance(rule, int | float) and rule > 1 and -math.inf < scores.top <= 1:
+        elif rule is None or rule == "full" or isinstance(self.options.success, Mapping):
+            return
+        # One number for all tasks, of which this one may have another scale.
+        elif (rule > 1 and -math.inf < scores.top <= 1) or (rule <= 1 < scores.top and len(self.scores) > 1):
             yield (
-                f"{task}: no score reaches success={rule:g} ({values}); pass a mapping of tasks to numbers where their "
-                "scales differ"
+                f"{task}: success={rule:g} does not fit its scores ({values}); where tasks have different scales, pass "
+                f"a mapping, such as success={{{name!r}: {scores.top:g}}}"
             )
 
     def _notes(self) -> None:
@@ -1086,7 +1094,7 @@ class _Attempts:
             if scores.seen
         }
         rules = {rule for task in self.scores if (rule := self.options.rule_of(task)) is not None}
-        bars = " or ".join("full credit" if rule == "full" else f"score >= {rule:g}" for rule in sorted(rules, key=str))
+        bars = " or ".join("1" if rule == "full" else f"a score >= {rule:g}" for rule in sorted(rules, key=str))
         efforts = sorted({re.sub(r"\[\d+\]", "[]", log.effort_from) for log in self.logs if log.effort_from})
         account.columns |= {
             "model": "eval.model",
@@ -1096,7 +1104,7 @@ class _Attempts:
             "effort": " or ".join(efforts) or "not said in the logs",
             "budget_tokens": "reasoning_tokens, as asked",
             "attempts": "one per sample and epoch",
-            "successes": f"score of {' or '.join(sorted(scorers))}: {bars or 'C, true or 1'}",
+            "successes": f"score of {' or '.join(sorted(scorers))}: C, true or {bars or '1'}",
             "truncated": "failed, and ended by a limit of the sample or stop_reason max_tokens or model_length",
             "completion_tokens": "model_usage of eval.model: output_tokens",
             "prompt_tokens": "model_usage of eval.model: input_tokens, with those read from and written to a cache",
