@@ -1,6 +1,6 @@
 from . import evals, generative, inference, queries, strategies, theory
 from .errors import InputError
-from .evals import read_attempts, read_evals, read_every_eval_ever, read_lm_eval
+from .evals import read_attempts, read_evals, read_every_eval_ever, read_inspect, read_lm_eval
 from .evals.simulate import Simulation, simulate
 from .generative.model import build_model
 from .generative.spec import ModelSpec
@@ -131,6 +131,7 @@ __all__ = [
     "read_attempts",
     "read_evals",
     "read_every_eval_ever",
+    "read_inspect",
     "read_lm_eval",
     "report",
     "sampling_table",

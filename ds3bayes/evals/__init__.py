@@ -9,6 +9,7 @@ from ds3bayes.evals.readers import (
     read_attempts,
     read_evals,
     read_every_eval_ever,
+    read_inspect,
     read_lm_eval,
     register,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "read_attempts",
     "read_evals",
     "read_every_eval_ever",
+    "read_inspect",
     "read_lm_eval",
     "register",
     "select",

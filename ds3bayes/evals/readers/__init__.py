@@ -6,6 +6,7 @@ from ds3bayes.evals.readers.attempts import AttemptsReader, read_attempts
 from ds3bayes.evals.readers.base import READERS, Account, LeftOut, Reader, as_evals, register
 from ds3bayes.evals.readers.every_eval_ever import EveryEvalEver, read_every_eval_ever
 from ds3bayes.evals.readers.find import read_evals
+from ds3bayes.evals.readers.inspect import InspectLogs, read_inspect
 from ds3bayes.evals.readers.lm_eval import LMEval, read_lm_eval
 from ds3bayes.evals.readers.recipes import (
     AiderPolyglot,
@@ -19,7 +20,7 @@ from ds3bayes.evals.readers.recipes import (
 )
 
 for _reader in (
-    *(LMEval(), EveryEvalEver()),
+    *(InspectLogs(), LMEval(), EveryEvalEver()),
     *(TauBench(), TerminalBench(), AiderPolyglot(), EvalPlus(), Promptfoo(), Helm(), OpenCompass(), MathArena()),
     AttemptsReader(),
 ):
@@ -35,6 +36,7 @@ __all__ = [
     "read_attempts",
     "read_evals",
     "read_every_eval_ever",
+    "read_inspect",
     "read_lm_eval",
     "register",
 ]
