@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -92,6 +92,12 @@ Source = Annotated[
     ),
 ]
 FitFile = Annotated[Path, typer.Argument(help="a fit that `fit` or `run` wrote (.nc)", show_default=False)]
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with", help="what a reader of logs asks for: 'scorer=match', 'success=0.5', 'model=acme-1'; repeat for more"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="print machine-readable JSON to standard output")]
 Strategies = Annotated[
     list[str] | None,
@@ -188,6 +194,7 @@ def validate(
     epilog=_examples(
         "ds3bayes import logs/ -o evals.parquet",
         "ds3bayes import attempts.jsonl -o evals.csv --json",
+        "ds3bayes import logs/ --with scorer=match --with success=0.5",
     ),
 )
 def import_evaluations(
@@ -195,6 +202,7 @@ def import_evaluations(
     output: Annotated[Path, typer.Option("--output", "-o", help="table to write (.parquet or .csv)")] = Path(
         "evals.parquet"
     ),
+    options: With = None,
     as_json: Json = False,
 ) -> None:
     """Read evaluations of any kind into one table, and say what was counted, left out and understood."""
@@ -207,7 +215,7 @@ def import_evaluations(
         raise InputError(f"{output}: is what is read; name another file to write")
     _writable(output.parent)
     with _doing("reading evaluations"):
-        evals = read_evals(source)
+        evals = read_evals(source, **_options(options))
     write_atomically(output, _table_bytes(to_table(evals), output.suffix))
     if as_json:
         account = json.loads(evals.attrs.get("account", "null"))
@@ -715,6 +723,7 @@ def run(
         float | None, typer.Option(help="largest expected cost per task, instead of the spec's")
     ] = None,
     target: Annotated[float | None, typer.Option(help="success to reach, in (0, 1), instead of the spec's")] = None,
+    options: With = None,
     strict: Annotated[bool, typer.Option("--strict", help="exit with code 1 if a check fails")] = False,
     refit: Annotated[
         bool, typer.Option("--refit", help="sample again even if the folder holds a fit of this very model and data")
@@ -736,10 +745,12 @@ def run(
 
     of_spec = source.endswith(".toml")
     if of_spec:
+        if options:
+            raise InputError(f"--with {options[0]}: is for evaluations without a spec; a spec's table takes none")
         with _doing("reading the spec and its data"):
             loaded, evals = _read(Path(source))
     else:
-        loaded, evals = _of_evaluations(source)
+        loaded, evals = _of_evaluations(source, _options(options))
         if max_cost is None and target is None:
             cost, max_cost, target = _questions(cost)
     loaded = _asking(loaded, cost=cost, max_cost=max_cost, success=target)
@@ -804,13 +815,35 @@ def _read(path: Path) -> tuple[Any, xr.Dataset]:
     return spec, spec.data.read()
 
 
-def _of_evaluations(source: str) -> tuple[Any, xr.Dataset]:
+def _options(given: list[str] | None) -> dict[str, Any]:
+    """Read 'name=value' pairs: lists, objects, numbers and truth as JSON has them, all else as text.
+
+    A name with a dot is a key of an object: 'constants.model=acme-1'.
+    """
+    options: dict[str, Any] = {}
+    for text in given or []:
+        name, mark, value = text.partition("=")
+        names = name.strip().split(".")
+        if not mark or len(names) > 2 or not all(one.isidentifier() for one in names):
+            raise InputError(f"--with {text}: give NAME=VALUE, as in scorer=match or constants.model=acme-1")
+        read: Any = value
+        # Ids stay text: a number is one only where it would be written so.
+        with suppress(ValueError):
+            read = json.loads(value)
+        inside = options if len(names) == 1 else options.setdefault(names[0], {})
+        if not isinstance(inside, dict) or names[-1] in inside:
+            raise InputError(f"--with {text}: {name.strip()} is given twice")
+        inside[names[-1]] = read
+    return options
+
+
+def _of_evaluations(source: str, options: dict[str, Any]) -> tuple[Any, xr.Dataset]:
     """Read evaluations of any kind, say how they were understood, and return them with the spec of defaults."""
     from ds3bayes.evals import read_evals
     from ds3bayes.generative.spec import ModelSpec, Query
 
     with _doing("reading evaluations"):
-        evals = read_evals(source)
+        evals = read_evals(source, **options)
     _show_account(evals)
     name = Path(source.rstrip("/")).name.split(".")[0] or "evaluations"
     query = Query(tasks="observed" if (evals["task"] != "").any() else "new")

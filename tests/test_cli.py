@@ -525,3 +525,29 @@ def test_run_of_nothing_says_what_it_takes(run, tmp_path):
         code, _, err = run("run", source)
         assert code == 2
         assert source in err
+
+
+def test_what_a_reader_asks_for_can_be_said(run, tmp_path):
+    lines = [{"q": f"t{i}", "score": i / 4, "n": 100} for i in range(5)]
+    (tmp_path / "scores.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    code, _, err = run("import", "scores.jsonl", "-o", "e.csv")
+    assert code == 2
+    said = ["task=q", "success=score", "threshold=0.5", "tokens=n", "constants.model=x", "constants.benchmark=b"]
+    code, _, err = run("import", "scores.jsonl", "-o", "e.csv", *(f"--with={one}" for one in said))
+    assert code == 0, err
+    table = pd.read_csv(tmp_path / "e.csv")
+    assert table["successes"].tolist() == [0, 0, 1, 1, 1]
+    assert set(table["model"]) == {"x"}
+    assert cli._options(["scorer=match", "success=0.5", "partial=true", "task=007x", 'ignore=["a"]', "c.d=1"]) == {
+        "scorer": "match",
+        "success": 0.5,
+        "partial": True,
+        "task": "007x",
+        "ignore": ["a"],
+        "c": {"d": 1},
+    }
+    for bad in ("scorer", "=x", "a b=c"):
+        with pytest.raises(ds3.InputError, match="NAME=VALUE"):
+            cli._options([bad])
+    with pytest.raises(ds3.InputError, match="given twice"):
+        cli._options(["a=1", "a=2"])
