@@ -157,11 +157,14 @@ def validate(
 ) -> None:
     """Check a spec and its data, without fitting or writing anything."""
     from ds3bayes.generative.arrange import make_design
+    from ds3bayes.queries.answerable import may_fail, refuse_at_once, refuse_unanswerable
 
     loaded, evals = _read(spec)
     held = loaded.held_out_rows(evals)
     design = make_design(evals, loaded, held)
-    _answerable(loaded, evals)
+    refuse_at_once(loaded, evals, design)
+    if may_fail(loaded):
+        refuse_unanswerable(loaded, evals)
     facts = {
         "spec": loaded.name,
         "rows": int(evals.sizes["row"]),
@@ -740,6 +743,7 @@ def run(
     """
     from ds3bayes.inference.checks import check as run_checks
     from ds3bayes.inference.store import save, write_atomically
+    from ds3bayes.queries.answerable import refuse_unanswerable
     from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
     from ds3bayes.reports import report as write
 
@@ -758,7 +762,7 @@ def run(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder to write the results into")
     _say.print(f"[bold]{_plain(loaded.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
-    _answerable(loaded, evals)
+    refuse_unanswerable(loaded, evals)
     _writable(folder)
     if not of_spec:
         _keep_evaluations(loaded, evals, folder)
@@ -917,15 +921,6 @@ def _table_bytes(table: Any, suffix: str) -> bytes:
     drawn = BytesIO()
     table[told].to_parquet(drawn, index=False)
     return drawn.getvalue()
-
-
-def _answerable(spec: Any, evals: xr.Dataset) -> None:
-    """Refuse a question about observed tasks where there are none, before the time of a fit is spent on it."""
-    if spec.query.tasks == "observed" and not (evals["task"] != "").any():
-        raise InputError(
-            "query.tasks = 'observed', but all rows are aggregates without a task; set it to 'new': fresh tasks of the "
-            "same population"
-        )
 
 
 def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:

@@ -551,3 +551,46 @@ def test_what_a_reader_asks_for_can_be_said(run, tmp_path):
             cli._options([bad])
     with pytest.raises(ds3.InputError, match="given twice"):
         cli._options(["a=1", "a=2"])
+
+
+# --- questions that nothing can answer ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def never_sampled(monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("sampled before the question was refused")
+
+    monkeypatch.setattr("ds3bayes.inference.fit.fit", never)
+
+
+@pytest.mark.parametrize("verb", ["validate", "run"])
+def test_a_cap_on_unknown_costs_is_refused_with_all_that_is_missing(run, tmp_path, never_sampled, verb):
+    """All rows carry cost_usd, the spec has no prices: the best "at any cost" was recommended, 6.6 times the cap."""
+    table = pd.concat([GOOD.assign(model=model, cost_usd=0.1) for model in ("big", "small")])
+    spec = write(tmp_path, table, '[query]\ncost = "usd"\nmax_cost = 0.01\n')
+    code, _, err = run(verb, spec)
+    assert code == 2
+    said = " ".join(err.split())
+    for model in ("big", "small"):
+        assert f"no input_usd and output_usd for {model}" in said
+        assert f"no prompt_tokens for {model}" in said
+    priced = '[query]\ncost = "usd"\nmax_cost = 0.01\n[costs."*"]\ninput_usd = 0.0\noutput_usd = 2.0\n'
+    code, _, err = run("validate", write(tmp_path, table, priced))
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("verb", ["validate", "run"])
+def test_a_strategy_that_the_table_does_not_tell_is_refused_before_sampling(run, tmp_path, never_sampled, verb):
+    code, _, err = run(verb, write(tmp_path, GOOD, '[query]\nstrategies = ["majority(n=5)"]\n'))
+    assert code == 2
+    assert "majority(n=5)" in err
+    told = GOOD.assign(wrong_answer_counts=["3|1", "2|1", ""])
+    code, _, err = run("validate", write(tmp_path, told, '[query]\nstrategies = ["majority(n=5)"]\n'))
+    assert code == 0, err
+
+
+def test_a_cap_needs_tokens(run, tmp_path, never_sampled):
+    code, _, err = run("validate", write(tmp_path, GOOD.drop(columns="tokens_mean"), "[query]\nmax_cost = 100.0\n"))
+    assert code == 2
+    assert "tokens_mean for m | b | cot" in " ".join(err.split())

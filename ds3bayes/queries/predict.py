@@ -103,11 +103,13 @@ def predict(
     rng = np.random.default_rng([seed, 3])
     size = (view.samples, len(view.models), len(view.design.benchmarks), len(labels))
     found: dict[str, Array] = {}
-    absent: dict[str, str] = {}
+    # Every reason, not the last one: whoever adds what is missing wants to add all of it.
+    lacking: dict[str, dict[str, None]] = {}
     for column, label in enumerate(labels):
         for arm in chosen[label]:
             quantities, reasons = view.evaluate(chosen[label][arm], arm)
-            absent |= reasons
+            for name, reason in reasons.items():
+                lacking.setdefault(name, {})[reason] = None
             place = (slice(None), *view.place(arm), column)
             for name, (values, rows) in quantities.items():
                 if per_task:
@@ -121,6 +123,7 @@ def predict(
                     if name == "success" and outcome:
                         values = view.one_evaluation(values, arm, rng)
                     store[place] = values.mean(axis=1)
+    absent = {name: " and ".join(reasons) for name, reasons in lacking.items()}
     return as_dataset(view, found, absent, labels, names if per_task else None)
 
 
@@ -608,12 +611,17 @@ class View:
         found, absent = {"tokens": generated}, {}
         prompt = self._prompts(tokens, index)
         prompts = None if prompt is None else prompt * self._units(strategy, index)
-        if price.output_usd is None or price.input_usd is None:
-            missing = [name for name in ("input_usd", "output_usd") if getattr(price, name) is None]
-            absent["usd"] = f"the spec has no prices for {arm.model} (costs.*.{', '.join(missing)}; 0 where free)"
-        elif prompts is None and price.input_usd > 0:
-            absent["usd"] = f"the table has no prompt_tokens for {arm.model}"
+        unpriced = [name for name in ("input_usd", "output_usd") if getattr(price, name) is None]
+        lacking = []
+        if unpriced:
+            lacking.append(f"the spec has no prices for {arm.model} (costs.*.{', '.join(unpriced)}, 0 where free)")
+        if prompts is None and price.input_usd != 0:
+            lacking.append(f"the table has no prompt_tokens for {arm.model}")
+        if lacking:
+            absent["usd"] = " and ".join(lacking)
         else:
+            assert price.input_usd is not None
+            assert price.output_usd is not None
             prompts = np.zeros_like(generated) if prompts is None else prompts
             cached, cached_price = np.zeros_like(prompts), 0.0
             if price.cached_input_usd is not None and isinstance(strategy, RepeatedSampling):

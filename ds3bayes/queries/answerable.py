@@ -1,0 +1,108 @@
+"""Whether a spec's questions can be answered at all: asked of its priors, before the time of a fit is spent."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from ds3bayes.errors import InputError
+from ds3bayes.evals import data_sha256
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.design import Design
+from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.task_effects import task_effects
+from ds3bayes.inference.artifact import prior_draws
+from ds3bayes.queries.predict import predict
+
+
+def refuse_unanswerable(spec: ModelSpec, evals: xr.Dataset) -> None:
+    """Refuse a spec whose questions no fit to these evaluations can answer.
+
+    The very queries that follow a fit are asked of two draws of the prior, whose parameters are those of the posterior:
+    what is missing there is missing after sampling, too.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    evals : xarray.Dataset
+
+    Raises
+    ------
+    InputError
+        If a strategy needs what the table does not tell, or if the spec caps a cost that is not known of all options:
+        everything that is missing is named at once.
+    """
+    refuse_at_once(spec, evals, make_design(evals, spec, spec.held_out_rows(evals)))
+    predict(_of_prior(spec, evals), spec.query.parsed() or None, tasks=spec.query.tasks, new_tasks=2)
+
+
+def may_fail(spec: ModelSpec) -> bool:
+    """Return whether a spec asks for a strategy that not every table tells enough of.
+
+    Single attempts, all or any of several right, and tree searches are told by their own rows.
+    """
+    told = ("cot", "direct", "pass_power", "tot")
+    return any(one.name not in told and "verifier=oracle" not in str(one) for one in spec.query.parsed())
+
+
+def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
+    """Refuse what table and spec alone show to be unanswerable: tasks that are not there, a cap on unknown costs.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    evals : xarray.Dataset
+    design : Design
+        Of them.
+
+    Raises
+    ------
+    InputError
+    """
+    if spec.query.tasks == "observed" and not (evals["task"] != "").any():
+        raise InputError(
+            "query.tasks = 'observed', but all rows are aggregates without a task; set it to 'new': fresh tasks of the "
+            "same population"
+        )
+    cost, cap = spec.query.cost, spec.query.max_cost
+    if cap is None:
+        return
+    faults: dict[str, None] = {}
+    untimed = [label for label, timed in zip(design.labels, design.has_tokens, strict=True) if not timed]
+    if untimed:
+        faults[f"the table has no completion_tokens or tokens_mean for {', '.join(untimed[:5])}"] = None
+    needs = {
+        "usd": ("input_usd", "output_usd"),
+        "flops": ("params",),
+        "joules": ("params", "flop_per_joule"),
+        "seconds": ("tokens_per_second",),
+    }
+    for index, arm in enumerate(design.arms):
+        price = spec.cost(arm.model)
+        lacking = [name for name in needs.get(cost, ()) if getattr(price, name) is None]
+        if lacking:
+            faults[f"the spec has no {' and '.join(lacking)} for {arm.model} ([costs.{arm.model!r}])"] = None
+        if cost == "usd" and price.input_usd != 0 and not design.has_prompts[index]:
+            faults[f"the table has no prompt_tokens for {arm.model} (or set input_usd = 0)"] = None
+    if faults:
+        raise InputError.of_faults(
+            f"query.max_cost = {cap:g}, but {cost} is not known of every option",
+            [*faults, "give what is missing, compare by another cost, or leave max_cost out"],
+        )
+
+
+def _of_prior(spec: ModelSpec, evals: xr.Dataset) -> xr.DataTree:
+    """Return a tree with two draws of the prior in place of a posterior."""
+    held_out = spec.held_out_rows(evals)
+    design = make_design(evals, spec, held_out)
+    prior = prior_draws(design, spec, seed=0, draws=2)
+    effects = task_effects(design, spec, prior, seed=0)
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": prior,
+            "task_effects": effects.drop_vars(["log_likelihood", "task"]),
+            "observed_data": evals[["successes"]],
+            "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
+        }
+    )
+    tree.attrs = {"spec": spec.model_dump_json(), "data_sha256": data_sha256(evals)}
+    return tree
