@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _COUNTS = re.compile(r"\d{1,15}(\|\d{1,15})*", re.ASCII)
 _SHARES = re.compile(r"[1-9]\d{0,14}(\|[1-9]\d{0,14})*", re.ASCII)
 
+#: Characters that nobody sees.
+_UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 Floats = NDArray[np.float64]
@@ -123,7 +126,26 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
             UserWarning,
             skip_file_prefixes=_HERE,
         )
+    for sentence in _suspicions(cells):
+        warnings.warn(f"{table.where}: {sentence}", UserWarning, skip_file_prefixes=_HERE)
     return _dataset(cells, source=table.name, rows_read=typed.rows, ignored=", ".join(ignored))
+
+
+def _suspicions(cells: dict[str, Any]) -> list[str]:
+    """Say what is possible, and is hardly ever what was evaluated."""
+    attempts, successes = (np.asarray(cells[name], dtype=float) for name in ("attempts", "successes"))
+    found = []
+    repeated = (attempts >= 4) & (np.asarray(cells["task"]) != "" if "task" in cells else False)
+    if repeated.sum() >= 10 and np.all((successes == 0) | (successes == attempts), where=repeated):
+        found.append(
+            f"all {int(repeated.sum())} rows of 4 attempts or more have none or all of them right: is a score that was "
+            "reduced over epochs, or a cached answer, counted several times? Copies make intervals far too narrow"
+        )
+    tokens = np.asarray(cells.get("tokens_mean", np.array([])), dtype=float)
+    if tokens.size and np.nanmax(tokens, initial=-1.0) == 0.0:
+        found.append("tokens are 0 in all rows: taken as not known, not as free")
+        cells["tokens_mean"] = np.full(tokens.shape, np.nan)
+    return found
 
 
 def data_sha256(evals: xr.Dataset) -> str:
@@ -531,7 +553,12 @@ def _check_rows(typed: _Typed, faults: _Faults) -> None:
 
     at_most("successes", successes, attempts, "attempts")
     for name in ("no_answer", "truncated"):
-        at_most(name, typed.number(name), attempts, "attempts")
+        # An attempt without an answer, or cut off before it, is no success.
+        at_most(name, typed.number(name), attempts - successes, "attempts - successes")
+    at_most("tokens_mean", typed.number("tokens_mean"), typed.number("tokens_max"), "tokens_max")
+    _check_accuracy(typed, faults)
+    _check_sizes(typed, faults)
+    _check_names(typed, faults)
     if typed.has("wrong_answer_counts"):
         codes, words = typed.texts["wrong_answer_counts"]
         sums = np.array([sum(map(int, word.split("|"))) if word else np.nan for word in words], dtype=np.float64)
@@ -550,6 +577,58 @@ def _check_rows(typed: _Typed, faults: _Faults) -> None:
     for column in COLUMNS:
         if column.about != "row" and typed.has(column.name):
             _check_constant(column, typed, faults)
+
+
+def _check_accuracy(typed: _Typed, faults: _Faults) -> None:
+    """Check a published success rate against the counts that are a rounding of it."""
+    attempts, successes, accuracy = (typed.number(name) for name in ("attempts", "successes", "accuracy"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = successes / attempts
+    off = np.abs(accuracy - share) > 0.5 / np.maximum(attempts, 1.0) + 0.0005
+    faults.add_rows(
+        off,
+        lambda row: (
+            f"{faults.got(row, 'accuracy')}, but successes / attempts = {share[row]:.4g}; allowed: what rounding the "
+            "counts leaves open"
+        ),
+    )
+
+
+def _check_sizes(typed: _Typed, faults: _Faults) -> None:
+    """Refuse sizes in billions, which no LLM is as small as."""
+    for name, least, example in (("params", 1e4, "7e9 for 7B"), ("train_tokens", 1e4, "1.4e12 for 1.4T")):
+        faults.add_rows(
+            typed.number(name) < least,
+            lambda row, name=name, example=example: (  # type: ignore[misc]
+                f"{faults.got(row, name)}; allowed: the number itself, as in {example}"
+            ),
+        )
+
+
+def _check_names(typed: _Typed, faults: _Faults) -> None:
+    """Refuse names that only look alike: they would be taken for two LLMs, two benchmarks or two tasks."""
+    for name in ("model", "benchmark", "effort", "task"):
+        if not typed.has(name):
+            continue
+        codes, words = typed.texts[name]
+        first: dict[str, int] = {}
+        twin = np.full(len(words), -1, dtype=np.int64)
+        for code, word in enumerate(words):
+            # Ids of tasks may differ by case alone.
+            plain = "".join(unicodedata.normalize("NFKC", word).translate(_UNSEEN).split())
+            other = first.setdefault(plain if name == "task" else plain.casefold(), code)
+            twin[code] = other if other != code and word and words[other] else -1
+        rows = twin[codes] >= 0
+        # Where a name first stands in the table.
+        later = np.zeros(typed.rows, dtype=bool)
+        later[np.unique(codes, return_index=True)[1]] = True
+        faults.add_rows(
+            rows & later,
+            lambda row, name=name, codes=codes, words=words, twin=twin: (  # type: ignore[misc]
+                f"{faults.got(row, name)}, which looks like {words[twin[codes[row]]]!a} (this is "
+                f"{words[codes[row]]!a}); allowed: one spelling of a name"
+            ),
+        )
 
 
 def _check_synonyms(typed: _Typed, faults: _Faults) -> None:

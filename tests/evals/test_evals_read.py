@@ -74,7 +74,7 @@ def test_every_column_is_read() -> None:
         "params": [7e9],
         "train_tokens": [1e12],
     }
-    values |= {"tokens_mean": [100.0], "completion_tokens": [800]}
+    values |= {"tokens_mean": [100.0], "completion_tokens": [800], "tokens_max": [200.0], "accuracy": [0.375]}
     evals = read_evals(pd.DataFrame(values))
     names = {column.read_as or column.name for column in COLUMNS}
     assert set(evals.data_vars) == names
@@ -226,14 +226,14 @@ def test_other_columns_are_left_out_with_one_warning() -> None:
         ({"tokens_mean": [-0.5, 1]}, ["column 'tokens_mean': got -0.5; allowed: a finite number >= 0"]),
         ({"completion_tokens": [-5, 1]}, ["column 'completion_tokens': got -5"]),
         ({"tokens_mean": [100, 1], "completion_tokens": [810, 8]}, ["row 1", "got 810", "the same to 0.5%"]),
-        ({"no_answer": [9, 0]}, ["column 'no_answer': got 9; allowed: at most attempts = 8"]),
+        ({"no_answer": [9, 0]}, ["column 'no_answer': got 9; allowed: at most attempts - successes = 5"]),
         ({"truncated": [0, 9]}, ["row 2, column 'truncated': got 9"]),
         ({"wrong_answer_counts": ["3|0", ""]}, ["got '3|0'; allowed: positive integers cut by '|'"]),
         (
             {"wrong_answer_counts": ["3|3", ""]},
             ["'3|3', 6 in all; allowed: at most attempts - successes = 5"],
         ),
-        ({"accuracy": [1.2, 0.5]}, ["got 1.2; allowed: a finite number in [0, 1]"]),
+        ({"accuracy": [1.2, 1.0]}, ["got 1.2; allowed: a finite number in [0, 1]"]),
         ({"agreement": ["-inf", 0.5]}, ["got '-inf'"]),
         ({"skills": ["a||b", "a"]}, ["got 'a||b'; allowed: names cut by '|'"]),
         ({"steps": [0, 3]}, ["column 'steps': got 0"]),
@@ -474,3 +474,69 @@ def test_a_million_attempts_are_read_in_seconds() -> None:
     assert time.perf_counter() - start < 15
     assert evals.sizes["row"] == 1000
     assert int(evals["attempts"].sum()) == number
+
+
+# --- tables that are wrong, and look right ------------------------------------------------------------------
+
+RUNS = pd.DataFrame({"task": [f"t{i}" for i in range(12)], "successes": [0, 8] * 6}).assign(
+    model="m", benchmark="b", strategy="cot", attempts=8
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"truncated": 1, "successes": 8}, "column 'truncated': got 1; allowed: at most attempts - successes = 0"),
+        ({"no_answer": 5, "successes": 4}, "column 'no_answer': got 5; allowed: at most attempts - successes = 4"),
+        (
+            {"tokens_mean": 300.0, "tokens_max": 200.0},
+            "column 'tokens_mean': got 300.0; allowed: at most tokens_max = 200",
+        ),
+        ({"accuracy": 0.7, "successes": 4}, "column 'accuracy': got 0.7, but successes / attempts = 0.5"),
+        ({"params": 7.0}, "column 'params': got 7.0; allowed: the number itself, as in 7e9 for 7B"),
+        ({"train_tokens": 1.4}, "column 'train_tokens': got 1.4; allowed: the number itself, as in 1.4e12 for 1.4T"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(change: dict[str, Any], part: str) -> None:
+    assert part in message(RUNS.assign(successes=3).assign(**change))
+
+
+@pytest.mark.parametrize(
+    ("column", "one", "other"),
+    [
+        ("model", "gpt-4", "GPT-4"),
+        ("model", "m", "m "),
+        ("benchmark", "b", "b\u200b"),
+        ("effort", "High", "high"),
+        ("task", "t0", "t0\ufeff"),
+        ("task", "a b", "a\u00a0b"),
+        ("model", "\u00e9", "e\u0301"),
+    ],
+)
+def test_names_that_only_look_alike_are_refused(column: str, one: str, other: str) -> None:
+    frame = RUNS.assign(successes=3)
+    frame[column] = [one] + [other] * 11 if column != "task" else [one, other, *frame["task"][2:]]
+    if column == "task":
+        frame = frame[frame["task"].duplicated(keep="first").eq(False)]
+    text = message(frame)
+    assert f"column {column!r}" in text
+    assert ascii(one) in text
+    assert ascii(other) in text
+
+
+def test_tasks_may_differ_by_case() -> None:
+    frame = RUNS.assign(successes=3, task=["aB", "Ab", *RUNS["task"][2:]])
+    assert read_evals(frame).sizes["row"] == 12
+
+
+def test_all_or_nothing_is_suspicious() -> None:
+    with pytest.warns(UserWarning, match="all 12 rows of 4 attempts or more have none or all of them right"):
+        read_evals(RUNS)
+    read_evals(RUNS.assign(successes=[0, 8, 1, *RUNS["successes"][3:]]))
+    read_evals(RUNS[:9])
+
+
+def test_no_tokens_are_not_free_ones() -> None:
+    with pytest.warns(UserWarning, match="tokens are 0 in all rows"):
+        evals = read_evals(RUNS.assign(successes=3, tokens_mean=0.0))
+    assert np.isnan(evals["tokens_mean"]).all()
