@@ -136,7 +136,9 @@ def _suspicions(cells: dict[str, Any]) -> list[str]:
     attempts, successes = (np.asarray(cells[name], dtype=float) for name in ("attempts", "successes"))
     found = []
     repeated = (attempts >= 4) & (np.asarray(cells["task"]) != "" if "task" in cells else False)
-    if repeated.sum() >= 10 and np.all((successes == 0) | (successes == attempts), where=repeated):
+    none, whole = repeated & (successes == 0), repeated & (successes == attempts)
+    # An LLM may well solve nothing, or everything; to solve each task always or never is another matter.
+    if repeated.sum() >= 10 and none.any() and whole.any() and (none | whole)[repeated].all():
         found.append(
             f"all {int(repeated.sum())} rows of 4 attempts or more have none or all of them right: is a score that was "
             "reduced over epochs, or a cached answer, counted several times? Copies make intervals far too narrow"

@@ -534,6 +534,8 @@ def test_all_or_nothing_is_suspicious() -> None:
         read_evals(RUNS)
     read_evals(RUNS.assign(successes=[0, 8, 1, *RUNS["successes"][3:]]))
     read_evals(RUNS[:9])
+    for same in (0, 8):
+        read_evals(RUNS.assign(successes=same))
 
 
 def test_no_tokens_are_not_free_ones() -> None:
