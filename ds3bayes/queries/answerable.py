@@ -5,13 +5,9 @@ from __future__ import annotations
 import xarray as xr
 
 from ds3bayes.errors import InputError
-from ds3bayes.evals import data_sha256
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.task_effects import task_effects
-from ds3bayes.inference.artifact import prior_draws
-from ds3bayes.queries.predict import predict
 
 
 def refuse_unanswerable(spec: ModelSpec, evals: xr.Dataset) -> None:
@@ -31,6 +27,9 @@ def refuse_unanswerable(spec: ModelSpec, evals: xr.Dataset) -> None:
         If a strategy needs what the table does not tell, or if the spec caps a cost that is not known of all options:
         everything that is missing is named at once.
     """
+    # What builds models takes a second to import, which a spec that is refused at once does not need.
+    from ds3bayes.queries.predict import predict
+
     refuse_at_once(spec, evals, make_design(evals, spec, spec.held_out_rows(evals)))
     predict(_of_prior(spec, evals), spec.query.parsed() or None, tasks=spec.query.tasks, new_tasks=2)
 
@@ -92,6 +91,10 @@ def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
 
 def _of_prior(spec: ModelSpec, evals: xr.Dataset) -> xr.DataTree:
     """Return a tree with two draws of the prior in place of a posterior."""
+    from ds3bayes.evals import data_sha256
+    from ds3bayes.generative.task_effects import task_effects
+    from ds3bayes.inference.artifact import prior_draws
+
     held_out = spec.held_out_rows(evals)
     design = make_design(evals, spec, held_out)
     prior = prior_draws(design, spec, seed=0, draws=2)

@@ -69,7 +69,6 @@ def test_budgets_cut_one_walk_where_attempts_were_truncated() -> None:
     [
         {"truncated": 0},  # nothing was cut: a budget is part of how the LLM was asked
         {"truncated": [6, 8, np.nan, 3, 0]},  # not told of every row of a budget
-        {"successes": [3, 0, 5, 0, 6]},  # some of the truncated ones were right
     ],
 )
 def test_elsewhere_a_budget_is_a_walk_of_its_own(more: dict) -> None:
@@ -77,6 +76,11 @@ def test_elsewhere_a_budget_is_a_walk_of_its_own(more: dict) -> None:
     assert 2000 in budgets or 500 in budgets
     if more == {"truncated": 0}:
         assert budgets == {500, 2000}
+
+
+def test_a_truncated_attempt_is_no_success() -> None:
+    with pytest.raises(ds3.InputError, match="column 'truncated'"):
+        ds3.read_evals(table(successes=[3, 0, 5, 0, 6]))
 
 
 # (budget, truncated, finished, right) of the first two tasks.

@@ -62,7 +62,7 @@ def mark_cut_rows(table: pd.DataFrame) -> Array:
     keys = ["model", "benchmark", "walk", "effort"]
     truncated = table["truncated"]
     told = (table["task"] != "") & (table["strategy"] == table["walk"]) & (table["walk"] != "tot")
-    told &= truncated.notna() & (table["successes"] + truncated <= table["attempts"]) & table["budget_tokens"].notna()
+    told &= truncated.notna() & table["budget_tokens"].notna()
     told = told.groupby([table[key] for key in [*keys, "budget_tokens"]], dropna=False).transform("all")
     some = (truncated.fillna(0) * told).groupby([table[key] for key in keys]).transform("sum") > 0
     return (told & some).to_numpy()
