@@ -114,6 +114,14 @@ Tasks = Annotated[
         "--tasks", help="'observed' or 'new'; default from the spec", autocompletion=_starting("observed", "new")
     ),
 ]
+CostName = Annotated[
+    str | None,
+    typer.Option(
+        help="tokens, usd, flops, joules or seconds; default from the spec",
+        autocompletion=_starting("tokens", "usd", "flops", "joules", "seconds"),
+    ),
+]
+MaxCost = Annotated[float | None, typer.Option(help="largest expected cost per task; default from the spec")]
 
 
 def main() -> None:
@@ -164,7 +172,7 @@ def validate(
     design = make_design(evals, loaded, held)
     refuse_at_once(loaded, evals, design)
     if may_fail(loaded):
-        refuse_unanswerable(loaded, evals)
+        refuse_unanswerable(loaded, evals, design)
     facts = {
         "spec": loaded.name,
         "rows": int(evals.sizes["row"]),
@@ -360,14 +368,8 @@ def decide(
     fit_file: FitFile,
     strategy: Strategies = None,
     tasks: Tasks = None,
-    cost: Annotated[
-        str | None,
-        typer.Option(
-            help="tokens, usd, flops, joules or seconds; default from the spec",
-            autocompletion=_starting("tokens", "usd", "flops", "joules", "seconds"),
-        ),
-    ] = None,
-    max_cost: Annotated[float | None, typer.Option(help="largest expected cost per task")] = None,
+    cost: CostName = None,
+    max_cost: MaxCost = None,
     success: Annotated[float | None, typer.Option(help="target success of the cheapest option")] = None,
     confidence: Annotated[float | None, typer.Option(help="how sure to be of that target")] = None,
     reach: Annotated[
@@ -715,16 +717,8 @@ def run(
         Path | None,
         typer.Option("--output", "-o", help="folder of the results; default runs/NAME", show_default=False),
     ] = None,
-    cost: Annotated[
-        str | None,
-        typer.Option(
-            help="what options are compared by, instead of the spec's: tokens, usd, flops, joules or seconds",
-            autocompletion=_starting("tokens", "usd", "flops", "joules", "seconds"),
-        ),
-    ] = None,
-    max_cost: Annotated[
-        float | None, typer.Option(help="largest expected cost per task, instead of the spec's")
-    ] = None,
+    cost: CostName = None,
+    max_cost: MaxCost = None,
     target: Annotated[float | None, typer.Option(help="success to reach, in (0, 1), instead of the spec's")] = None,
     options: With = None,
     strict: Annotated[bool, typer.Option("--strict", help="exit with code 1 if a check fails")] = False,
@@ -741,9 +735,10 @@ def run(
     A fit of the same model, data, seed and versions that the folder already holds is used again, so that a change of
     the spec's questions or prices is answered without sampling.
     """
+    from ds3bayes.generative.arrange import make_design
     from ds3bayes.inference.checks import check as run_checks
     from ds3bayes.inference.store import save, write_atomically
-    from ds3bayes.queries.answerable import refuse_unanswerable
+    from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
     from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
     from ds3bayes.reports import report as write
 
@@ -762,11 +757,14 @@ def run(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder to write the results into")
     _say.print(f"[bold]{_plain(loaded.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
-    refuse_unanswerable(loaded, evals)
+    design = make_design(evals, loaded, loaded.held_out_rows(evals))
+    refuse_at_once(loaded, evals, design)
     _writable(folder)
+    fitted = None if refit else _same_fit(folder / "run.nc", loaded, evals)
+    if fitted is None:
+        refuse_unanswerable(loaded, evals, design)
     if not of_spec:
         _keep_evaluations(loaded, evals, folder)
-    fitted = None if refit else _same_fit(folder / "run.nc", loaded, evals)
     if fitted is None:
         fitted = _fit(evals, loaded)
         save(fitted, folder / "run.nc")

@@ -1,9 +1,9 @@
 """PyMC and PyTensor, imported when a formula first asks something of them.
 
-Their imports take four seconds, more than all else of a command that only reads: `validate`, a refusal of bad input,
-`predict` from a kept fit. A module that builds graphs says ``from ds3bayes.deferred import pm, pt`` in place of
-``import pymc as pm``; those that define operations (`ds3bayes.kernels`, `ds3bayes.engine`) import PyTensor as usual
-and are themselves imported where they are used.
+Their imports take a second, and four where Python keeps no bytecode: as much as all else of a command that only reads,
+such as `validate`, or a refusal of bad input. A module that builds graphs says ``from ds3bayes.deferred import pm, pt``
+in place of ``import pymc as pm``; those that define operations (`ds3bayes.kernels`, `ds3bayes.engine`) import PyTensor
+as usual and are themselves imported where they are used.
 """
 
 from __future__ import annotations

@@ -62,37 +62,16 @@ Mask = NDArray[np.bool_]
 def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     """Read a table of evaluations, check all of it, and collapse per-attempt rows to counts.
 
+    What `ds3bayes.read_evals` does with a table of counts, and what every reader of logs ends in. Parameters, returned
+    dataset, errors and warnings are those of `read_evals`, without options.
+
     Parameters
     ----------
     source : path or pandas.DataFrame
-        A ``.csv`` file (UTF-8, comma-separated, with a header), a ``.parquet`` file or a frame, with one row
-        per model, benchmark, task, strategy and its parameters; `describe_columns` lists the columns. Rows of
-        one attempt each may repeat their cell: they are added up. In text columns only an empty cell is blank
-        (``NA`` is a name); in number columns ``NaN``, ``NA``, ``null`` and ``None`` are blank too.
 
     Returns
     -------
     xarray.Dataset
-        Dimension ``row``, sorted by the columns that name a cell, so that the order of the input's rows and
-        columns does not matter. ``attempts`` and ``successes`` are int64, other numbers float64 with NaN for
-        "not given", text is ``str`` objects with ``""`` for "not given". There are the columns that the input
-        has, and always ``task``, ``effort``, ``n_samples``, ``budget_tokens``, ``branching``, ``kept_states``
-        and ``verifier``. ``votes`` becomes ``n_samples`` and ``completion_tokens`` becomes ``tokens_mean``.
-        Where rows were added up and hold tokens, every cell of single attempts gets the log-token moments by
-        outcome. Attributes: ``source`` (file name), ``data_sha256`` (of the content, whatever the order),
-        ``rows_read``, ``ignored_columns`` (headers left out, joined by ``", "``).
-
-    Raises
-    ------
-    InputError
-        If the source cannot be read or any cell, row or cell of rows is at fault. All faults are found at
-        once.
-
-    Warns
-    -----
-    UserWarning
-        Once for headers that are no column of the table, and once where some of the attempts that were added
-        up lack a number that others have.
 
     Examples
     --------
@@ -126,13 +105,17 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
             UserWarning,
             skip_file_prefixes=_HERE,
         )
-    for sentence in _suspicions(cells):
+    tokens = np.asarray(cells.get("tokens_mean", np.array([])), dtype=float)
+    free = bool(tokens.size) and np.nanmax(tokens, initial=-1.0) == 0.0
+    if free:
+        cells["tokens_mean"] = np.full(tokens.shape, np.nan)
+    for sentence in _suspicions(cells, free):
         warnings.warn(f"{table.where}: {sentence}", UserWarning, skip_file_prefixes=_HERE)
     return _dataset(cells, source=table.name, rows_read=typed.rows, ignored=", ".join(ignored))
 
 
-def _suspicions(cells: dict[str, Any]) -> list[str]:
-    """Say what is possible, and is hardly ever what was evaluated."""
+def _suspicions(cells: dict[str, Any], free: bool) -> list[str]:
+    """Say what is possible, and is hardly ever what was evaluated: copies of attempts, and tokens that are free."""
     attempts, successes = (np.asarray(cells[name], dtype=float) for name in ("attempts", "successes"))
     found = []
     repeated = (attempts >= 4) & (np.asarray(cells["task"]) != "" if "task" in cells else False)
@@ -143,10 +126,8 @@ def _suspicions(cells: dict[str, Any]) -> list[str]:
             f"all {int(repeated.sum())} rows of 4 attempts or more have none or all of them right: is a score that was "
             "reduced over epochs, or a cached answer, counted several times? Copies make intervals far too narrow"
         )
-    tokens = np.asarray(cells.get("tokens_mean", np.array([])), dtype=float)
-    if tokens.size and np.nanmax(tokens, initial=-1.0) == 0.0:
+    if free:
         found.append("tokens are 0 in all rows: taken as not known, not as free")
-        cells["tokens_mean"] = np.full(tokens.shape, np.nan)
     return found
 
 

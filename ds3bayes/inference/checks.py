@@ -110,7 +110,7 @@ def check(fit: xr.DataTree, *, seed: int = 0) -> list[CheckResult]:
     """
     return [
         convergence(fit),
-        posterior_predictive(fit, seed=seed),
+        posterior_prediction(fit, seed=seed),
         leave_one_out(fit),
         informed(fit),
         sensitivity(fit),
@@ -244,7 +244,7 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
 
 
-def posterior_predictive(fit: xr.DataTree, *, seed: int = 0, replicates: int = 200) -> CheckResult:
+def posterior_prediction(fit: xr.DataTree, *, seed: int = 0, replicates: int = 200) -> CheckResult:
     """Compare each arm's counts with those of fresh tasks from the fitted population.
 
     For every arm, tasks are drawn anew and attempted as often as the observed ones; compared are the share of

@@ -5,33 +5,31 @@ from __future__ import annotations
 import xarray as xr
 
 from ds3bayes.errors import InputError
-from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec
 
 
-def refuse_unanswerable(spec: ModelSpec, evals: xr.Dataset) -> None:
-    """Refuse a spec whose questions no fit to these evaluations can answer.
+def refuse_unanswerable(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
+    """Refuse a spec with a strategy that needs what the table does not tell.
 
-    The very queries that follow a fit are asked of two draws of the prior, whose parameters are those of the posterior:
-    what is missing there is missing after sampling, too.
+    The very predictions that follow a fit are asked of two draws of the prior, whose parameters are those of the
+    posterior: what is missing there is missing after sampling, too.
 
     Parameters
     ----------
     spec : ModelSpec
     evals : xarray.Dataset
+    design : Design
+        Of them.
 
     Raises
     ------
     InputError
-        If a strategy needs what the table does not tell, or if the spec caps a cost that is not known of all options:
-        everything that is missing is named at once.
     """
     # What builds models takes a second to import, which a spec that is refused at once does not need.
     from ds3bayes.queries.predict import predict
 
-    refuse_at_once(spec, evals, make_design(evals, spec, spec.held_out_rows(evals)))
-    predict(_of_prior(spec, evals), spec.query.parsed() or None, tasks=spec.query.tasks, new_tasks=2)
+    predict(_of_prior(spec, evals, design), spec.query.parsed() or None, tasks=spec.query.tasks, new_tasks=2)
 
 
 def may_fail(spec: ModelSpec) -> bool:
@@ -57,6 +55,7 @@ def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
     Raises
     ------
     InputError
+        Everything that is missing for a cost is named at once.
     """
     if spec.query.tasks == "observed" and not (evals["task"] != "").any():
         raise InputError(
@@ -90,14 +89,12 @@ def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
         )
 
 
-def _of_prior(spec: ModelSpec, evals: xr.Dataset) -> xr.DataTree:
+def _of_prior(spec: ModelSpec, evals: xr.Dataset, design: Design) -> xr.DataTree:
     """Return a tree with two draws of the prior in place of a posterior."""
     from ds3bayes.evals import data_sha256
     from ds3bayes.generative.task_effects import task_effects
     from ds3bayes.inference.artifact import prior_draws
 
-    held_out = spec.held_out_rows(evals)
-    design = make_design(evals, spec, held_out)
     prior = prior_draws(design, spec, seed=0, draws=2)
     effects = task_effects(design, spec, prior, seed=0)
     tree = xr.DataTree.from_dict(
@@ -105,7 +102,7 @@ def _of_prior(spec: ModelSpec, evals: xr.Dataset) -> xr.DataTree:
             "posterior": prior,
             "task_effects": effects.drop_vars(["log_likelihood", "task"]),
             "observed_data": evals[["successes"]],
-            "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
+            "constant_data": evals.drop_vars("successes").assign(held_out=("row", spec.held_out_rows(evals))),
         }
     )
     tree.attrs = {"spec": spec.model_dump_json(), "data_sha256": data_sha256(evals)}

@@ -105,12 +105,10 @@ def _success_of_rows(fit: xr.DataTree, table: pd.DataFrame, seed: int) -> np.nda
                 pred = predict(fit, [strategy], tasks="new", seed=seed)
             else:
                 pred = predict(fit, [strategy], tasks=sorted(set(table["task"].iloc[mine])), per_task=True, seed=seed)
-            stacked = pred["success"].stack(sample=("chain", "draw"))
-            for row in mine:
-                at = {"model": table["model"].iloc[row], "benchmark": table["benchmark"].iloc[row], "strategy": label}
-                if not of_population:
-                    at["task"] = table["task"].iloc[row]
-                result[:, row] = stacked.sel(at).values
+            names = ("model", "benchmark") if of_population else ("model", "benchmark", "task")
+            at = {name: xr.DataArray(table[name].to_numpy()[mine], dims="row") for name in names}
+            of_rows = pred["success"].sel(strategy=label).sel(at).stack(sample=("chain", "draw"))
+            result[:, mine] = of_rows.transpose("sample", "row").values
     return result
 
 

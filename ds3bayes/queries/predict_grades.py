@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.design import Design
-from ds3bayes.generative.observation.graded import Graded
+from ds3bayes.generative.observation.graded import Graded, cut_points
 from ds3bayes.generative.task_effects import new_task_effects
 from ds3bayes.inference.artifact import design_of, spec_of
 
@@ -90,12 +90,9 @@ def _of_arm(
     top = design.observed["graded"][benchmark]
     cells = effects.isel(cell=np.flatnonzero(effects["cell_arm"].values == arm))
     x, reachable = (cells[name].transpose("chain", "draw", "cell").values for name in ("logit_success", "reachable"))
-    gaps = np.zeros((*x.shape[:2], 0))
-    if top > 1:
-        steps = posterior["grade_gap"].transpose("chain", "draw", "grade_step").values
-        gaps = np.asarray(Graded().gaps(benchmark, design, {"grade_gap": np.moveaxis(steps, -1, 0)}))
-        gaps = np.moveaxis(gaps, 0, -1)
-    cuts = np.concatenate([np.cumsum(gaps[..., ::-1], axis=-1)[..., ::-1], np.zeros((*x.shape[:2], 1))], axis=-1)
+    given = {"grade_gap": posterior["grade_gap"].transpose("chain", "draw", ...).values} if top > 1 else {}
+    gaps = np.broadcast_to(Graded().gaps(benchmark, design, given), (*x.shape[:2], top - 1))
+    cuts = cut_points(gaps, np)
     chance = np.full((*x.shape, most), np.nan)
     for k in range(top):
         cut = cuts[..., k, None]

@@ -105,3 +105,8 @@ def test_copies_count_once_and_contradictions_are_refused(tmp_path):
 def test_damaged_records_end_in_one_error(tmp_path, line, said):
     with pytest.raises(ds3.InputError, match=said):
         ds3.read_evals(write(tmp_path, [record("a", 1.0) | line]))
+
+
+def test_options_that_it_lacks_are_refused(tmp_path):
+    with pytest.raises(ds3.InputError, match="no option scorer; allowed: result, threshold"):
+        ds3.read_evals(write(tmp_path, [record("a", 1.0)]), scorer="match")

@@ -687,3 +687,8 @@ def test_damaged_logs_are_one_clear_error(one: Path, text: dict[str, Any], tmp_p
 @pytest.mark.slow
 def test_ten_thousand_damaged_logs_are_one_clear_error(one: Path, text: dict[str, Any], tmp_path: Path) -> None:
     fuzz(tmp_path, fuzzed(one, text, tmp_path), 10_000, seed=1)
+
+
+def test_options_that_it_lacks_are_refused(one: Path) -> None:
+    with pytest.raises(InputError, match="no option scorers; allowed: scorer, success, errors, partial, progress"):
+        ds3.read_evals(one, scorers="match")

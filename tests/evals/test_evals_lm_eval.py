@@ -156,3 +156,9 @@ def test_damaged_samples_end_in_one_error(tmp_path, line, said):
             ds3.read_evals(path)
     else:
         assert counts(ds3.read_evals(path)) == {"0": (1, 1)}
+
+
+def test_options_that_it_lacks_are_refused(tmp_path):
+    path = write(tmp_path, [sample(0, 1.0)])
+    with pytest.raises(ds3.InputError, match=r"no option filtre; allowed: filter, metric, model, threshold"):
+        ds3.read_evals(path, filtre="none")

@@ -151,11 +151,12 @@ def test_expected_scores_and_thresholds_are_predicted(fitted):
     per_task = ds3.predict_grades(fit, per_task=True).sel(task=sorted(set(told["task"])))
     for model, rows in told.groupby("model"):
         scores = np.array([[int(part) for part in text.split("|")] for text in rows["grades"]])
-        mine = per_task.isel(sampler=int(np.flatnonzero(per_task["model"].values == model)[0])).mean(("chain", "draw"))
-        assert float(mine["grade"].mean()) == pytest.approx(scores.mean(), abs=0.1)
-        for k in (1, 2, 3):
-            expected = (scores >= k).mean()
-            assert float(mine["at_least"].sel(threshold=k).mean()) == pytest.approx(expected, abs=0.04)
+        mine = per_task.isel(sampler=int(np.flatnonzero(per_task["model"].values == model)[0])).mean("task")
+        wanted = {"grade": (mine["grade"], scores.mean(), 0.1)}
+        wanted |= {k: (mine["at_least"].sel(threshold=k), (scores >= k).mean(), 0.04) for k in (1, 2, 3)}
+        for name, (drawn, observed, most) in wanted.items():
+            # The mean over tasks of what is believed of these very attempts: off by its own sd, at most.
+            assert abs(float(drawn.mean()) - observed) < min(3.5 * float(drawn.std()), most), name
     success = ds3.predict(fit, ["cot"], tasks="observed")["success"].squeeze(drop=True)
     full = ds3.predict_grades(fit)["at_least"].sel(threshold=3).swap_dims(sampler="model")
     np.testing.assert_allclose(full.transpose(*success.dims), success, rtol=1e-12)

@@ -182,8 +182,11 @@ def test_a_fit_learns_it_and_replicates_it(latency, short_fit):
     fit = short_fit(ds3.read_evals(table(tasks=60)), draws=200)
     slope = fit["posterior"]["latency_slope"]
     assert slope.sizes["latency_arm"] == 2
-    np.testing.assert_allclose(slope.mean(("chain", "draw")), 0.33, atol=0.12)
-    np.testing.assert_allclose(fit["posterior"]["log_latency"].mean(("chain", "draw")), [2.0, 3.0], atol=0.25)
+    # The truths are within what the posterior leaves open, which is little.
+    for name, truth, most in (("latency_slope", [0.33, 0.33], 0.12), ("log_latency", [2.0, 3.0], 0.25)):
+        drawn = fit["posterior"][name]
+        mean, sd = drawn.mean(("chain", "draw")).values, drawn.std(("chain", "draw")).values
+        assert (np.abs(mean - truth) < np.minimum(3.5 * sd, most)).all(), (name, mean, sd)
     tree = ds3.posterior_predictive(fit)
     seen, again = (tree[group]["log_latency_seen"] for group in ("observed_data", "posterior_predictive"))
     inside = (again.quantile(0.05, ("chain", "draw")) < seen) & (seen < again.quantile(0.95, ("chain", "draw")))

@@ -1,3 +1,5 @@
+import doctest
+import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -83,3 +85,22 @@ def test_threads_do_not_disturb_one_another():
 def test_refuses_what_is_not_a_number():
     with pytest.raises(TypeError, match="expected numbers"):
         evaluate(_mixed, ["a"], [1.0])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "theory.evaluate",
+        "strategies.text",
+        "strategies.cot",
+        "strategies.direct",
+        "strategies.best_of_n",
+        "strategies.majority",
+        "strategies.pass_power",
+        "strategies.tot",
+    ],
+)
+def test_docstrings_have_examples(name):
+    # They are run with all others; here it counts that there are any.
+    found = doctest.DocTestFinder().find(importlib.import_module(f"ds3bayes.{name}"))
+    assert sum(len(one.examples) for one in found) > 0

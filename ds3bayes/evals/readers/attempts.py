@@ -249,6 +249,7 @@ class AttemptsReader(Reader):
     title: ClassVar[str] = "a table with one row per attempt (JSONL, JSON, CSV, Parquet, Excel)"
     last: ClassVar[bool] = True
     is_table: ClassVar[bool] = True
+    function = staticmethod(read_attempts)
 
     def recognises(self, source: Path) -> bool:
         """Return whether the records of a file, or of all files of a folder, have an outcome."""
@@ -262,10 +263,6 @@ class AttemptsReader(Reader):
         if _is_counts(names):
             return True
         return not {"attempts", "successes"} & set(names) and any(_role_of(name) == "success" for name in names)
-
-    def read(self, source: Path, **options: Any) -> xr.Dataset:
-        """Read it, with the options of `read_attempts`."""
-        return read_attempts(_files(source) if source.is_dir() else source, **options)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -102,14 +103,25 @@ class Reader(ABC):
     last: ClassVar[bool] = False
     #: Whether such logs are tables that `read_attempts` may read as well, as their columns mean what they say.
     is_table: ClassVar[bool] = False
+    #: The public function that reads such logs (a ``staticmethod``), where there is one; its options are the reader's.
+    function: ClassVar[Callable[..., xr.Dataset] | None] = None
 
     @abstractmethod
     def recognises(self, source: Path) -> bool:
         """Return whether a file or folder is of this kind, by its content and not by its name; never raises."""
 
-    @abstractmethod
     def read(self, source: Path, **options: Any) -> xr.Dataset:
-        """Read it, with options of the kind's own."""
+        """Read it, with options of the kind's own: by `function`, unless a subclass says how."""
+        if self.function is None:
+            raise NotImplementedError(f"reader {self.name!r} has neither a function nor a way to read")
+        return self.function(source, **options)
+
+    def options(self) -> list[str] | None:
+        """Return the names of the options that `read` takes; None if it takes any."""
+        parameters = list(inspect.signature(self.function or self.read).parameters.values())[1:]
+        if any(one.kind is one.VAR_KEYWORD for one in parameters):
+            return None
+        return [one.name for one in parameters]
 
 
 #: Readers in use, by name; the first that recognises a source reads it.

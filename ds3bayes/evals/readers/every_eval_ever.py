@@ -14,9 +14,7 @@ import xarray as xr
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.readers.attempts import evals_from
 from ds3bayes.evals.readers.base import Account, Reader
-from ds3bayes.evals.readers.records import keys_in, lines_of, shown
-
-_MOST_FILES = 100_000
+from ds3bayes.evals.readers.records import files_below, keys_in, lines_of, shown
 
 
 def read_every_eval_ever(
@@ -109,6 +107,7 @@ class EveryEvalEver(Reader):
 
     name: ClassVar[str] = "every_eval_ever"
     title: ClassVar[str] = "records of single samples of Every Eval Ever (*_samples.jsonl)"
+    function = staticmethod(read_every_eval_ever)
 
     def recognises(self, source: Path) -> bool:
         """Return whether it is, or holds, such records: by their keys."""
@@ -116,10 +115,6 @@ class EveryEvalEver(Reader):
             return any(keys_in(file, "schema_version", "evaluation_id", "sample_id") for file in _files(source)[:1])
         except (InputError, OSError):
             return False
-
-    def read(self, source: Path, **options: Any) -> xr.Dataset:
-        """Read it; options are those of `read_every_eval_ever`."""
-        return read_every_eval_ever(source, **options)
 
 
 @dataclass(kw_only=True)
@@ -177,16 +172,7 @@ class _Sample:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"{path}: there is no such file or folder")
-    found = sorted(one for one in path.rglob("*.jsonl") if one.is_file())
-    if not found:
-        raise InputError(f"{path}: holds no .jsonl file of records of samples")
-    if len(found) > _MOST_FILES:
-        raise InputError(f"{path}: holds {len(found):,} files; allowed: {_MOST_FILES:,}. Name a folder of fewer")
-    return found
+    return files_below(path, "*.jsonl", "holds no .jsonl file of records of samples")
 
 
 def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from pathlib import Path
 from typing import Any
@@ -117,17 +116,10 @@ def _reader_of(path: Path) -> Reader | None:
 
 
 def _check_options(reader: Reader, path: Path, options: dict[str, Any]) -> None:
-    """Refuse options that the reader lacks, where it says which it has."""
-    from ds3bayes.evals.readers.attempts import AttemptsReader, read_attempts
-
-    # That reader passes its options on.
-    read = read_attempts if isinstance(reader, AttemptsReader) else reader.read
-    parameters = list(inspect.signature(read).parameters.values())[1:]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    allowed = [parameter.name for parameter in parameters]
-    unknown = [name for name in options if name not in allowed]
-    if unknown:
+    """Refuse options that the reader lacks, and say which it has."""
+    allowed = reader.options()
+    unknown = [] if allowed is None else [name for name in options if name not in allowed]
+    if allowed is not None and unknown:
         raise InputError(
             f"{path}: read by {reader.name!r} ({reader.title}), which has no option {', '.join(unknown)}; allowed: "
             f"{', '.join(allowed) or 'none'}"

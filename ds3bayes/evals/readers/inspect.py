@@ -157,6 +157,7 @@ class InspectLogs(Reader):
 
     name = "inspect"
     title = "Inspect logs"
+    function = staticmethod(read_inspect)
 
     def recognises(self, source: Path) -> bool:
         """Return whether a file is such a log, or a folder holds one."""
@@ -164,10 +165,6 @@ class InspectLogs(Reader):
             return any(_kind(path) for path in (_walk(source) if source.is_dir() else [source]))
         except (OSError, ValueError):
             return False
-
-    def read(self, source: Path, **options: Any) -> xr.Dataset:
-        """Read it."""
-        return read_inspect(source, **options)
 
 
 # --- options ------------------------------------------------------------------------------------------------

@@ -15,12 +15,12 @@ import xarray as xr
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.readers.attempts import evals_from
 from ds3bayes.evals.readers.base import Account, Reader
-from ds3bayes.evals.readers.records import content_of, document_of, keys_in, lines_of, shown
+from ds3bayes.evals.readers.records import content_of, document_of, files_below, keys_in, lines_of, name_of, shown
 
 _NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d{2}-\d{2}T[\d.\-]+)\.jsonl")
 _VOTE = re.compile(r"maj(?:ority)?[@_](\d+)")
-_SHARE_OF_ONE = re.compile(r"pass[@_]1")
 _MOST_FILES = 10_000
+_SHARE_OF_ONE = re.compile(r"pass[@_]1")
 
 
 def read_lm_eval(
@@ -87,7 +87,9 @@ def read_lm_eval(
             where = f"{file.name}, line {number}"
             if sample.get("filter") != chosen.filter:
                 continue
-            task = _text(sample.get("doc_id"), f"doc_id of {where}")
+            task = name_of(sample["doc_id"])
+            if task is None:
+                raise InputError(f"doc_id of {where} is {shown(sample['doc_id'])}; a name or a number is needed")
             known = hashes.setdefault((of_file.benchmark, task), str(sample.get("doc_hash", "")))
             if known != str(sample.get("doc_hash", "")):
                 raise InputError(
@@ -118,6 +120,7 @@ class LMEval(Reader):
 
     name: ClassVar[str] = "lm_eval"
     title: ClassVar[str] = "samples of the LM Evaluation Harness (samples_TASK_DATE.jsonl)"
+    function = staticmethod(read_lm_eval)
 
     def recognises(self, source: Path) -> bool:
         """Return whether it is, or holds, samples: by their keys."""
@@ -125,10 +128,6 @@ class LMEval(Reader):
             return any(keys_in(file, "doc_id", "filtered_resps", "filter") for file in _files(source)[:1])
         except (InputError, OSError):
             return False
-
-    def read(self, source: Path, **options: Any) -> xr.Dataset:
-        """Read it; options are those of `read_lm_eval`."""
-        return read_lm_eval(source, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,18 +172,8 @@ class _Chosen:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"{path}: there is no such file or folder")
-    found = sorted(one for one in path.rglob("samples_*.jsonl") if one.is_file())
-    if not found:
-        raise InputError(f"{path}: holds no samples_*.jsonl; run the harness with --log_samples")
-    if len(found) > _MOST_FILES:
-        raise InputError(
-            f"{path}: holds {len(found):,} files of samples; allowed: {_MOST_FILES:,}. Name a folder of fewer"
-        )
-    return found
+    lacking = "holds no samples_*.jsonl; run the harness with --log_samples"
+    return files_below(path, "samples_*.jsonl", lacking, _MOST_FILES)
 
 
 def _samples(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -284,11 +273,3 @@ def _texts(values: list[Any]) -> bool:
 def _responses(value: Any) -> int:
     first = value[0] if isinstance(value, list) and value else None
     return len(first) if isinstance(first, list) else 1
-
-
-def _text(value: Any, what: str) -> str:
-    if isinstance(value, str) and value.strip():
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
-        return str(value)
-    raise InputError(f"{what} is {shown(value)}; a name or a number is needed")

@@ -27,13 +27,22 @@ import xarray as xr
 from ds3bayes.errors import InputError
 from ds3bayes.evals.readers.attempts import evals_from, read_attempts
 from ds3bayes.evals.readers.base import Account, Reader
-from ds3bayes.evals.readers.records import content_of, document_of, first_record, head_of, keys_in, readable, shown
+from ds3bayes.evals.readers.records import (
+    MOST_FILES,
+    content_of,
+    document_of,
+    first_record,
+    head_of,
+    keys_in,
+    name_of,
+    readable,
+    shown,
+)
 
 _EFFORT = re.compile(r"(.+?) \((minimal|low|medium|high|xhigh|max)\)")
 _TAU_FILE = re.compile(r"(?<![a-z])(?:tool-calling|act|react|few-shot)-(.+)-\d+(?:\.\d+)?_range_")
 #: Metrics of HELM that say whether one answer was right.
 _HELM_METRICS = ("exact_match", "quasi_exact_match", "prefix_exact_match", "quasi_prefix_exact_match", "math_equiv")
-_MOST_FILES = 100_000
 
 
 # --- what they share ----------------------------------------------------------------------------------------
@@ -71,10 +80,9 @@ def _list(value: Any, where: Path, what: str) -> list[Any]:
 
 
 def _id(value: Any, where: Path, what: str) -> str:
-    if isinstance(value, str) and value.strip():
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
-        return str(value)
+    name = name_of(value)
+    if name is not None:
+        return name
     raise _strange(where, f"{what} is {shown(value)}; a name or a number is needed")
 
 
@@ -199,7 +207,7 @@ class TerminalBench(Reader):
             "truncated": "failure_mode = agent_timeout, of failures",
         }
         rows, seen = [], set()
-        for path in [source] if source.is_file() else _trials(source, _MOST_FILES):
+        for path in [source] if source.is_file() else _trials(source, MOST_FILES):
             if not keys_in(path, "is_resolved"):
                 continue
             account.source(path)

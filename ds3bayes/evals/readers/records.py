@@ -36,6 +36,8 @@ LARGEST_RECORD = 64 * 2**20
 SUSPECT_SIZE, SUSPECT_RATIO = 64 * 2**20, 250
 #: Records that a file may hold, and columns.
 MOST_RECORDS, MOST_COLUMNS = 20_000_000, 10_000
+#: Files that a folder of logs may hold.
+MOST_FILES = 100_000
 #: Bytes that some rows of Parquet may come to, and cells that a spreadsheet may hold.
 LARGEST_BATCH, MOST_CELLS = 2**30, 20_000_000
 #: Levels of objects in objects that become columns.
@@ -708,6 +710,45 @@ def keys_in(path: Path, *keys: str) -> bool:
     head = head_of(path)
     text = head.decode(mark_of(head) or "utf-8", errors="ignore").lstrip("\ufeff \t\r\n")
     return text.startswith(("{", "[")) and all(re.search(rf'"{re.escape(key)}"\s*:', text) for key in keys)
+
+
+def name_of(value: object) -> str | None:
+    """Return an id as text: a name, or a whole number that can be told from any other; None for all else."""
+    if isinstance(value, str):
+        return value if value.strip() else None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+        return str(value)
+    return None
+
+
+def files_below(path: Path, pattern: str, lacking: str, most: int = MOST_FILES) -> list[Path]:
+    """Return a file itself, or the files below a folder whose names match a pattern, in order.
+
+    Parameters
+    ----------
+    path : Path
+    pattern : str
+        As `pathlib.Path.rglob` takes it.
+    lacking : str
+        What to say where there is none.
+    most : int
+        More files than this nobody means to read.
+
+    Raises
+    ------
+    InputError
+        If there is none, or too many.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such file or folder")
+    found = sorted(one for one in path.rglob(pattern) if one.is_file())
+    if not found:
+        raise InputError(f"{path}: {lacking}")
+    if len(found) > most:
+        raise InputError(f"{path}: holds {len(found):,} such files; allowed: {most:,}. Name a folder of fewer")
+    return found
 
 
 def shown(value: object) -> str:

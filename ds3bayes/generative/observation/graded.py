@@ -93,11 +93,14 @@ class Graded(Observation[dict[str, int]]):
         return pt.dot(counts, log_grades_of_failures(x, self.gaps(benchmark, design, given)))
 
     def gaps(self, benchmark: str, design: Design, given: Mapping[str, Tensor]) -> Tensor:
-        """Return a benchmark's gaps, from that of grade 1 to that below full credit, shape (grade_max - 1,)."""
+        """Return a benchmark's gaps, from that of grade 1 to that below full credit, shape (..., grade_max - 1).
+
+        ``given["grade_gap"]`` has those of all benchmarks along its last axis.
+        """
         start = 0
         for name, top in design.observed["graded"].items():
             if name == benchmark:
-                return given["grade_gap"][start : start + top - 1] if top > 1 else np.zeros(0)
+                return given["grade_gap"][..., start : start + top - 1] if top > 1 else np.zeros(0)
             start += top - 1
         raise AssertionError(f"benchmark {benchmark!r} has no grades")
 
@@ -127,6 +130,19 @@ class Graded(Observation[dict[str, int]]):
         return {"grades": texts}
 
 
+def cut_points(gaps: Tensor, of: Any) -> Tensor:
+    """Return d_1, ..., d_K = 0, by how many logits each grade is easier to reach than full credit, shape (..., K).
+
+    Parameters
+    ----------
+    gaps : tensor of shape (K - 1,), or array of shape (..., K - 1)
+    of : module
+        Whose functions to use: `pytensor.tensor` or `numpy`.
+    """
+    none = np.zeros(1) if gaps.ndim == 1 else np.zeros((*gaps.shape[:-1], 1))
+    return of.concatenate([of.cumsum(gaps[..., ::-1], axis=-1)[..., ::-1], none], axis=-1)
+
+
 def log_grades_of_failures(x: Array, gaps: Tensor, of: Any = None) -> Tensor:
     """Log probability (K, G) of each grade below full credit K, given that it is not reached, at logits x (G,).
 
@@ -139,10 +155,8 @@ def log_grades_of_failures(x: Array, gaps: Tensor, of: Any = None) -> Tensor:
         Whose functions to use: `pytensor.tensor` if absent, or `numpy`.
     """
     of = pt if of is None else of
-    easier = of.cumsum(gaps[::-1])[::-1][:, None]
-    zero = np.zeros((1, 1))
-    # At least grade k is reached at x + cut; that of full credit is 0.
-    reached = x + of.concatenate([easier, zero], axis=0)
+    # At least grade k is reached at x + cut.
+    reached = x + cut_points(gaps, of)[:, None]
     softplus = of.logaddexp(0.0, reached)
     failed = np.logaddexp(0.0, x)
     none = failed - softplus[:1]
