@@ -118,14 +118,17 @@ def _suspicions(cells: dict[str, Any], free: bool) -> list[str]:
     """Say what is possible, and is hardly ever what was evaluated: copies of attempts, and tokens that are free."""
     attempts, successes = (np.asarray(cells[name], dtype=float) for name in ("attempts", "successes"))
     found = []
-    repeated = (attempts >= 4) & (np.asarray(cells["task"]) != "" if "task" in cells else False)
-    none, whole = repeated & (successes == 0), repeated & (successes == attempts)
-    # An LLM may well solve nothing, or everything; to solve each task always or never is another matter.
-    if repeated.sum() >= 10 and none.any() and whole.any() and (none | whole)[repeated].all():
-        found.append(
-            f"all {int(repeated.sum())} rows of 4 attempts or more have none or all of them right: is a score that was "
-            "reduced over epochs, or a cached answer, counted several times? Copies make intervals far too narrow"
-        )
+    rows = pd.DataFrame({name: cells[name] for name in ("model", "benchmark")})
+    rows["none"], rows["whole"] = successes == 0, successes == attempts
+    named = np.asarray(cells["task"]) != "" if "task" in cells else False
+    for (model, benchmark), mine in rows[(attempts >= 4) & named].groupby(["model", "benchmark"], sort=False):
+        # An LLM may well solve nothing, or everything; to solve each task always or never is another matter.
+        if len(mine) >= 10 and mine["none"].any() and mine["whole"].any() and (mine["none"] | mine["whole"]).all():
+            found.append(
+                f"all {len(mine)} rows of 4 attempts or more of {model} on {benchmark} have none or all of them right: is "
+                "a score that was reduced over epochs, or a cached answer, counted several times? Copies make intervals "
+                "far too narrow"
+            )
     if free:
         found.append("tokens are 0 in all rows: taken as not known, not as free")
     return found

@@ -530,12 +530,14 @@ def test_tasks_may_differ_by_case() -> None:
 
 
 def test_all_or_nothing_is_suspicious() -> None:
-    with pytest.warns(UserWarning, match="all 12 rows of 4 attempts or more have none or all of them right"):
+    with pytest.warns(UserWarning, match="all 12 rows of 4 attempts or more of m on b have none or all of them right"):
         read_evals(RUNS)
     read_evals(RUNS.assign(successes=[0, 8, 1, *RUNS["successes"][3:]]))
     read_evals(RUNS[:9])
     for same in (0, 8):
         read_evals(RUNS.assign(successes=same))
+    # One LLM solves everything, another nothing.
+    read_evals(pd.concat([RUNS.assign(successes=8), RUNS.assign(successes=0, model="other")]))
 
 
 def test_no_tokens_are_not_free_ones() -> None:
