@@ -1,5 +1,7 @@
 """Groups of tasks and of LLMs: the likelihood, what is learned of them, what is predicted of each."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,8 +121,10 @@ def test_groups_and_what_one_llm_is_good_at_are_learned(fitted):
     posterior = fitted["posterior"]
     effect = posterior["group_effect"].mean(("chain", "draw"))
     assert list(effect["task_group"].values) == [f"category: {group}" for group in GROUPS]
-    assert float(effect[0] - effect[1]) == pytest.approx(2.4, abs=1.0)
-    own = posterior["llm_group_effect"].mean(("chain", "draw")).sel(task_group="category: geometry")
+    own = posterior["llm_group_effect"].mean(("chain", "draw"))
+    of_first = effect + own.sel(llm="m0")
+    assert float(of_first[0] - of_first[1]) == pytest.approx(2.4, abs=1.0)
+    own = own.sel(task_group="category: geometry")
     assert float(own.sel(llm="m2") - own.sel(llm=["m0", "m1"]).mean()) > 0.7
     assert {"group_sd", "llm_group_sd", "location"} <= set(posterior.data_vars)
 
@@ -260,3 +264,21 @@ def test_calibration_by_simulation(right):
     outcome = ds3.sbc_check(ranks)
     print(outcome.sentence, ranks.attrs)
     assert outcome.passed == right
+
+
+def test_the_command_predicts_by_group(fitted, tmp_path):
+    from typer.testing import CliRunner
+
+    from ds3bayes.cli import app
+
+    path = str(ds3.save(fitted, tmp_path / "run.nc"))
+    result = CliRunner().invoke(app, ["predict", path, "-s", "cot", "--by", "category", "--json"])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    assert len(rows) == 9
+    assert {row["group"] for row in rows} == set(GROUPS)
+    assert all(row["success_lower"] <= row["success"] <= row["success_upper"] and row["tasks"] == 20 for row in rows)
+    assert all(abs(row["success"] - row["observed"]) < 0.1 for row in rows)
+    refused = CliRunner().invoke(app, ["predict", path, "--by", "category", "--tasks", "new"])
+    assert refused.exit_code != 0
+    assert "observed tasks" in str(refused.exception)
