@@ -52,8 +52,8 @@ class DataSource(Part):
         InputError
             If the table is faulty, or ``where`` is no query on its columns or selects nothing.
         """
-        for about, names in (("task", self.task_columns), ("model", self.model_columns)):
-            keep_columns(names, about=about)
+        keep_columns(self.task_columns, about="task")
+        keep_columns(self.model_columns, about="model")
         evals = read_evals(self.path)
         return evals if self.where is None else select(evals, self.where)
 
