@@ -92,8 +92,6 @@ GENERATIVE = (
     "population",
     "priors",
     "settings",
-    "selection",
-    "tree",
     "design",
     "task_law",
     "observation",
