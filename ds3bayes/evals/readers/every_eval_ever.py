@@ -1,7 +1,8 @@
-"""Records of single samples in the schema of Every Eval Ever (0.3): ``*_samples.jsonl`` beside aggregate records."""
+"""Records in the schema of Every Eval Ever (0.3): of single samples, and those aggregate ones that hold counts."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,12 @@ import xarray as xr
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.readers.attempts import evals_from
 from ds3bayes.evals.readers.base import Account, Reader
-from ds3bayes.evals.readers.records import files_below, keys_in, lines_of, shown
+from ds3bayes.evals.readers.records import document_of, files_below, keys_in, lines_of, parse, shown
+
+#: The schema's version that is written, and read.
+SCHEMA_VERSION = "0.3.0"
+#: Where `ds3bayes.write_every_eval_ever` keeps the rows of the table that a result rests on.
+COUNTS = "ds3bayes_rows"
 
 
 def read_every_eval_ever(
@@ -25,7 +31,9 @@ def read_every_eval_ever(
     Parameters
     ----------
     source : path
-        A ``.jsonl`` file of such records, or a folder that holds some at any depth.
+        A ``.jsonl`` file of such records, or a folder that holds some at any depth. Or aggregate records (``.json``)
+        that `write_every_eval_ever` wrote, whose results hold their counts; others do not say how many attempts there
+        were at which task, and are refused.
     result : str, optional
         Which of several evaluation results (``evaluation_result_id``: a scorer and its metric) says what a success is.
     threshold : float, optional
@@ -49,6 +57,9 @@ def read_every_eval_ever(
     """
     path = Path(source)
     account = Account(reader=EveryEvalEver.name, versions={"ds3bayes": version("ds3bayes")})
+    aggregates = _aggregates(path)
+    if aggregates:
+        return _of_aggregates(path, aggregates, result, threshold, account)
     cells: dict[tuple[str, str, str], _Sample] = {}
     results: dict[str, None] = {}
     seen: dict[tuple[str, ...], str] = {}
@@ -103,16 +114,18 @@ def read_every_eval_ever(
 
 @final
 class EveryEvalEver(Reader):
-    """Records of single samples of Every Eval Ever."""
+    """Records of Every Eval Ever: of single samples, or aggregate ones with counts."""
 
     name: ClassVar[str] = "every_eval_ever"
-    title: ClassVar[str] = "records of single samples of Every Eval Ever (*_samples.jsonl)"
+    title: ClassVar[str] = "records of Every Eval Ever (*_samples.jsonl, or what write_every_eval_ever wrote)"
     function = staticmethod(read_every_eval_ever)
 
     def recognises(self, source: Path) -> bool:
         """Return whether it is, or holds, such records: by their keys."""
         try:
-            return any(keys_in(file, "schema_version", "evaluation_id", "sample_id") for file in _files(source)[:1])
+            return bool(_aggregates(source)) or any(
+                keys_in(file, "schema_version", "evaluation_id", "sample_id") for file in _files(source)[:1]
+            )
         except (InputError, OSError):
             return False
 
@@ -169,6 +182,52 @@ class _Sample:
         totals = [[self.tokens[place][kind] for place in scored] for kind in (0, 1)]
         out, prompt = (None if None in values else sum(v for v in values if v is not None) for values in totals)
         yield {"attempts": len(scores), "successes": round(in_all), "completion_tokens": out, "prompt_tokens": prompt}
+
+
+def _aggregates(path: Path) -> list[Path]:
+    """Return the files of aggregate records, if there are no records of samples."""
+    try:
+        if path.is_dir() and any(path.rglob("*.jsonl")):
+            return []
+        files = files_below(path, "*.json", "holds no records")
+    except InputError:
+        return []
+    return [file for file in files if keys_in(file, "schema_version", "evaluation_id", "source_metadata")]
+
+
+def _of_aggregates(
+    path: Path, files: list[Path], result: str | None, threshold: float | None, account: Account
+) -> xr.Dataset:
+    """Read the rows that results hold; the same rows in several records count once."""
+    if result is not None or threshold is not None:
+        name = "result" if result is not None else "threshold"
+        raise InputError(f"{path}: holds aggregate records, of which all results are read as they are; drop {name}=")
+    rows: dict[str, dict[str, Any]] = {}
+    for file in files:
+        account.source(file)
+        record = document_of(file)
+        results = record.get("evaluation_results") if isinstance(record, Mapping) else None
+        for number, one in enumerate(results if isinstance(results, list) else [], 1):
+            details: Any = one
+            for name in ("score_details", "details", COUNTS):
+                details = details.get(name) if isinstance(details, Mapping) else None
+            try:
+                told = parse(details) if isinstance(details, str) else None
+            except (ValueError, RecursionError):
+                told = None
+            if not isinstance(told, list) or not all(isinstance(row, dict) for row in told):
+                raise InputError(
+                    f"{file}: result {number} is an aggregate: a score does not say how many attempts there were at "
+                    "which task. Needed: records of single samples (*_samples.jsonl), or what write_every_eval_ever "
+                    "wrote with counts=True"
+                )
+            for row in told:
+                key = json.dumps(row, sort_keys=True)
+                if key in rows:
+                    account.note("rows that several records hold alike were counted once")
+                rows[key] = row
+    account.columns = {"all columns": f"score_details.details.{COUNTS} of each result"}
+    return evals_from(list(rows.values()), account, str(path))
 
 
 def _files(path: Path) -> list[Path]:
