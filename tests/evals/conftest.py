@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# A program, with a library that only slow tests need.
+collect_ignore = ["lm_eval_logs.py"]
+
 
 @pytest.fixture(scope="session")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:

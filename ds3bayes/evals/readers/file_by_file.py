@@ -15,6 +15,7 @@ import xarray as xr
 from ds3bayes.errors import InputError
 from ds3bayes.evals.readers.attempts import evals_from
 from ds3bayes.evals.readers.base import Account, Reader
+from ds3bayes.evals.readers.grades import graded
 from ds3bayes.evals.readers.records import MOST_FILES, files_below, shown
 
 #: Key of a row, no column, that tells entries which several files hold: texts, of which the first is the entry's own.
@@ -98,7 +99,7 @@ class FileReader(Reader):
         if passed and source.is_dir():
             more = f" and {len(passed) - 3} more" if len(passed) > 3 else ""
             account.note(f"Not read, as they are no {self.title}: {', '.join(passed[:3])}{more}")
-        return evals_from(rows, account, str(source))
+        return evals_from(graded(rows, str(source)), account, str(source))
 
     def _files(self, source: Path) -> list[Path]:
         found = files_below(source, self.pattern, f"holds no {self.title}", MOST_FILES)

@@ -32,6 +32,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.readers.base import Account, Reader, as_evals
+from ds3bayes.evals.readers.grades import check_full_credit, grades_of
 from ds3bayes.evals.readers.parts import Archive, PartError, fields, first_member, parse, parse_fields
 
 Errors = Literal["leave_out", "count_wrong", "refuse"]
@@ -81,6 +82,7 @@ def read_inspect(
     errors: Errors = "leave_out",
     partial: bool = False,
     progress: bool = False,
+    grades: float | Mapping[str, float] | None = None,
 ) -> xr.Dataset:
     """Read logs of Inspect: each epoch of a sample is one attempt at a task.
 
@@ -102,6 +104,10 @@ def read_inspect(
         Whether to read logs that are not finished (started, cancelled or ended by an error).
     progress : bool
         Whether to show a progress bar.
+    grades : float or mapping of str to float, optional
+        Instead of ``success``: the score of full credit, where scores are ordered and of equal steps (1 for letters and
+        fractions, 10 for points of 10). An attempt with it is a success, and lesser scores are kept as the column
+        ``grades``. A mapping gives one for each Inspect task.
 
     Returns
     -------
@@ -135,7 +141,7 @@ def read_inspect(
     --------
     >>> evals = read_inspect("logs", success={"essays": 0.5})  # doctest: +SKIP
     """
-    options = _Options(scorer=scorer, success=success, errors=errors, partial=partial)
+    options = _Options(scorer=scorer, success=success, grades=grades, errors=errors, partial=partial)
     account = Account(reader="inspect")
     with ExitStack() as stack:
         logs = _headers(_files(paths, stack, account))
@@ -174,6 +180,7 @@ class InspectLogs(Reader):
 class _Options:
     scorer: str | Mapping[str, str] | None
     success: Rule | Mapping[str, Rule] | None
+    grades: float | Mapping[str, float] | None
     errors: Errors
     partial: bool
 
@@ -200,15 +207,23 @@ class _Options:
                 "'full' for full credit only, or a mapping of tasks to them"
             )
 
+        for task, full in self.grades.items() if isinstance(self.grades, Mapping) else [("", self.grades)]:
+            both = self.success.get(task) if isinstance(self.success, Mapping) else self.success
+            check_full_credit(full, *(["success"] if both is not None else []))
+
     def scorer_of(self, task: str) -> str | None:
         return self.scorer.get(task) if isinstance(self.scorer, Mapping) else self.scorer
 
     def rule_of(self, task: str) -> Rule | None:
         return self.success.get(task) if isinstance(self.success, Mapping) else self.success
 
+    def full_of(self, task: str) -> float | None:
+        """Return the score of full credit of a task whose scores are graded."""
+        return self.grades.get(task) if isinstance(self.grades, Mapping) else self.grades
+
     def check_tasks(self, tasks: Iterable[str]) -> None:
         known = sorted(tasks)
-        for option in (self.scorer, self.success):
+        for option in (self.scorer, self.success, self.grades):
             for task in option if isinstance(option, Mapping) else ():
                 if task not in known:
                     raise InputError(
@@ -985,7 +1000,7 @@ class _Attempts:
         tasks = np.array([one.task for one in self.logs], dtype=object)[log]
         for task in self.scores:
             rule = self.options.rule_of(task)
-            bar = 1.0 if rule is None or rule == "full" else float(rule)
+            bar = self.options.full_of(task) or (1.0 if rule is None or rule == "full" else float(rule))
             right |= (tasks == task) & (grade >= bar)
         cut = np.array(self.cut, dtype=bool)
         self.cut_successes = int(np.sum(cut & right))
@@ -1008,6 +1023,7 @@ class _Attempts:
                 "seconds": np.array(self.seconds),
             }
         )
+        self._add_grades(frame, grade, tasks)
         none = np.array(self.no_answer, dtype=bool)
         if any(one.run for one in self.logs):
             self.account.columns["run"] = "settings that differ between logs of one LLM, benchmark and effort"
@@ -1020,6 +1036,22 @@ class _Attempts:
             self.account.columns["cost_usd"] = "model_usage of eval.model: total_cost"
             frame["cost_usd"] = np.array(self.cost)
         return frame.dropna(axis="columns", how="all")
+
+    def _add_grades(self, frame: pd.DataFrame, grade: np.ndarray[Any, Any], tasks: np.ndarray[Any, Any]) -> None:
+        """Add grades of the tasks whose scores are graded."""
+        texts, most = np.full(len(grade), "", dtype=object), np.full(len(grade), np.nan)
+        for task in self.scores:
+            full = self.options.full_of(task)
+            mine = np.flatnonzero(tasks == task)
+            if full is None or not mine.size:
+                continue
+            scores = np.where(grade[mine] == _YES, full, np.where(grade[mine] == _NO, 0.0, grade[mine]))
+            found, steps = grades_of(scores.tolist(), full, f"task {_line(task, 80)}")
+            if steps > 1:
+                texts[mine], most[mine] = [str(one) for one in found], steps
+        if np.isfinite(most).any():
+            frame["grades"], frame["grade_max"] = texts, most
+            self.account.columns["grades"] = "scores below full credit, as equal steps"
 
     def _text(self, log: np.ndarray[Any, Any], of: Callable[[_Log], str]) -> pd.Categorical:
         words = [of(one) for one in self.logs]
@@ -1060,12 +1092,15 @@ class _Attempts:
                 f"number: {unknown}; choose another scorer ({', '.join(names)}), or score the log anew in Inspect"
             )
         values = ", ".join(scores.values) + (", ..." if len(scores.values) >= SHOWN else "")
+        if self.options.full_of(name) is not None:
+            return
         if scores.is_graded and rule is None:
             high = f"{scores.top:g}" if scores.top > 1 else "0.5"
             full = "" if scores.top > 1 else f", or {choice('success', repr('full'))}"
             yield (
                 f"{task}: partial credit among its scores ({values}), and from where on it is a success is not said; "
-                f"pass {choice('success', high)} or another number, for scores from there on{full}"
+                f"pass {choice('success', high)} or another number, for scores from there on{full}, or "
+                f"{choice('grades', f'{max(scores.top, 1):g}')}, the score of full credit, to keep them as grades"
             )
         elif rule == "full" and scores.top > 1:
             yield (
@@ -1091,6 +1126,7 @@ class _Attempts:
             if scores.seen
         }
         rules = {rule for task in self.scores if (rule := self.options.rule_of(task)) is not None}
+        rules |= {full for task in self.scores if (full := self.options.full_of(task)) is not None}
         bars = " or ".join("1" if rule == "full" else f"a score >= {rule:g}" for rule in sorted(rules, key=str))
         efforts = sorted({re.sub(r"\[\d+\]", "[]", log.effort_from) for log in self.logs if log.effort_from})
         account.columns |= {

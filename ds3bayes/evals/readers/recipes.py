@@ -32,6 +32,7 @@ from ds3bayes.evals.choose import to_table
 from ds3bayes.evals.readers.attempts import evals_from, read_attempts
 from ds3bayes.evals.readers.base import Account, Reader
 from ds3bayes.evals.readers.file_by_file import IDENTITY, FileReader
+from ds3bayes.evals.readers.grades import SCORE, check_full_credit
 from ds3bayes.evals.readers.records import (
     MOST_FILES,
     content_of,
@@ -513,6 +514,7 @@ class Helm(FileReader):
         model: str | None = None,
         benchmark: str | None = None,
         split: str | None = None,
+        grades: float | None = None,
     ) -> list[dict[str, Any]]:
         """Return its attempts.
 
@@ -526,6 +528,8 @@ class Helm(FileReader):
             As in ``run_spec.json`` where not given.
         split : str, optional
             Such as "test"; needed where there are several.
+        grades : float, optional
+            Score of full credit of a metric with partial credit, which is then kept as ordered grades.
 
         Returns
         -------
@@ -569,7 +573,7 @@ class Helm(FileReader):
             metric = known[0]
         account.columns = {
             "task": "instance_id",
-            "successes": f"{metric} = 1",
+            "successes": f"{metric} = {1 if grades is None else grades:g}",
             "prompt_tokens": "num_prompt_tokens",
             "tokens_mean": "num_completion_tokens or num_output_tokens",
             "truncated": "finish_reason_length, of failures",
@@ -580,7 +584,7 @@ class Helm(FileReader):
             if values.get(metric) is None:
                 account.leave_out(f"not scored (without {metric})" if values else "of another split", where)
                 continue
-            right = _binary(values[metric], path, f"{metric} of {where}")
+            right, score = self._outcome(values[metric], grades, path, f"{metric} of {where}")
             cut = values.get("finish_reason_length")
             rows.append(
                 _row(
@@ -589,8 +593,23 @@ class Helm(FileReader):
                     completion_tokens=_tokens(values.get("num_completion_tokens", values.get("num_output_tokens"))),
                     prompt_tokens=_tokens(values.get("num_prompt_tokens")),
                 )
+                | score
             )
         return rows
+
+    @staticmethod
+    def _outcome(value: Any, grades: float | None, path: Path, what: str) -> tuple[bool, dict[str, Any]]:
+        check_full_credit(grades)
+        if grades is None:
+            try:
+                return _binary(value, path, what), {}
+            except InputError as error:
+                fraction = isinstance(value, float) and 0 < value < 1
+                hint = "; or pass grades=1, and partial credit is kept as ordered grades" if fraction else ""
+                raise InputError(f"{error}{hint}") from None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _strange(path, f"{what} is {shown(value)}; a number is needed")
+        return value == grades, {SCORE: (float(value), float(grades))}
 
     @staticmethod
     def _values(entry: Mapping[str, Any], path: Path) -> dict[tuple[str, str], Any]:

@@ -310,22 +310,14 @@ class PromptRegressions:
                     continue
                 tokens, prompt = block.log_tokens[seen, column], block.log_prompt[seen, column]
                 x, y = tokens - tokens.mean(), prompt - prompt.mean()
-                squares = float(x @ x)
                 # What is left of equal numbers around their mean is rounding, and no slope can be told from it.
-                slope = float(x @ y) / squares if np.ptp(tokens) > 0 else 0.0
+                slope = float(x @ y / (x @ x)) if np.ptp(tokens) > 0 else 0.0
                 found[:, design.subsets.place("prompted_arm", arm)] = (
-                    *(seen.sum(), tokens.mean(), prompt.mean(), squares, slope),
+                    *(seen.sum(), tokens.mean(), prompt.mean(), float(x @ x), slope),
                     float(((y - slope * x) ** 2).sum()),
                 )
-        tasks, mean_tokens, mean_prompt, squares, slope, residual = found
-        return cls(
-            tasks=tasks,
-            mean_tokens=mean_tokens,
-            mean_prompt=mean_prompt,
-            squares=squares,
-            slope=slope,
-            residual=residual,
-        )
+        names = ("tasks", "mean_tokens", "mean_prompt", "squares", "slope", "residual")
+        return cls(**dict(zip(names, found, strict=True)))
 
     def past_mean(self, design: Design, given: Parameters) -> Tensor:
         """Return by how much `mean_tokens` exceed their expectation ``log_tokens``, shape (prompted_arm,)."""
