@@ -265,10 +265,13 @@ class AttemptsReader(Reader):
         record = first_record(source)
         if record is None:
             return False
-        names = flat(record)
-        if _is_counts(names):
-            return True
-        return not {"attempts", "successes"} & set(names) and any(_role_of(name) == "success" for name in names)
+        return self.has_attempts(flat(record)) or _is_counts(flat(record))
+
+    @staticmethod
+    def has_attempts(names: Iterable[Any]) -> bool:
+        """Return whether columns are those of attempts: none with counts, and one with an outcome by its name."""
+        texts = [name for name in names if isinstance(name, str)]
+        return not {"attempts", "successes"} & set(texts) and any(_role_of(name) == "success" for name in texts)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -192,8 +192,8 @@ class _Sample:
             listed = ", ".join(f"{score:g}" for score in dict.fromkeys(scores))
             raise InputError(
                 f"{where}: {len(scores)} records with score {listed}, which says no number of successes; pass "
-                "threshold=, from which on a score is a success, or grades=, the score of full credit, to keep those of "
-                "single attempts as grades"
+                "threshold=, from which on a score is a success, or grades=, the score of full credit, to keep those "
+                "of single attempts as grades"
             )
         account.note("fractions that are the same in all records of a sample were taken as the mean over its epochs")
         totals = [[self.tokens[place][kind] for place in scored] for kind in (0, 1)]
