@@ -44,6 +44,7 @@ from .reports import (
     plot_success_by_compute,
     plot_variance,
     report,
+    write_every_eval_ever,
 )
 from .strategies import (
     Architecture,
@@ -149,4 +150,5 @@ __all__ = [
     "thinned",
     "traverse",
     "variance",
+    "write_every_eval_ever",
 ]
