@@ -24,6 +24,7 @@ from .queries.observed_vs_predicted import observed_vs_predicted
 from .queries.posterior_predictive import posterior_predictive
 from .queries.predict import predict
 from .queries.predict_grades import predict_grades
+from .queries.suspect_tasks import suspect_tasks
 from .queries.variance import variance
 from .reports import (
     plot_allocation,
@@ -141,6 +142,7 @@ __all__ = [
     "simulate",
     "strategies",
     "strategy_laws",
+    "suspect_tasks",
     "theory",
     "thinned",
     "traverse",

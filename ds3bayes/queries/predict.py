@@ -342,6 +342,10 @@ class View:
         """Standardised easiness of an arm's tasks, (samples, tasks)."""
         return self._stacked["easiness"][:, self._cells[index]]
 
+    def sound(self, index: int) -> Array:
+        """Whether an arm's tasks can be solved at all, 0 or 1, (samples, tasks)."""
+        return self._stacked["sound"][:, self._cells[index]]
+
     def settings(self, strategy: Strategy, pair: str) -> list[tuple[Arm, Strategy]]:
         """Return the arms of one LLM and benchmark that a strategy can draw from, with the strategy set to each."""
         arms = [arm for arm in self.design.arms if arm.pair == pair]
@@ -368,7 +372,8 @@ class View:
         index = self.design.arms.index(arm)
         cells = self._cells[index]
         names = [str(name) for name in self.effects["cell_task"].values[cells]]
-        reach = 1.0 if isinstance(strategy, TreeOfThought) else self._stacked["reachable"][:, cells]
+        # A tree reaches what walks do not, unless nothing can solve the task.
+        reach = self.sound(index) if isinstance(strategy, TreeOfThought) else self._stacked["reachable"][:, cells]
         found: dict[str, tuple[Array, list[str]]] = {}
         tokens = self._tokens(strategy, index, cells)
         if isinstance(strategy, TreeOfThought):
