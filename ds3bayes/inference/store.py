@@ -139,8 +139,8 @@ def _migrate(tree: xr.DataTree) -> None:
     """Bring a fit of an older schema to this one: its model did not ask whether tasks are sound."""
     content = json.loads(tree.attrs["spec"])
     content["population"].setdefault("soundness", False)
-    reachable = tree["task_effects"]["reachable"]
-    tree["task_effects"] = tree["task_effects"].to_dataset().assign(sound=xr.ones_like(reachable))
+    effects = tree["task_effects"].to_dataset()
+    tree["task_effects"] = effects.assign(sound=xr.ones_like(effects["reachable"]))
     tree.attrs |= {"spec": json.dumps(content), "schema": SCHEMA}
 
 
