@@ -52,7 +52,7 @@ def suspect_tasks(fit: xr.DataTree, *, level: float = 0.99) -> xr.Dataset:
     blocks = [(index, block) for index, block in enumerate(design.blocks) if block.tasks]
     if not blocks:
         raise InputError("all rows of this fit are aggregates, which name no task: fit rows with a task")
-    known, effects = dict(fit["posterior"].to_dataset()), fit["task_effects"].to_dataset()
+    asked, effects = "soundness" in fit["posterior"], fit["task_effects"].to_dataset()
     flat = effects.stack(sample=("chain", "draw")).transpose("sample", ...)
     llms, of_block = list(design.llms), effects["cell_block"].values
     parts = []
@@ -64,7 +64,7 @@ def suspect_tasks(fit: xr.DataTree, *, level: float = 0.99) -> xr.Dataset:
         tried = block.attempts > 0
         certain = (expit(logit) * reachable > level) | ~tried
         broken = np.full(len(block.tasks), np.nan)
-        if design.soundness_of(block, known) is not None:
+        if asked and design.has_several_llms(block):
             broken = 1.0 - sound[:, :, 0].mean(axis=0)
         else:
             absent[_OFF if design.has_several_llms(block) else _LONE] = None
