@@ -20,8 +20,8 @@ from ds3bayes.inference.artifact import design_of, evals_of, spec_of
 from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.reports.tables import LEVEL, Shown, interval, number, share
-from ds3bayes.strategies import STRATEGIES, BestOfN, Majority, Strategy, WeightedBestOfN
-from ds3bayes.strategies.base import LearnedVerifier
+from ds3bayes.strategies import STRATEGIES, Strategy
+from ds3bayes.strategies.attempts import AttemptStrategy
 
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 # Equally likely values of a standard normal.
@@ -150,18 +150,12 @@ def by_budget(fit: xr.DataTree, tasks: str, seed: int = 0) -> Curves:
 
 def selector_name(strategy: Strategy) -> str | None:
     """Return the name that curves give to the selector of a strategy, None for those they do not draw."""
-    if isinstance(strategy, Majority):
-        return "majority vote"
-    for kind, name in ((BestOfN, "best of n"), (WeightedBestOfN, "weighted vote")):
-        if isinstance(strategy, kind):
-            verifier = strategy.verifier
-            return f"{name}, {verifier.name if isinstance(verifier, LearnedVerifier) else verifier}"
-    return None
+    return strategy.curve_label if isinstance(strategy, AttemptStrategy) and strategy.curve_name else None
 
 
 def _walk_text(strategy: Strategy) -> str:
     """Text of one attempt of a strategy."""
-    if strategy.walk not in ("cot", "direct"):
+    if strategy.is_search:
         return ""
     return str(STRATEGIES[strategy.walk](effort=strategy.effort, budget_tokens=strategy.budget_tokens))
 
