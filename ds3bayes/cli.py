@@ -438,6 +438,39 @@ def compare(
 
 
 @app.command(
+    epilog=_examples(
+        "ds3bayes suspects run.nc",
+        "ds3bayes suspects run.nc --least 0.2 --json",
+    )
+)
+def suspects(
+    fit_file: FitFile,
+    least: Annotated[float, typer.Option(help="least probability of being broken of the tasks that are listed")] = 0.05,
+    spent: Annotated[bool, typer.Option("--spent", help="list the tasks that every LLM is sure to solve")] = False,
+    level: Annotated[float, typer.Option(help="success above which an LLM is sure to solve a task")] = 0.99,
+    as_json: Json = False,
+) -> None:
+    """List the tasks that may be broken (wrong key, impossible test), or that no longer tell LLMs apart."""
+    from ds3bayes.queries.suspect_tasks import suspect_tasks
+    from ds3bayes.reports.suspect_tasks import suspect_tasks_table
+
+    result = suspect_tasks(_load(fit_file), level=level)
+    by = "spent" if spent else "broken"
+    table = suspect_tasks_table(result)
+    rows = table[table[by] >= least].sort_values(by, ascending=False, kind="stable").to_dict("records")
+    if as_json:
+        _print_json({"absent": result.attrs["absent"], "level": level, "tasks": rows})
+        return
+    if result.attrs["absent"] != "none":
+        _say.print(f"[yellow]not asked of some tasks[/]: {_plain(result.attrs['absent'])}", soft_wrap=True)
+    title = f"tasks that are {by} with probability {least:g} or more: {len(rows)} of {len(table)}"
+    if rows:
+        _show(title, rows)  # type: ignore[arg-type]
+    else:
+        _out.print(title)
+
+
+@app.command(
     name="next",
     epilog=_examples(
         "ds3bayes next run.nc -s cot -s 'tot(branching=5, kept_states=5)' --cost usd",
@@ -554,6 +587,7 @@ def simulate(
     models: Annotated[int, typer.Option(help="number of LLMs")] = 1,
     path_length: Annotated[int, typer.Option(help="skills per task")] = 5,
     reachability: Annotated[float, typer.Option(help="probability that a task is reachable")] = 1.0,
+    soundness: Annotated[float, typer.Option(help="probability that a task can be solved at all")] = 1.0,
     scenario: Annotated[
         str | None,
         typer.Option(
@@ -581,6 +615,7 @@ def simulate(
             models=models,
             path_length=path_length,
             reachability=reachability,
+            soundness=soundness,
             seed=seed,
         )
     elif scenario in SCENARIOS:

@@ -143,6 +143,11 @@ DEFAULTS: dict[str, Parameter] = {
         ("model_benchmark",),
         "probability that all skills of a task are reachable by walks",
     ),
+    "soundness": Parameter(
+        prior("Beta", alpha=9.0, beta=1.0),
+        ("shared_benchmark",),
+        "probability that a task is sound; what is not is failed by every attempt of every LLM",
+    ),
     "log_tokens": Parameter(
         prior("Normal", mu=log(500.0), sigma=2.5),
         ("timed_arm",),

@@ -39,6 +39,8 @@ from ds3bayes.inference.bounds import (
 
 # Of how many diverging draws it is said where they lie, and how many sds of their mean rank set them apart.
 _FEW_DIVERGING, _APART = 3, 3.0
+# A log-likelihood that varies less over draws is constant but for rounding: nothing was seen of the task.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,7 +337,7 @@ def leave_one_out(fit: xr.DataTree) -> CheckResult:
         warnings.simplefilter("ignore", UserWarning)
         # Held-out tasks were not seen, so there is nothing to leave out.
         points = fit["log_likelihood"].to_dataset()[[group]]
-        seen = points[group].std(("chain", "draw")).values > 0
+        seen = points[group].std(("chain", "draw")).values > _ROUNDING
         points = points.isel({unit: seen})
         # Effective draws are those of the draws that have likelihoods.
         posterior = fit["posterior"].to_dataset().sel(draw=points["draw"].values)

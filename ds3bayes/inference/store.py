@@ -124,6 +124,8 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
             f"{path}: written by a newer ds3bayes (schema {tree.attrs['schema']}; this one reads up to {SCHEMA}): "
             "upgrade"
         )
+    if tree.attrs["schema"] < SCHEMA:
+        _migrate(tree)
     found = data_sha256(evals_of(tree)[0])
     if found != tree.attrs["data_sha256"]:
         raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
@@ -131,6 +133,15 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
         differences = _differences(json.loads(tree.attrs["spec"]), json.loads(spec.model_dump_json()))
         raise InputError.of_faults(f"{path}: fitted with another model than the spec", differences)
     return tree
+
+
+def _migrate(tree: xr.DataTree) -> None:
+    """Bring a fit of an older schema to this one: its model did not ask whether tasks are sound."""
+    content = json.loads(tree.attrs["spec"])
+    content["population"].setdefault("soundness", False)
+    effects = tree["task_effects"].to_dataset()
+    tree["task_effects"] = effects.assign(sound=xr.ones_like(effects["reachable"]))
+    tree.attrs |= {"spec": json.dumps(content), "schema": SCHEMA}
 
 
 def _check_attrs(tree: xr.DataTree, where: str) -> None:

@@ -337,6 +337,10 @@ class View:
         """Standardised easiness of an arm's tasks, (samples, tasks)."""
         return self._stacked["easiness"][:, self._cells[index]]
 
+    def sound(self, index: int) -> Array:
+        """Whether an arm's tasks can be solved at all, 0 or 1, (samples, tasks)."""
+        return self._stacked["sound"][:, self._cells[index]]
+
     def settings(self, strategy: Strategy, pair: str) -> list[tuple[Arm, Strategy]]:
         """Return the arms of one LLM and benchmark that a strategy can draw from, with the strategy set to each."""
         arms = [arm for arm in self.design.arms if arm.pair == pair]
@@ -369,7 +373,8 @@ class View:
         tokens = spent = self._tokens(strategy, index, cells)
         budget = None if strategy.budget_tokens == arm.budget_tokens else strategy.budget_tokens
         if isinstance(strategy, ThoughtSearch):
-            q = expit(self._tree_logit(strategy, index, cells))
+            # A tree reaches what walks do not, unless nothing can solve the task.
+            q = expit(self._tree_logit(strategy, index, cells)) * self.sound(index)
             length = self.design.path_length[[index]][None]
             if budget is not None:
                 units = float(strategy.token_units(length[0, 0]))

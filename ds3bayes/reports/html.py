@@ -28,6 +28,7 @@ from ds3bayes.reports import curve_figures, curve_tables, figures, markdown, tab
 from ds3bayes.reports.citations import references
 from ds3bayes.reports.curve_tables import Curves
 from ds3bayes.reports.evidence import Evidence, frames, gather, unlearned
+from ds3bayes.reports.suspect_tasks import suspects_shown
 from ds3bayes.reports.tables import Decision, Shown, Sweep, chance, number, share
 
 #: What each check asks, in words for a reader who has not met it.
@@ -117,6 +118,7 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
             for part, rows in found.compared.groupby("rows", sort=False)
         ],
         "compared_pictures": _compared_pictures(found.compared),
+        "suspects": None if found.suspects is None else suspects_shown(found.suspects),
         "score": _score(found.compared),
         "verdict": _verdict(found.compared),
         "sweeps": [_sweep(one, learned) for one in found.sweeps],

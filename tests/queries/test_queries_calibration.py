@@ -357,11 +357,14 @@ NARROW = {
     "location": {"family": "Normal", "mu": 0.0, "sigma": 1.5},
     "spread": {"family": "LogNormal", "mu": 0.5, "sigma": 0.4},
 }
+# A third of the tasks.
+UNSOUND = {"soundness": {"family": "Beta", "alpha": 4.0, "beta": 2.0}}
 WIDE = {"family": "LogNormal", "mu": 0.5, "sigma": 0.8}
 LAYOUTS = {
     "one LLM": ({"tasks": 30, "attempts": 8}, {"priors": NARROW}),
     "path": ({"tasks": 30, "attempts": 8}, {"priors": NARROW, "population": {"family": "path"}}),
     "shared tasks": ({"tasks": 20, "attempts": 6, "models": 3}, {"priors": NARROW}),
+    "unsound tasks": ({"tasks": 20, "attempts": 6, "models": 3}, {"priors": NARROW | UNSOUND}),
     "pooled LLMs": ({"tasks": 20, "attempts": 6, "models": 5}, {}),
     "latent skills": ({"tasks": 20, "attempts": 6, "models": 4}, {"capability": "latent_skills"}),
 }
@@ -405,17 +408,24 @@ def test_walks_of_the_simulator_pass():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "fits", "wrong"),
+    ("arguments", "fits", "right", "wrong"),
     [
         # Few data, so that the prior shows: 30 tasks of 8 attempts would drown it.
-        ({"tasks": 8, "attempts": 4}, 600, {"priors": NARROW | {"spread": WIDE}}),
+        ({"tasks": 8, "attempts": 4}, 600, NARROW, {"priors": NARROW | {"spread": WIDE}}),
         # A task out of reach fails every attempt; this likelihood takes its failures for separate bad luck.
-        ({"tasks": 30, "attempts": 8}, 200, {"priors": NARROW, "population": {"reachability": False}}),
+        ({"tasks": 30, "attempts": 8}, 200, NARROW, {"priors": NARROW, "population": {"reachability": False}}),
+        # One unsound is so for all LLMs; this likelihood takes it for three that each lack a skill.
+        (
+            {"tasks": 20, "attempts": 6, "models": 3},
+            200,
+            NARROW | UNSOUND,
+            {"priors": NARROW, "population": {"soundness": False}},
+        ),
     ],
-    ids=["a prior twice as wide", "reachability is not shared"],
+    ids=["a prior twice as wide", "reachability is not shared", "soundness is not shared"],
 )
-def test_wrong_models_fail(arguments, fits, wrong):
-    spec, other = (ds3.ModelSpec.from_dict(content) for content in ({"priors": NARROW}, wrong))
+def test_wrong_models_fail(arguments, fits, right, wrong):
+    spec, other = (ds3.ModelSpec.from_dict(content) for content in ({"priors": right}, wrong))
     ranks = ds3.sbc(layout(**arguments), spec, fits=fits, fit_spec=other, progress=False)
     assert not ds3.sbc_check(ranks).passed
 
