@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -592,6 +593,7 @@ def simulate(
     epilog=_examples(
         "ds3bayes calibrate counts.csv --samples 10 --samples 100 --at 100 --seeds 3",
         "ds3bayes calibrate counts.csv --joint -o scores.nc --json",
+        "ds3bayes calibrate counts.csv --model llm-7b --rival beta-binomial --rival my_rivals:forecast",
     )
 )
 def calibrate(
@@ -610,6 +612,15 @@ def calibrate(
     at: Annotated[list[int] | None, typer.Option(help="k of the pass@k to forecast; repeat for more")] = None,
     seeds: Annotated[int, typer.Option(help="subsamples per LLM")] = 3,
     joint: Annotated[bool, typer.Option("--joint", help="also fit all LLMs in one model")] = False,
+    model: Annotated[list[str] | None, typer.Option(help="this LLM only; repeat for more")] = None,
+    benchmark: Annotated[list[str] | None, typer.Option(help="this benchmark only; repeat for more")] = None,
+    rival: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a rival by its name in the table, or a function of your own as MODULE:NAME, from (counts, k, draws, "
+            "rng) to draws of pass@k; repeat for more. All named ones by default"
+        ),
+    ] = None,
     least_attempts: Annotated[int, typer.Option(help="leave out LLMs with fewer attempts at some task")] = 1000,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="also write all scores to this .nc file")
@@ -628,6 +639,9 @@ def calibrate(
         at=at or (100,),
         seeds=seeds,
         fits=("alone", "joint") if joint else ("alone",),
+        baselines=None if rival is None else [_rival(name) for name in rival],
+        models=model,
+        benchmarks=benchmark,
         least_attempts=least_attempts,
         progress=_say.is_terminal,
     )
@@ -805,6 +819,22 @@ def run(
     _say.print(f"report: [bold]{_plain(str(path))}[/]")
     if strict and not all(result.passed for result in results):
         raise typer.Exit(1)
+
+
+def _rival(name: str) -> Any:
+    """Return a rival's name, or the function that MODULE:NAME stands for; modules of this folder are found."""
+    if ":" not in name:
+        return name
+    module, _, function = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"--rival {name}: {error}; give MODULE:NAME of a function, its module being installed or in this folder"
+        ) from None
+    finally:
+        sys.path.pop(0)
 
 
 def _read(path: Path) -> tuple[Any, xr.Dataset]:

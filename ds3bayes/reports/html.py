@@ -202,8 +202,12 @@ def _some(names: list[str], kind: str) -> str:
 
 
 def _verdict(compared: pd.DataFrame) -> str:
-    """Say which held-out predictions were hit and which were missed."""
+    """Say which held-out predictions were hit and which were missed, of those that have an interval."""
+    kept_out = int((compared["rows"] == "held out").sum())
+    compared = compared[tables.has_interval(compared)]
     held = compared[compared["rows"] == "held out"]
+    if held.empty and kept_out:
+        return f"No interval of the {kept_out} held-out quantities has a width, so nothing here tests prediction."
     if held.empty:
         hits = int(compared["inside"].sum())
         return (
