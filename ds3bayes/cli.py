@@ -280,12 +280,18 @@ def check(
         bool, typer.Option("--sbc", help="also by simulation, as `ds3bayes sbc` does: takes minutes")
     ] = False,
     tasks: Annotated[int | None, typer.Option(help="with --sbc, the first tasks of each benchmark only")] = None,
+    refits: Annotated[
+        int, typer.Option(help="most tasks to refit without, where they cannot be left out otherwise", min=0)
+    ] = 20,
     as_json: Json = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder for each check's table (.csv) and picture (.png)")
     ] = None,
 ) -> None:
-    """Check a fit: convergence, posterior prediction, leave-one-out, what was learned. Exit code 1 if one fails."""
+    """Check a fit: convergence, posterior prediction, leave-one-out. Exit code 1 if one fails.
+
+    Notes follow, which cannot fail: what was learned, and what depends on the prior.
+    """
     from ds3bayes.inference.artifact import evals_of, spec_of
     from ds3bayes.inference.checks import check as run_checks
     from ds3bayes.inference.store import load, write_atomically
@@ -296,7 +302,7 @@ def check(
     if output is not None:
         _writable(output)
     with _doing("checking"):
-        results = run_checks(loaded)
+        results = run_checks(loaded, refits=refits)
     if by_simulation:
         from ds3bayes.queries.calibration import sbc, sbc_check
 
@@ -313,7 +319,7 @@ def check(
             result.picture().savefig(drawn, format="png", dpi=150)
             write_atomically(output / f"{name}.png", drawn.getvalue())
     if as_json:
-        _print_json([{"name": r.name, "passed": r.passed, "sentence": r.sentence} for r in results])
+        _print_json([_of_check(one) | {"note": one.note} for one in results])
     else:
         _show_checks(results)
     if not all(result.passed for result in results):
@@ -802,7 +808,8 @@ def run(
         _print_json(
             {
                 "folder": str(folder),
-                "checks": [{"name": r.name, "passed": r.passed, "sentence": r.sentence} for r in results],
+                "checks": [_of_check(one) for one in results if not one.note],
+                "notes": [{"name": one.name, "sentence": one.sentence} for one in results if one.note],
                 "choices": choices,
                 "options": rows,
                 "observed_vs_predicted": json.loads(compared.to_json(orient="records")),
@@ -1165,10 +1172,27 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float | np.floating) else _plain(str(value))
 
 
+def _of_check(result: Any) -> dict[str, Any]:
+    """Return a check for a program to read; a note, which cannot fail, has not passed either."""
+    return {
+        "name": result.name,
+        "passed": None if result.note else result.passed,
+        "sentence": result.sentence,
+    }
+
+
 def _show_checks(results: list[Any]) -> None:
-    for result in results:
+    """Show checks, how many passed, and below them notes."""
+    checks = [one for one in results if not one.note]
+    for result in checks:
         mark = "[green]pass[/]" if result.passed else "[bold red]FAIL[/]"
         _out.print(f"{mark}  {result.name}: {_plain(result.sentence)}", soft_wrap=True)
+    _out.print(f"{sum(one.passed for one in checks)} of {len(checks)} checks passed")
+    if len(checks) < len(results):
+        _out.print("[bold]Notes[/]")
+    for result in results:
+        if result.note:
+            _out.print(f"note  {result.name}: {_plain(result.sentence)}", soft_wrap=True)
 
 
 def _show_choices(choices: dict[str, str]) -> None:
