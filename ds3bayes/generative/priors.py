@@ -24,6 +24,12 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "Uniform": ("lower", "upper"),
 }
 _ANY_SIGN = {"mu", "lower", "upper"}
+# Where each family has its mass; that of a uniform one lies between its bounds.
+_SUPPORT: dict[str, tuple[float, float]] = {
+    "Beta": (0.0, 1.0),
+    **dict.fromkeys(("Exponential", "Gamma", "HalfNormal", "LogNormal"), (0.0, np.inf)),
+    **dict.fromkeys(("Normal", "StudentT"), (-np.inf, np.inf)),
+}
 
 
 class Prior(BaseModel):
@@ -67,6 +73,13 @@ class Prior(BaseModel):
     def parameters(self) -> dict[str, float]:
         """The family's parameters by PyMC's names."""
         return dict(self.__pydantic_extra__)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """Lower and upper end of the values that it allows."""
+        if self.family == "Uniform":
+            return self.parameters["lower"], self.parameters["upper"]
+        return _SUPPORT[self.family]
 
     def variable(self, name: str, **kwargs: Any) -> Any:
         """Add this prior to the model in whose context the call stands.
@@ -129,6 +142,24 @@ class Parameter(NamedTuple):
     dims: tuple[str, ...]
     meaning: str
     of_a_task: bool = False
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Values that mean something: of a probability 0 to 1, of a scale above 0, of others all."""
+        return self.prior.support
+
+    def refusal(self, stated: Prior) -> str:
+        """Say why a prior cannot be this parameter's, with what can; empty if it can."""
+        (low, high), (lowest, highest) = stated.support, self.range
+        if low >= lowest and high <= highest:
+            return ""
+        fitting = [name for name, (least, most) in _SUPPORT.items() if least >= lowest and most <= highest]
+        values = "0 to 1" if highest == 1.0 else "above 0"
+        bounds = "lower >= 0" + (" and upper <= 1" if highest == 1.0 else "")
+        return (
+            f"{stated} gives weight to values that it cannot have; it is {values} ({self.meaning}). Allowed: "
+            f"{', '.join(sorted(fitting))}, or Uniform with {bounds}; the default is {self.prior}"
+        )
 
 
 # Parameters that models have whatever their capability; each kind of capability adds its own.

@@ -180,6 +180,15 @@ class ModelSpec(Part):
     sampling: Sampling = Sampling()
     query: Query = Query()
 
+    @field_validator("priors")
+    @classmethod
+    def _in_range(cls, stated: dict[str, Prior]) -> dict[str, Prior]:
+        known = known_parameters()
+        refused = {name: known[name].refusal(one) for name, one in stated.items()}
+        if any(refused.values()):
+            raise ValueError("; ".join(f"{name}: {why}" for name, why in refused.items() if why))
+        return stated
+
     @property
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter that a model of this spec can have, with its default prior."""

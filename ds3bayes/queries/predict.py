@@ -52,6 +52,8 @@ def predict(
     tasks: Literal["observed", "new"] | Sequence[str] = "observed",
     per_task: bool = False,
     outcome: bool = False,
+    outcome_tasks: int | None = None,
+    outcome_attempts: int | None = None,
     calibrated: bool = True,
     new_tasks: int = 256,
     seed: int = 0,
@@ -71,8 +73,11 @@ def predict(
     per_task : bool, default False
         Keep a ``task`` dimension instead of the mean over tasks.
     outcome : bool, default False
-        Add the sampling noise of evaluating each task once: what a real evaluation would read, not what it
-        expects. For ``tasks="new"`` as many tasks are evaluated as were observed.
+        Add the sampling noise of an evaluation: what a real one would read, not what it expects.
+    outcome_tasks : int, optional
+        With ``outcome`` and ``tasks="new"``, how many fresh tasks are evaluated: as many as were observed by default.
+    outcome_attempts : int, optional
+        With ``outcome``, how often each task is tried, once by default.
     calibrated : bool, default True
         False predicts tree search from chain of thought alone: its offset and slope, step selector, answer
         fidelity and own task effect come from their priors, as if no tree had ever been observed.
@@ -100,9 +105,11 @@ def predict(
     package's orthogonal form); success learned at an observed budget is divided by that factor first, and
     capped at 1 when an extrapolation to a larger budget would exceed it.
     """
+    _check_outcome(outcome, outcome_tasks, outcome_attempts, fresh=tasks == "new", per_task=per_task)
     view = View.of(fit, tasks, calibrated, new_tasks, seed)
     chosen = expand(view, strategies)
     labels = list(chosen)
+    tries = outcome_attempts or 1
     names = view.task_names
     rng = np.random.default_rng([seed, 3])
     size = (view.samples, len(view.models), len(view.design.benchmarks), len(labels))
@@ -119,13 +126,13 @@ def predict(
                 if per_task:
                     store = found.setdefault(name, np.full((*size, len(names)), np.nan))
                     if name == "success" and outcome:
-                        values = (rng.random(values.shape) < values).astype(float)
+                        values = rng.binomial(tries, values) / tries
                     positions = [names.index(row) for row in rows]
                     store[(*place, positions)] = values
                 else:
                     store = found.setdefault(name, np.full(size, np.nan))
                     if name == "success" and outcome:
-                        values = view.one_evaluation(values, arm, rng)
+                        values = view.one_evaluation(values, arm, rng, outcome_tasks, tries)
                     store[place] = values.mean(axis=1)
     absent = {name: " and ".join(reasons) for name, reasons in lacking.items()}
     return as_dataset(view, found, absent, labels, names if per_task else None)
@@ -688,13 +695,35 @@ class View:
         )
         return np.exp(centre + slope * (np.log(tokens) - mean) + 0.5 * sd**2)
 
-    def one_evaluation(self, success: Array, arm: Arm, rng: np.random.Generator) -> Array:
-        """Outcome (samples, tasks) of evaluating each task once; for new tasks, as many as were observed."""
+    def one_evaluation(
+        self, success: Array, arm: Arm, rng: np.random.Generator, tasks: int | None, attempts: int
+    ) -> Array:
+        """Share of right attempts (samples, tasks) of an evaluation; of new tasks, as many as asked for or observed."""
         if self.which == "new":
             block = self.design.blocks[int(self.design.population_of_arm[self.design.arms.index(arm)])]
-            pick = rng.integers(0, success.shape[1], size=(success.shape[0], len(block.tasks)))
+            size = len(block.tasks) if tasks is None else tasks
+            if not size:
+                raise InputError(
+                    f"{arm}: its evaluations are aggregates, so it is not known how many tasks an evaluation has; say "
+                    "so by outcome_tasks"
+                )
+            pick = rng.integers(0, success.shape[1], size=(success.shape[0], size))
             success = np.take_along_axis(success, pick, axis=1)
-        return (rng.random(success.shape) < success).astype(float)
+        return rng.binomial(attempts, success) / attempts
+
+
+def _check_outcome(outcome: bool, tasks: int | None, attempts: int | None, *, fresh: bool, per_task: bool) -> None:
+    """Refuse a size of an evaluation that is none, or where none is asked for."""
+    for name, value in (("outcome_tasks", tasks), ("outcome_attempts", attempts)):
+        if value is not None and not outcome:
+            raise InputError(f"{name} = {value}: says how an evaluation is made; ask for one by outcome=True")
+        if value is not None and value < 1:
+            raise InputError(f"{name} = {value}; allowed: 1 or more")
+    if tasks is not None and (not fresh or per_task):
+        raise InputError(
+            f"outcome_tasks = {tasks}: is for the mean over fresh tasks (tasks='new', per_task=False); of observed "
+            "tasks each is evaluated, or those whose names `tasks` gives"
+        )
 
 
 def _attended(params: Any, tokens: Any, prompt: Any, n_layer: Any, d_attn: Any, attempts: Any, squared: Any) -> Any:

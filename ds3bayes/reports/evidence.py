@@ -158,7 +158,11 @@ def frames(found: Evidence) -> dict[str, pd.DataFrame]:
         "prerequisites": None if found.graph is None else curve_tables.prerequisites(found.graph),
         "suspect_tasks": found.suspects,
         "checks": pd.DataFrame(
-            [(one.name, one.passed, one.sentence) for one in found.checks], columns=["check", "passed", "sentence"]
+            [(one.name, one.passed, one.sentence) for one in found.checks if not one.note],
+            columns=["check", "passed", "sentence"],
+        ),
+        "notes": pd.DataFrame(
+            [(one.name, one.sentence) for one in found.checks if one.note], columns=["note", "sentence"]
         ),
         "step_evaluators": pd.concat([one.table.assign(tree=one.name) for one in found.sweeps], ignore_index=True)
         if found.sweeps

@@ -338,14 +338,21 @@ def comparison(fit: xr.DataTree, seed: int = 0) -> pd.DataFrame:
     """Return `observed_vs_predicted` with a ``verdict`` in words and a ``sampler`` label without repetition."""
     table = observed_vs_predicted(fit, level=LEVEL, seed=seed)
     table["verdict"] = [
-        "inside"
+        "no interval: follows from what the fit is given"
+        if not wide
+        else "inside"
         if row.inside
         else f"missed: observed is {'above' if row.observed > row.upper else 'below'} the interval"
-        for row in table.itertuples()
+        for row, wide in zip(table.itertuples(), has_interval(table), strict=True)
     ]
     parts = [name for name in ("model", "benchmark") if table[name].nunique() > 1]
     table["sampler"] = [" · ".join(row) for row in table[[*parts, "strategy"]].astype(str).itertuples(index=False)]
     return table
+
+
+def has_interval(table: pd.DataFrame) -> pd.Series:
+    """Whether a compared quantity has an interval of some width: one without can be neither hit nor missed by luck."""
+    return table["upper"] - table["lower"] > 1e-9 * table["mean"].abs()
 
 
 def is_share(table: pd.DataFrame) -> pd.Series:
@@ -378,7 +385,7 @@ def comparison_table(table: pd.DataFrame, part: str = "") -> Shown:
         + " values and what the fit predicts for the same tasks; means with 90 % intervals",
         frame=frame,
         numeric=frozenset({"tasks", "observed", "predicted"}),
-        marked=frozenset(np.flatnonzero(~table["inside"]).tolist()),
+        marked=frozenset(np.flatnonzero(~table["inside"] & has_interval(table)).tolist()),
     )
 
 
@@ -395,9 +402,9 @@ def held_out_score(table: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         ``quantity, number, inside, expected`` (number that right intervals hold on average), ``error`` (mean absolute
         error, relative to the observed for tokens and prices) and ``width`` (mean width of the intervals, likewise).
-        Empty if no row was held out.
+        Quantities whose interval has no width are left out. Empty if no row was held out.
     """
-    held = table[table["rows"] == "held out"]
+    held = table[(table["rows"] == "held out") & has_interval(table)]
     kinds = held["quantity"].str.replace(r"^any of \d+ ", "any of the ", regex=True)
     rows = []
     for kind, group in held.groupby(kinds, sort=False):

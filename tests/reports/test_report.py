@@ -163,6 +163,10 @@ def test_every_section_is_there(read):
 def test_failed_checks_and_weak_parameters_are_said_in_words(text):
     assert "Not all checks passed: convergence" in text
     assert "Failed · convergence" in text
+    # What cannot fail is not counted.
+    assert "0 of 1 checks passed" in text
+    assert "Passed · " not in text
+    assert text.index("Notes What the numbers rest on") < text.index("what was learned: 1 of 3 was hardly learned.")
     assert "hardly learned" in text
     assert "log ratio of left to right scale" in text
 
