@@ -43,7 +43,7 @@ def may_fail(spec: ModelSpec) -> bool:
 
 
 def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
-    """Refuse what table and spec alone show to be unanswerable: tasks that are not there, a cap on unknown costs.
+    """Refuse what table and spec alone show to be unanswerable: tasks or benchmarks that are not there, unknown costs.
 
     Parameters
     ----------
@@ -62,6 +62,7 @@ def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
             "query.tasks = 'observed', but all rows are aggregates without a task; set it to 'new': fresh tasks of the "
             "same population"
         )
+    spec.query.shares([str(name) for name in dict.fromkeys(evals["benchmark"].values.tolist())])
     cost, cap = spec.query.cost, spec.query.max_cost
     if cap is None:
         return

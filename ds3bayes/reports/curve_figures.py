@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ds3bayes.queries.words import interval, number, share
 from ds3bayes.reports.curve_tables import MOST_PANELS, Curves, Levels, Scaling, masteries, prerequisites
 from ds3bayes.reports.figures import (
     _COLOURS,
@@ -39,7 +40,6 @@ from ds3bayes.reports.figures import (
     success_span,
 )
 from ds3bayes.reports.graph_figure import plot_learned_graph
-from ds3bayes.reports.tables import interval, number, share
 
 _SELECTORS = {"best of n, oracle": (ORANGE, "o"), "majority vote": (GREEN, "s")}
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))

@@ -19,7 +19,8 @@ from ds3bayes.generative.rows import row_strategy
 from ds3bayes.inference.artifact import design_of, evals_of, spec_of
 from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
-from ds3bayes.reports.tables import LEVEL, Shown, interval, number, share
+from ds3bayes.queries.words import LEVEL, interval, number, share
+from ds3bayes.reports.tables import Shown
 from ds3bayes.strategies import STRATEGIES, BestOfN, Majority, Strategy, WeightedBestOfN
 from ds3bayes.strategies.base import LearnedVerifier
 

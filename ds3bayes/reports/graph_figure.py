@@ -22,8 +22,8 @@ from matplotlib.patheffects import withStroke
 from scipy.optimize import isotonic_regression
 
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.queries.words import number
 from ds3bayes.reports.figures import BLUE, GREY, ORANGE, _styled
-from ds3bayes.reports.tables import number
 from ds3bayes.theory.graph import SkillGraph
 
 # Inches: between columns, largest and smallest node, a node without a traversal, and from node to arrow.

@@ -12,7 +12,15 @@ import xarray as xr
 
 from ds3bayes.deferred import pt
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.strategies.base import Architecture, Decisions, Strategy, Walk, check_whole, with_budget
+from ds3bayes.strategies.base import (
+    Architecture,
+    Decisions,
+    Strategy,
+    Walk,
+    check_whole,
+    has_perfect_verifier,
+    with_budget,
+)
 from ds3bayes.strategies.task import (
     ARRAYS,
     PathTask,
@@ -288,6 +296,11 @@ class AttemptStrategy(RepeatedSampling):
     def attempts(self) -> int:
         """The number n of attempts."""
         return self.n
+
+    @property
+    def assumes_perfect_check(self) -> bool:
+        """Whether an oracle picks among several attempts."""
+        return self.n > 1 and has_perfect_verifier(self)
 
     def token_units(self, path_length: Any = None) -> Any:
         """Return n: every attempt is one unit, whatever the path length."""

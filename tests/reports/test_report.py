@@ -17,6 +17,8 @@ from matplotlib.text import Text
 import ds3bayes as ds3
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference import store
+from ds3bayes.queries import words
+from ds3bayes.queries.decide import decision_of
 from ds3bayes.reports import figures, html, report, tables
 
 VOID = {"meta", "img", "source", "br", "hr", "link"}
@@ -193,16 +195,16 @@ def test_verdict_says_when_nothing_was_held_out(fitted):
 def test_summary_agrees_with_best(fitted, text):
     spec = ds3.ModelSpec.from_dict(SPEC)
     pred = ds3.predict(fitted, spec.query.parsed())
-    best = ds3.best(pred, max_cost=500, cost="tokens")
-    place = int(np.nanargmin(best["regret"].isel(benchmark=0)))
-    assert (
-        f"Best for at most 500 tokens per task: {best['model'].values[place]} · {best['strategy'].values[place]}"
-        in text
-    )
+    decision = ds3.decide(fitted)
+    assert ds3.best(pred, max_cost=500, cost="tokens").attrs["choice"] == f"bench <b>: {decision.chosen}"
+    assert f"Best for at most 500 tokens per task: {decision.chosen}, with success" in text
+    for sentence in decision.sentences:
+        assert sentence in text
 
 
 def test_without_its_cost_the_decision_is_by_success_and_says_why(fitted, checks, tmp_path):
-    spec = ds3.ModelSpec.from_dict(SPEC | {"query": {**SPEC["query"], "cost": "usd"}})
+    query = {name: value for name, value in SPEC["query"].items() if name != "max_cost"}
+    spec = ds3.ModelSpec.from_dict(SPEC | {"query": {**query, "cost": "usd"}})
     unpriced = fitted.copy()
     unpriced.attrs = {**fitted.attrs, "spec": spec.model_dump_json()}
     seen = Reader(report(unpriced, path=tmp_path / "r.html", checks=checks).read_text(encoding="utf-8"))
@@ -214,7 +216,7 @@ def test_without_its_cost_the_decision_is_by_success_and_says_why(fitted, checks
 def test_options_that_an_llm_lacks_are_left_out(fitted):
     pred = ds3.predict(fitted, ["cot", "tot(branching=3, kept_states=2)"])
     pred["success"].loc[{"model": "plain", "strategy": "tot(branching=3, kept_states=2)"}] = np.nan
-    options = tables.decide(pred, Query())[0].options
+    options = decision_of(pred, Query()).options
     assert len(options) == 3
     assert options["success"].notna().all()
 
@@ -280,6 +282,15 @@ def many_options(count: int) -> pd.DataFrame:
             "cost_to_reach": np.inf,
             "p_frontier": 0.5,
             "on_frontier": front,
+            "chosen": False,
+            "tied": False,
+            "enough": False,
+            "bound": False,
+            "observed": np.nan,
+            "observed_tasks": np.nan,
+            "observed_lower": np.nan,
+            "observed_upper": np.nan,
+            "away": False,
         }
     ).iloc[order]
     frame.insert(0, "number", np.arange(1, count + 1))
@@ -288,8 +299,10 @@ def many_options(count: int) -> pd.DataFrame:
 
 def test_long_lists_of_options_are_cut_and_the_rest_counted():
     options = many_options(90)
-    decision = tables.Decision(benchmark="b", options=options, choice="", enough="", reach="")
-    shown = tables.decision_table(decision, Query(), several_models=True)
+    decision = ds3.Decision(
+        benchmark="b", options=options, chosen="", choice="", enough="", reach="", weights={"b": 1.0}
+    )
+    shown = tables.decision_table(decision, Query())
     kept = len(shown.frame)
     assert 25 <= kept < 90
     assert f"{90 - kept} of 90 options are not shown" in shown.note
@@ -351,11 +364,11 @@ def test_sweep_moves_with_the_evaluator_and_holds_the_observed(fitted):
     ],
 )
 def test_numbers_are_written_for_people(value, said):
-    assert tables.number(value) == said
+    assert words.number(value) == said
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(0.001, "<0.01"), (0.999, ">0.99"), (1.0, "1.00"), (0.0, "0.00"), (0.5, "0.50")]
 )
 def test_probabilities_are_never_rounded_to_certainty(value, said):
-    assert tables.chance(value) == said
+    assert words.chance(value) == said
