@@ -1067,24 +1067,21 @@ def _summary(pred: xr.Dataset) -> list[dict[str, Any]]:
     """Give a row per LLM, benchmark and strategy: mean and 90 % interval of every quantity."""
     import numpy as np
 
+    from ds3bayes.queries.words import mean_interval
+
+    dims = ("model", "benchmark", "strategy")
+    summaries = {}
+    for name in pred.data_vars:
+        drawn = pred[name].stack(sample=("chain", "draw")).transpose("sample", *dims).values
+        summaries[str(name)] = mean_interval(drawn)
     rows = []
     # Options that there are not are blank in every draw.
-    low, high = (pred.quantile(p, ("chain", "draw"), skipna=False) for p in (0.05, 0.95))
-    mean = pred.mean(("chain", "draw"))
-    for model in pred["model"].values:
-        for benchmark in pred["benchmark"].values:
-            for strategy in pred["strategy"].values:
-                at = {"model": model, "benchmark": benchmark, "strategy": strategy}
-                if np.isnan(mean["success"].sel(at)):
-                    continue
-                row: dict[str, Any] = {name: str(value) for name, value in at.items()}
-                for name in pred.data_vars:
-                    row |= {
-                        str(name): float(mean[name].sel(at)),
-                        f"{name}_lower": float(low[name].sel(at)),
-                        f"{name}_upper": float(high[name].sel(at)),
-                    }
-                rows.append(row)
+    for place in np.argwhere(np.isfinite(summaries["success"][0])):
+        row: dict[str, Any] = {dim: str(pred[dim].values[i]) for dim, i in zip(dims, place, strict=True)}
+        for name, found in summaries.items():
+            mean, low, high = (float(one[tuple(place)]) for one in found)
+            row |= {name: mean, f"{name}_lower": low, f"{name}_upper": high}
+        rows.append(row)
     return rows
 
 
@@ -1175,7 +1172,7 @@ def _told(options: Any) -> list[dict[str, Any]]:
 
     rows = []
     for row in options.to_dict("records"):
-        marks = [name for name in ("chosen", "tied", "bound", "away") if row[name]]
+        marks = [name for name in ("chosen", "tied", "bound", "away", "edge") if row[name]]
         kept = {name: row[name] for name in ("option", "success", "observed", "cost", "p_best", "regret", "p_reach")}
         rows.append(kept | {"marks": ", ".join(marks)})
     blank = [name for name in rows[0] if all(isinstance(row[name], float) and np.isnan(row[name]) for row in rows)]

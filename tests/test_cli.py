@@ -579,8 +579,8 @@ def test_run_takes_a_log_to_a_decision(run, log, tmp_path, monkeypatch):
     code, out, err = run("run", log, "--max-cost", "900", "--target", "0.3", "-o", "out", "--json")
     assert code == 0, err
     answer = json.loads(out)
-    assert any("tokens <= 900" in one for one in answer["choices"])
-    assert any("success >= 0.3" in one for one in answer["choices"])
+    assert "at most 900 tokens per task" in answer["decision"]["choice"]
+    assert "success 0.3 " in answer["decision"]["enough"]
     assert "left out: 1 errored" in err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for told in ("48 attempts", "attempts.jsonl", "1 errored before they were scored", "column &#39;question_id&#39;"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -38,9 +38,9 @@ class Decision:
         NaN), ``p_best, p_affordable, regret, tied, chosen, bound`` as of `best`, ``p_frontier, on_frontier`` as of
         `frontier`, ``p_reach, nearly`` as of `cheapest` with ``suffices`` and ``enough`` for its choice,
         ``cost_to_reach`` median cost of reaching the target, infinite where more than half of the draws do not; and
-        ``observed, observed_tasks, observed_lower, observed_upper, away``: success on the tasks that it was run on,
-        where a prediction for these same tasks puts it with probability .9, and whether it is outside. NaN and False
-        for options that were not run.
+        ``observed, observed_tasks, observed_lower, observed_upper, away, edge``: success on the tasks that it was run
+        on, where a prediction for these same tasks puts it with probability .9, whether it is outside, and whether
+        inside at the very edge. NaN and False for options that were not run.
     chosen : str
         The option to deploy, empty if there is none.
     choice, enough, reach : str
@@ -178,8 +178,10 @@ def decision_of(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None = 
     shares = query.shares([str(name) for name in pred["benchmark"].values])
     pred = pred.sel(benchmark=list(shares))
     parts = tuple(_decide(pred.sel(benchmark=[name]), query, observed, {name: 1.0}) for name in shares)
+    learned = str(pred.attrs.get("learned_prices", "none"))
+    prices = [f"Prices follow from cost_usd: {learned}."] if query.cost == "usd" and learned != "none" else []
     if len(parts) == 1:
-        return parts[0]
+        return replace(parts[0], notes=(*parts[0].notes, *prices))
     joint = _weighted(pred, shares)
     if not np.isfinite(joint["success"].values).any():
         return Decision(
@@ -189,25 +191,16 @@ def decision_of(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None = 
             choice=f"No option was run on all of {', '.join(shares)}, so each is decided on its own.",
             enough="",
             reach="",
+            notes=tuple(prices),
             weights=shares,
             parts=parts,
         )
     one = _decide(joint, query, _weighted_observed(observed, shares), shares)
-    missing = _missing(pred, parts, one)
     weighed = ", ".join(f"{name} {weight:.2g}" for name, weight in shares.items())
     how = "weighed" if query.weights is not None else "weighed alike"
     note = f"Success and cost are means over {len(shares)} benchmarks, {how} ({weighed})."
-    return Decision(
-        benchmark=one.benchmark,
-        options=one.options,
-        chosen=one.chosen,
-        choice=one.choice,
-        enough=one.enough,
-        reach=one.reach,
-        notes=(note, *one.notes, *missing),
-        weights=shares,
-        parts=parts,
-    )
+    notes = (note, *one.notes, *_missing(pred, parts, one), *prices)
+    return replace(one, notes=notes, weights=shares, parts=parts)
 
 
 def _weighted(pred: xr.Dataset, shares: Mapping[str, float]) -> xr.Dataset:
@@ -231,7 +224,7 @@ def _weighted_observed(observed: pd.DataFrame | None, shares: Mapping[str, float
         row = {"model": model, "benchmark": ALL, "strategy": strategy, "tasks": group["tasks"].sum()}
         # The ends of a weighted mean of intervals are wider than its interval; `away` is what each benchmark says.
         row |= {name: float((group[name] * weight).sum()) for name in ("observed", "mean", "lower", "upper")}
-        result.append(row | {"away": bool(group["away"].any())})
+        result.append(row | {name: bool(group[name].any()) for name in ("away", "edge")})
     return pd.DataFrame(result, columns=list(observed.columns))
 
 
@@ -321,10 +314,12 @@ def _beside(options: pd.DataFrame, observed: pd.DataFrame | None, benchmark: str
     """Add what was observed of the options that were run."""
     names = {"observed": "observed", "tasks": "observed_tasks", "lower": "observed_lower", "upper": "observed_upper"}
     if observed is None:
-        return options.assign(**dict.fromkeys(names.values(), np.nan), away=False)
+        return options.assign(**dict.fromkeys(names.values(), np.nan), away=False, edge=False)
     rows = observed[observed["benchmark"] == benchmark].rename(columns=names)
-    joined = options.merge(rows[["model", "strategy", *names.values(), "away"]], on=["model", "strategy"], how="left")
-    return joined.assign(away=joined["away"] == True)  # noqa: E712 - blank where it was not run
+    flags = ["away", "edge"]
+    joined = options.merge(rows[["model", "strategy", *names.values(), *flags]], on=["model", "strategy"], how="left")
+    # Blank where it was not run.
+    return joined.assign(**{name: joined[name].eq(True) for name in flags})
 
 
 def _choice(options: pd.DataFrame, draws: Array, query: Query, priced: bool) -> str:

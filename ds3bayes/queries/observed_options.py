@@ -15,6 +15,7 @@ from ds3bayes.evals import to_table
 from ds3bayes.generative.design import Arm
 from ds3bayes.generative.rows import row_strategy
 from ds3bayes.inference.artifact import evals_of
+from ds3bayes.queries.observed_vs_predicted import at_the_edge
 from ds3bayes.queries.predict import View, expand
 from ds3bayes.queries.words import LEVEL, mean_interval
 from ds3bayes.strategies import STRATEGIES, BestOfN, PassPower, Strategy, TreeOfThought, parse_strategy
@@ -25,7 +26,7 @@ Statistic = Callable[[Array, Array], Array]
 
 _KEYS = ["model", "benchmark", "strategy"]
 _SETTINGS = ["strategy", "effort", "budget_tokens", "branching", "kept_states", "n_samples", "verifier"]
-_COLUMNS = [*_KEYS, "tasks", "observed", "mean", "lower", "upper", "away"]
+_COLUMNS = [*_KEYS, "tasks", "observed", "mean", "lower", "upper", "away", "edge"]
 # Points that stand for a population, where rows name no tasks.
 _NEW_TASKS = 1024
 
@@ -51,8 +52,9 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
     -------
     pandas.DataFrame
         ``model, benchmark, strategy``, ``tasks`` number of tasks, ``observed`` mean success over them, ``mean, lower,
-        upper`` what is predicted for a rerun of these very attempts, with the noise of the attempts, and ``away``
-        whether the observed lies outside. Rows without a task are compared with the population of their tasks.
+        upper`` what is predicted for a rerun of these very attempts, with the noise of the attempts, ``away``
+        whether the observed lies outside, and ``edge`` whether inside, but within a twentieth of the interval's width
+        of an end. Rows without a task are compared with the population of their tasks.
     """
     groups = _counts(fit)
     views: dict[str, View] = {}
@@ -85,7 +87,9 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
             away = not low - 1e-9 <= value <= high + 1e-9
             number = len(seen) if which == "observed" else int(seen["tasks"].sum())
             rows.append((*where, label, number, value, mean, low, high, away))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    result = pd.DataFrame(rows, columns=_COLUMNS[:-1])
+    edge = at_the_edge(result["observed"], result["lower"], result["upper"])
+    return result.assign(edge=edge & ~result["away"].astype(bool))
 
 
 def _counts(fit: xr.DataTree) -> dict[tuple[str, ...], pd.DataFrame]:

@@ -213,11 +213,13 @@ def _verdict(compared: pd.DataFrame) -> str:
             f"{hits} of {len(compared)} fitted quantities lie inside their 90 % intervals."
         )
     missed = held[~held["inside"]]
+    near = int(held["edge"].sum())
+    edge = f"; {near} of them at the very edge" if near and len(held) > 1 else ", at its very edge" if near else ""
     if missed.empty:
         return (
-            f"Every one of the {len(held)} held-out quantities fell inside its 90 % predictive interval."
+            f"Every one of the {len(held)} held-out quantities fell inside its 90 % predictive interval{edge}."
             if len(held) > 1
-            else "The one held-out quantity fell inside its 90 % predictive interval."
+            else f"The one held-out quantity fell inside its 90 % predictive interval{edge}."
         )
     shares = tables.is_share(missed)
     named = []
@@ -229,8 +231,9 @@ def _verdict(compared: pd.DataFrame) -> str:
         )
     more = f"; and {len(named) - 4} more" if len(named) > 4 else ""
     return (
-        f"Of {len(held)} held-out quantities {len(held) - len(missed)} fell inside their 90 % predictive intervals and "
-        f"{len(missed)} {'was' if len(missed) == 1 else 'were'} missed: {'; '.join(named[:4])}{more}."
+        f"Of {len(held)} held-out quantities {len(held) - len(missed)} fell inside their 90 % predictive intervals"
+        + (f" ({near} of them at the very edge)" if near else "")
+        + f" and {len(missed)} {'was' if len(missed) == 1 else 'were'} missed: {'; '.join(named[:4])}{more}."
     )
 
 

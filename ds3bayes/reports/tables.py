@@ -18,7 +18,7 @@ from ds3bayes.inference.artifact import design_of, evals_of
 from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
 from ds3bayes.queries.predict import predict
-from ds3bayes.queries.words import COST_NAMES, LEVEL, chance, interval, number, share
+from ds3bayes.queries.words import COST_NAMES, LEVEL, chance, interval, mean_interval, number, share
 from ds3bayes.strategies import TreeOfThought
 
 Array = np.ndarray
@@ -36,7 +36,6 @@ EVALUATORS: tuple[tuple[str, str | None], ...] = (
     ("very good (d = 4)", "noisy(d=4)"),
     ("never errs (oracle)", "oracle"),
 )
-_TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _SAMPLER_KEYS = {
     "model": "LLM",
     "benchmark": "benchmark",
@@ -147,7 +146,10 @@ def _observed(row: Any) -> str:
     if np.isnan(row.observed):
         return ""
     said = f"{share(row.observed)} ({row.observed_tasks:,.0f} tasks)"
-    return f"{said}, predicted {share(row.observed_lower)} to {share(row.observed_upper)}" if row.away else said
+    predicted = f"{share(row.observed_lower)} to {share(row.observed_upper)}"
+    if row.away:
+        return f"{said}, predicted {predicted}"
+    return f"{said}, at the edge of {predicted}" if row.edge else said
 
 
 def _intervals(rows: pd.DataFrame, name: str, *, cost: bool) -> list[str]:
@@ -158,15 +160,19 @@ def _intervals(rows: pd.DataFrame, name: str, *, cost: bool) -> list[str]:
 def comparison(fit: xr.DataTree, seed: int = 0) -> pd.DataFrame:
     """Return `observed_vs_predicted` with a ``verdict`` in words and a ``sampler`` label without repetition."""
     table = observed_vs_predicted(fit, level=LEVEL, seed=seed)
-    table["verdict"] = [
-        "inside"
-        if row.inside
-        else f"missed: observed is {'above' if row.observed > row.upper else 'below'} the interval"
-        for row in table.itertuples()
-    ]
+    table["verdict"] = [_verdict(row) for row in table.itertuples()]
     parts = [name for name in ("model", "benchmark") if table[name].nunique() > 1]
     table["sampler"] = [" · ".join(row) for row in table[[*parts, "strategy"]].astype(str).itertuples(index=False)]
     return table
+
+
+def _verdict(row: Any) -> str:
+    """Say whether an observed value lies in its interval, and whether that tells anything."""
+    if not row.inside:
+        return f"missed: observed is {'above' if row.observed > row.upper else 'below'} the interval"
+    if row.upper == row.lower:
+        return "inside, of no width"
+    return "inside, at the very edge" if row.edge else "inside"
 
 
 def is_share(table: pd.DataFrame) -> pd.Series:
@@ -204,7 +210,7 @@ def comparison_table(table: pd.DataFrame, part: str = "") -> Shown:
 
 
 def held_out_score(table: pd.DataFrame) -> pd.DataFrame:
-    """Score the predictions of held-out rows, by kind of quantity.
+    """Score the predictions of held-out rows, by kind of quantity; an interval without a width cannot be scored.
 
     Parameters
     ----------
@@ -218,7 +224,7 @@ def held_out_score(table: pd.DataFrame) -> pd.DataFrame:
         error, relative to the observed for tokens and prices) and ``width`` (mean width of the intervals, likewise).
         Empty if no row was held out.
     """
-    held = table[table["rows"] == "held out"]
+    held = table[(table["rows"] == "held out") & (table["upper"] > table["lower"])]
     kinds = held["quantity"].str.replace(r"^any of \d+ ", "any of the ", regex=True)
     rows = []
     for kind, group in held.groupby(kinds, sort=False):
@@ -378,8 +384,8 @@ def _sweep(fit: xr.DataTree, arm: Arm, rows: pd.DataFrame, seed: int) -> pd.Data
 
 
 def _mean_interval(draws: Array) -> tuple[float, float, float]:
-    low, high = np.quantile(draws, _TAILS)
-    return float(draws.mean()), float(low), float(high)
+    mean, low, high = mean_interval(draws, LEVEL)
+    return float(mean), float(low), float(high)
 
 
 def sweep_table(sweep: Sweep) -> Shown:

@@ -19,7 +19,8 @@ from ds3bayes.generative.spec import Query
 from ds3bayes.inference import store
 from ds3bayes.queries import words
 from ds3bayes.queries.decide import decision_of
-from ds3bayes.reports import figures, html, report, tables
+from ds3bayes.queries.observed_vs_predicted import at_the_edge
+from ds3bayes.reports import curve_tables, figures, html, report, tables
 
 VOID = {"meta", "img", "source", "br", "hr", "link"}
 
@@ -291,6 +292,7 @@ def many_options(count: int) -> pd.DataFrame:
             "observed_lower": np.nan,
             "observed_upper": np.nan,
             "away": False,
+            "edge": False,
         }
     ).iloc[order]
     frame.insert(0, "number", np.arange(1, count + 1))
@@ -372,3 +374,74 @@ def test_numbers_are_written_for_people(value, said):
 )
 def test_probabilities_are_never_rounded_to_certainty(value, said):
     assert words.chance(value) == said
+
+
+def compared_row(observed: float, lower: float, upper: float) -> pd.DataFrame:
+    row = {"model": "m", "benchmark": "b", "strategy": "cot", "rows": "held out", "quantity": "success per attempt"}
+    row |= {"tasks": 9, "observed": observed, "mean": 0.5 * (lower + upper), "lower": lower, "upper": upper}
+    frame = pd.DataFrame([row])
+    frame["inside"] = (frame["observed"] >= frame["lower"]) & (frame["observed"] <= frame["upper"])
+    frame["edge"] = frame["inside"] & at_the_edge(frame["observed"], frame["lower"], frame["upper"])
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("observed", "said"),
+    [
+        (0.5, "inside"),
+        (0.70, "inside, at the very edge"),
+        (0.31, "inside, at the very edge"),
+        (0.33, "inside"),
+        (0.71, "missed: observed is above the interval"),
+    ],
+)
+def test_a_near_miss_is_said(observed, said, monkeypatch):
+    monkeypatch.setattr(tables, "observed_vs_predicted", lambda *_, **__: compared_row(observed, 0.3, 0.7))
+    found = tables.comparison(None)
+    assert found["verdict"].tolist() == [said]
+    assert ("edge" in html._verdict(found)) is ("edge" in said)
+
+
+def test_an_interval_without_width_is_no_success(monkeypatch):
+    monkeypatch.setattr(tables, "observed_vs_predicted", lambda *_, **__: compared_row(1.0, 1.0, 1.0))
+    found = tables.comparison(None)
+    assert found["verdict"].tolist() == ["inside, of no width"]
+    assert tables.held_out_score(found).empty
+
+
+def test_means_lie_in_their_intervals():
+    """One draw in fifty is a thousand times the others: their mean is above nineteen in twenty of them."""
+    draws = np.r_[np.full(98, 1.0), np.full(2, 1000.0)]
+    mean, low, high = words.mean_interval(draws)
+    assert mean == pytest.approx(20.98)
+    assert np.quantile(draws, 0.95) == 1.0
+    assert (low, high) == (1.0, mean)
+    # Where it lies inside already, the interval is the equal-tailed one.
+    even = np.linspace(0.0, 1.0, 101)
+    assert words.mean_interval(even) == pytest.approx((0.5, 0.05, 0.95))
+
+
+def test_every_printed_mean_lies_in_its_printed_interval(page):
+    """Of all tables of the page; a mean stands before its interval in brackets."""
+    number = r"[−-]?[\d,]+(?:\.\d+)?"
+    found = re.findall(rf"({number}) \(({number}) to ({number})\)", page)
+    assert len(found) > 50
+    for parts in found:
+        mean, low, high = (float(one.replace(",", "").replace("−", "-")) for one in parts)
+        assert low <= mean <= high, parts
+
+
+def test_marks_of_other_tasks_are_not_drawn_on_a_curve_of_these(fitted, prior_fit):
+    """Half of the tree rows are held out: one mark of all tasks, not two of other halves."""
+    frame = evaluations().query("strategy == 'cot' and model == 'plain'")
+    votes = frame.assign(strategy="majority", n_samples=4.0, attempts=1, successes=1)
+    spec = ds3.ModelSpec.from_dict({"holdout": [{"where": "strategy == 'cot'", "fraction": 0.25}]})
+    fit = prior_fit(ds3.read_evals(pd.concat([frame, votes.iloc[:5]])), spec)
+    points = curve_tables.by_attempts(fit, "observed", 8).points
+    single = points[points["kind"] == ""]
+    assert single["rows"].tolist() == ["partly held out"]
+    assert single["success"].item() == pytest.approx(frame["successes"].sum() / frame["attempts"].sum())
+    # Votes on five of the twelve tasks are no mark on a curve of twelve.
+    assert "majority vote" not in set(points["kind"])
+    # New tasks are a population: what was seen and what was held out are two samples of it.
+    assert set(curve_tables.by_attempts(fit, "new", 8).points["rows"]) >= {"fitted", "held out"}
