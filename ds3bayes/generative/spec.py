@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -139,21 +139,25 @@ class Query(Part):
         Raises
         ------
         InputError
-            If the weights, or the benchmarks with a perfect check, name one that was not.
+            If the weights name one that was not.
         """
         weights = dict.fromkeys(benchmarks, 1.0) if self.weights is None else self.weights
-        checked = () if isinstance(self.perfect_check, bool) else self.perfect_check
-        for key, names in (("weights", list(weights)), ("perfect_check", list(checked))):
-            unknown = [name for name in names if name not in benchmarks]
-            if unknown:
-                raise InputError(
-                    f"query.{key} names {', '.join(map(repr, unknown))}; the benchmarks are: {', '.join(benchmarks)}."
-                    + did_you_mean(unknown[0], benchmarks)
-                )
+        _refuse_unknown("weights", weights, benchmarks)
         if not weights:
             raise InputError(f"query.weights names no benchmark; leave it out, or name some of {', '.join(benchmarks)}")
         total = sum(weights.values())
         return {name: weights[name] / total for name in benchmarks if name in weights}
+
+    def refuse_unknown_benchmarks(self, benchmarks: Sequence[str]) -> None:
+        """Refuse questions about benchmarks that were not observed.
+
+        Raises
+        ------
+        InputError
+        """
+        self.shares(benchmarks)
+        if not isinstance(self.perfect_check, bool):
+            _refuse_unknown("perfect_check", self.perfect_check, benchmarks)
 
     def checkable(self, benchmark: str) -> bool:
         """Return whether a perfect check exists for the answers of a benchmark."""
@@ -167,6 +171,16 @@ class Query(Part):
     def parsed(self) -> list[Strategy]:
         """Return the strategies as objects."""
         return [parse_strategy(text) for text in self.strategies]
+
+
+def _refuse_unknown(key: str, names: Iterable[str], benchmarks: Sequence[str]) -> None:
+    """Refuse benchmarks that a question names and that there are not."""
+    unknown = [name for name in names if name not in benchmarks]
+    if unknown:
+        raise InputError(
+            f"query.{key} names {', '.join(map(repr, unknown))}; the benchmarks are: {', '.join(benchmarks)}."
+            + did_you_mean(unknown[0], benchmarks)
+        )
 
 
 def _known_prior(name: str) -> str:

@@ -63,7 +63,7 @@ def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
             "query.tasks = 'observed', but all rows are aggregates without a task; set it to 'new': fresh tasks of the "
             "same population"
         )
-    spec.query.shares([str(name) for name in dict.fromkeys(evals["benchmark"].values.tolist())])
+    spec.query.refuse_unknown_benchmarks([str(name) for name in dict.fromkeys(evals["benchmark"].values.tolist())])
     cost, cap = spec.query.cost, spec.query.max_cost
     if cap is None:
         return

@@ -224,7 +224,7 @@ def _weighted_observed(observed: pd.DataFrame | None, shares: Mapping[str, float
         row = {"model": model, "benchmark": ALL, "strategy": strategy, "tasks": group["tasks"].sum()}
         # The ends of a weighted mean of intervals are wider than its interval; `away` is what each benchmark says.
         row |= {name: float((group[name] * weight).sum()) for name in ("observed", "mean", "lower", "upper")}
-        result.append(row | {name: bool(group[name].any()) for name in ("away", "edge")})
+        result.append(row | {name: bool(group[name].any()) for name in ("flat", "away", "edge")})
     return pd.DataFrame(result, columns=list(observed.columns))
 
 
@@ -297,7 +297,7 @@ def _decide(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None, share
         choice=_choice(frame, draws, query, priced),
         enough=_enough(frame, query) if priced and candidates.any() else "",
         reach=_reach(to_reach[:, candidates].min(axis=1), query) if priced and candidates.any() else "",
-        notes=tuple(_notes(frame, query)),
+        notes=tuple(_notes(frame, compared=observed is not None)),
         weights=dict(shares),
     )
 
@@ -374,11 +374,13 @@ def _chosen(options: pd.DataFrame, draws: Array, query: Query, priced: bool) -> 
     return said
 
 
-def _notes(options: pd.DataFrame, query: Query) -> list[str]:
-    """Say of the choice, and of what is recommended for the target, where observations speak against it; and bounds."""
+def _notes(options: pd.DataFrame, *, compared: bool) -> list[str]:
+    """Say of what is recommended where observations do not confirm it; and of bounds."""
     notes = []
-    for row in options[options["chosen"] | options["enough"] | options["tied"]].itertuples():
-        if row.away:
+    for row in options[options["chosen"] | options["enough"]].itertuples():
+        if compared and np.isnan(row.observed):
+            notes.append(f"{row.option} was not run: it rests on the model alone, and nothing observed confirms it.")
+        elif row.away:
             notes.append(
                 f"Beware: {row.option} was observed on {row.observed_tasks:,.0f} tasks with success "
                 f"{share(row.observed)}, away from the {share(row.observed_lower)} to {share(row.observed_upper)} that "

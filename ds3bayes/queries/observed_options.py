@@ -15,9 +15,9 @@ from ds3bayes.evals import to_table
 from ds3bayes.generative.design import Arm
 from ds3bayes.generative.rows import row_strategy
 from ds3bayes.inference.artifact import evals_of
-from ds3bayes.queries.observed_vs_predicted import at_the_edge
+from ds3bayes.queries.observed_vs_predicted import at_the_edge, summary
 from ds3bayes.queries.predict import View, expand
-from ds3bayes.queries.words import LEVEL, mean_interval
+from ds3bayes.queries.words import LEVEL
 from ds3bayes.strategies import STRATEGIES, BestOfN, PassPower, Strategy, TreeOfThought, parse_strategy
 from ds3bayes.strategies.base import ORACLE
 
@@ -26,7 +26,7 @@ Statistic = Callable[[Array, Array], Array]
 
 _KEYS = ["model", "benchmark", "strategy"]
 _SETTINGS = ["strategy", "effort", "budget_tokens", "branching", "kept_states", "n_samples", "verifier"]
-_COLUMNS = [*_KEYS, "tasks", "observed", "mean", "lower", "upper", "away", "edge"]
+_COLUMNS = [*_KEYS, "tasks", "observed", "mean", "lower", "upper", "flat", "away", "edge"]
 # Points that stand for a population, where rows name no tasks.
 _NEW_TASKS = 1024
 
@@ -52,7 +52,8 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
     -------
     pandas.DataFrame
         ``model, benchmark, strategy``, ``tasks`` number of tasks, ``observed`` mean success over them, ``mean, lower,
-        upper`` what is predicted for a rerun of these very attempts, with the noise of the attempts, ``away``
+        upper`` what is predicted for a rerun of these very attempts, with the noise of the attempts, ``flat`` whether
+        nearly all draws of it are the same, ``away``
         whether the observed lies outside, and ``edge`` whether inside, but within a twentieth of the interval's width
         of an end. Rows without a task are compared with the population of their tasks.
     """
@@ -82,14 +83,14 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
             n, c = seen["attempts"].to_numpy(), seen["successes"].to_numpy()
             value = float(way.statistic(c, n).mean())
             again = way.statistic(rng.binomial(n, success), n).mean(axis=1)
-            mean, low, high = (float(one) for one in mean_interval(again, level))
+            mean, low, high, flat = summary(again, level)
             # Means of the same counts can differ by rounding.
             away = not low - 1e-9 <= value <= high + 1e-9
             number = len(seen) if which == "observed" else int(seen["tasks"].sum())
-            rows.append((*where, label, number, value, mean, low, high, away))
+            rows.append((*where, label, number, value, mean, low, high, flat, away))
     result = pd.DataFrame(rows, columns=_COLUMNS[:-1])
-    edge = at_the_edge(result["observed"], result["lower"], result["upper"])
-    return result.assign(edge=edge & ~result["away"].astype(bool))
+    settled = result["away"].astype(bool) | result["flat"].astype(bool)
+    return result.assign(edge=~settled & at_the_edge(result))
 
 
 def _counts(fit: xr.DataTree) -> dict[tuple[str, ...], pd.DataFrame]:

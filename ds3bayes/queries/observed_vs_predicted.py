@@ -28,6 +28,7 @@ _COLUMNS = [
     "mean",
     "lower",
     "upper",
+    "flat",
 ]
 
 
@@ -46,8 +47,9 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
     pandas.DataFrame
         One row per LLM, benchmark, sampler setting, set of rows (``held out`` or ``fitted``) and quantity
         (success per attempt, any of n attempts right, tokens and USD per attempt), with the number of tasks, the
-        observed value, the predictive mean and interval (widened to hold its mean), ``inside``, and ``edge`` whether
-        it is so within a twentieth of the interval's width of an end. Intervals of success hold the binomial
+        observed value, the predictive mean and interval (widened to hold its mean), whether it is
+        ``flat``, nearly all draws being the same, ``inside``, and ``edge`` whether it is so within a twentieth of the
+        interval's width of an end. Intervals of success hold the binomial
         noise of the attempts; of tokens and USD those of the means over tasks. A row without a task is compared
         with the population that its tasks come from.
     """
@@ -91,12 +93,12 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
                 "success per attempt",
                 len(tasks),
                 c.sum() / n.sum(),
-                *_summary(replicated.sum(axis=1) / n.sum(), level),
+                *summary(replicated.sum(axis=1) / n.sum(), level),
             )
         )
         if n.min() == n.max() > 1:
             name = f"any of {n[0]} attempts right"
-            rows.append((*base, name, len(tasks), (c > 0).mean(), *_summary((replicated > 0).mean(axis=1), level)))
+            rows.append((*base, name, len(tasks), (c > 0).mean(), *summary((replicated > 0).mean(axis=1), level)))
         runs = np.ones_like(n) if group["strategy"].iloc[0] == "tot" else n
         per = "problem" if group["strategy"].iloc[0] == "tot" else "attempt"
         for quantity, column, scale in (("tokens", "tokens_mean", n), ("usd", "cost_usd", np.ones_like(n))):
@@ -110,25 +112,33 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
                     f"{unit} per {per}",
                     len(tasks),
                     seen,
-                    *_summary(at[quantity].values.mean(axis=1), level),
+                    *summary(at[quantity].values.mean(axis=1), level),
                 )
             )
     rows += _aggregates(fit, table[aggregated], level, rng, seed)
     result = pd.DataFrame(rows, columns=_COLUMNS)
     result["inside"] = (result["observed"] >= result["lower"]) & (result["observed"] <= result["upper"])
-    result["edge"] = result["inside"] & at_the_edge(result["observed"], result["lower"], result["upper"])
+    result["edge"] = result["inside"] & ~result["flat"] & at_the_edge(result)
     return result.sort_values("rows", ascending=False, kind="stable", ignore_index=True)
 
 
-def at_the_edge(observed: pd.Series, lower: pd.Series, upper: pd.Series) -> pd.Series:
-    """Return whether observed values lie within a twentieth of an interval's width of one of its ends."""
-    nearest = np.minimum((observed - lower).abs(), (upper - observed).abs())
-    return (upper > lower) & (nearest <= _EDGE * (upper - lower))
+def at_the_edge(table: pd.DataFrame) -> pd.Series:
+    """Return whether values ``observed`` lie within a twentieth of an interval's width of one of its ends."""
+    nearest = np.minimum((table["observed"] - table["lower"]).abs(), (table["upper"] - table["observed"]).abs())
+    return nearest <= _EDGE * (table["upper"] - table["lower"])
 
 
-def _summary(draws: np.ndarray, level: float) -> tuple[float, float, float]:
+def summary(draws: np.ndarray, level: float) -> tuple[float, float, float, bool]:
+    """Return mean and interval of draws, and whether it is flat: nearly all say the same.
+
+    Parameters
+    ----------
+    draws : numpy.ndarray, shape (samples,)
+    level : float
+    """
     mean, low, high = mean_interval(draws, level)
-    return float(mean), float(low), float(high)
+    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(mean), float(low), float(high), bool(ends[0] == ends[1])
 
 
 def _aggregates(
@@ -148,7 +158,7 @@ def _aggregates(
         n = int(row["attempts"])
         replicated = rng.binomial(n, at["success"].values) / n
         tasks = int(row["tasks"])
-        rows.append((*base, "success per attempt", tasks, row["successes"] / n, *_summary(replicated, level)))
+        rows.append((*base, "success per attempt", tasks, row["successes"] / n, *summary(replicated, level)))
         if "tokens" in at and np.isfinite(row.get("tokens_mean", np.nan)):
             walks = strategy.attempts if isinstance(strategy, AttemptStrategy) else 1
             per_walk = at["tokens"].values / walks
@@ -158,5 +168,5 @@ def _aggregates(
                 sd = budgeted.sel(budgeted_arm=f"{row['model']} | {row['benchmark']} | {walk}")
                 scatter = sd.sel(draw=pred["draw"].values).values.ravel()
                 per_walk = per_walk * np.exp(scatter * rng.standard_normal(scatter.size))
-            rows.append((*base, "tokens per attempt", tasks, row["tokens_mean"], *_summary(per_walk, level)))
+            rows.append((*base, "tokens per attempt", tasks, row["tokens_mean"], *summary(per_walk, level)))
     return rows

@@ -153,7 +153,8 @@ def success_against_cost(
             alpha=1.0 if shown else 0.35,
             zorder=3 if shown else 2,
         )
-        if np.isfinite(row.observed):
+        # Beside a pale option a mark would be all that is seen.
+        if np.isfinite(row.observed) and (shown or row.away):
             _observed_mark(axes, row.cost, row.observed, away=row.away)
     front = options[options["on_frontier"].astype(bool)].sort_values("cost")
     guides = axes.step(front["cost"], front["success"], where="post", color=GREY, linewidth=1, zorder=1)

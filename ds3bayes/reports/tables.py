@@ -170,7 +170,7 @@ def _verdict(row: Any) -> str:
     """Say whether an observed value lies in its interval, and whether that tells anything."""
     if not row.inside:
         return f"missed: observed is {'above' if row.observed > row.upper else 'below'} the interval"
-    if row.upper == row.lower:
+    if row.flat:
         return "inside, of no width"
     return "inside, at the very edge" if row.edge else "inside"
 
@@ -224,7 +224,7 @@ def held_out_score(table: pd.DataFrame) -> pd.DataFrame:
         error, relative to the observed for tokens and prices) and ``width`` (mean width of the intervals, likewise).
         Empty if no row was held out.
     """
-    held = table[(table["rows"] == "held out") & (table["upper"] > table["lower"])]
+    held = table[(table["rows"] == "held out") & ~table["flat"]]
     kinds = held["quantity"].str.replace(r"^any of \d+ ", "any of the ", regex=True)
     rows = []
     for kind, group in held.groupby(kinds, sort=False):

@@ -239,6 +239,17 @@ def test_a_prediction_away_from_what_was_observed_is_said_of_the_choice(game24_f
     )
 
 
+def test_what_was_not_run_is_said_of_what_is_recommended(game24_fit, game24_spec):
+    pred = ds3.predict(game24_fit, game24_spec.query.parsed())
+    found = ds3.decide(game24_fit, pred)
+    assert found.chosen == "best_of_n(n=100, verifier=oracle)"
+    wide = "tot(branching=10, kept_states=5, outputs=5)"
+    assert wide in found.enough
+    assert found.notes == (f"{wide} was not run: it rests on the model alone, and nothing observed confirms it.",)
+    # From predictions alone nobody knows.
+    assert decision_of(pred, game24_spec.query).notes == ()
+
+
 def test_aggregates_are_observed_too(prior_fit):
     table = pd.DataFrame(
         {"model": "m", "benchmark": "b", "strategy": "cot", "tasks": 30, "attempts": 30, "successes": 12}, index=[0]

@@ -381,7 +381,8 @@ def compared_row(observed: float, lower: float, upper: float) -> pd.DataFrame:
     row |= {"tasks": 9, "observed": observed, "mean": 0.5 * (lower + upper), "lower": lower, "upper": upper}
     frame = pd.DataFrame([row])
     frame["inside"] = (frame["observed"] >= frame["lower"]) & (frame["observed"] <= frame["upper"])
-    frame["edge"] = frame["inside"] & at_the_edge(frame["observed"], frame["lower"], frame["upper"])
+    frame["flat"] = lower == upper
+    frame["edge"] = frame["inside"] & ~frame["flat"] & at_the_edge(frame)
     return frame
 
 
