@@ -26,13 +26,13 @@ from ds3bayes.evals.schema import (
     COLUMN,
     COLUMNS,
     KEY,
-    NEEDS,
-    ONE_SAMPLE,
     SYNONYMS,
     Column,
     misspelt,
     strategy_names,
 )
+from ds3bayes.strategies import STRATEGIES
+from ds3bayes.strategies.attempts import single_attempt
 
 FAULTS_SHOWN = 20
 #: How far tokens_mean and completion_tokens / attempts may differ, relative to the larger.
@@ -125,9 +125,9 @@ def _suspicions(cells: dict[str, Any], free: bool) -> list[str]:
         # An LLM may well solve nothing, or everything; to solve each task always or never is another matter.
         if len(mine) >= 10 and mine["none"].any() and mine["whole"].any() and (mine["none"] | mine["whole"]).all():
             found.append(
-                f"all {len(mine)} rows of 4 attempts or more of {model} on {benchmark} have none or all of them right: is "
-                "a score that was reduced over epochs, or a cached answer, counted several times? Copies make intervals "
-                "far too narrow"
+                f"all {len(mine)} rows of 4 attempts or more of {model} on {benchmark} have none or all of them right: "
+                "is a score that was reduced over epochs, or a cached answer, counted several times? Copies make "
+                "intervals far too narrow"
             )
     if free:
         found.append("tokens are 0 in all rows: taken as not known, not as free")
@@ -693,7 +693,7 @@ def _check_parameters(typed: _Typed, faults: _Faults) -> None:
 
     def lacking(row: int) -> str:
         strategy = words[codes[row]]
-        names = ["n_samples (or votes)" if name == "n_samples" else name for name in NEEDS[strategy]]
+        names = ["n_samples (or votes)" if name == "n_samples" else name for name in STRATEGIES[strategy].needs]
         return f"{faults.table.place(row)}: strategy {strategy!r} needs {' or '.join(names)}; got nothing"
 
     def needless(row: int) -> str:
@@ -704,12 +704,14 @@ def _check_parameters(typed: _Typed, faults: _Faults) -> None:
 
     for code, strategy in enumerate(words):
         rows = codes == code
-        if strategy in NEEDS:
+        # Names of no strategy have been named already.
+        needs = STRATEGIES[strategy].needs if strategy in STRATEGIES else ()
+        if needs:
             # A parameter at fault was given, and has been named already.
-            there = [typed.given(name) for name in NEEDS[strategy]]
-            there += [typed.wrong[name] for name in ("votes", *NEEDS[strategy]) if name in typed.wrong]
+            there = [typed.given(name) for name in needs]
+            there += [typed.wrong[name] for name in ("votes", *needs) if name in typed.wrong]
             faults.add_rows(rows & ~np.any(there, axis=0), lacking)
-        if strategy in ONE_SAMPLE:
+        if single_attempt(strategy):
             faults.add_rows(rows & (samples > 1), needless)
 
 
@@ -765,7 +767,7 @@ def _cells(typed: _Typed, faults: _Faults) -> tuple[Ints, Ints]:
             values = typed.numbers[name]
             if name == "n_samples":
                 codes, words = typed.texts["strategy"]
-                single = np.array([word in ONE_SAMPLE for word in words])[codes]
+                single = np.array([single_attempt(word) for word in words])[codes]
                 # One sample, said or not, is the same setting where an attempt is one sample.
                 values = np.where(single, np.nan, values)
             parts.append(pd.factorize(values)[0].astype(np.int64) + 1)

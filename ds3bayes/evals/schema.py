@@ -445,21 +445,6 @@ KEY: tuple[str, ...] = (
     "task",
 )
 
-#: Parameter columns of which a strategy needs at least one.
-NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "best_of_n": ("n_samples",),
-        "majority": ("n_samples",),
-        "pass_power": ("n_samples",),
-        "weighted_best_of_n": ("n_samples",),
-        "tot": ("branching",),
-        "beam": ("branching", "n_samples"),
-    }
-)
-
-#: Strategies whose attempt is one sample.
-ONE_SAMPLE: tuple[str, ...] = ("cot", "direct")
-
 #: Two headers for one quantity: giving either is enough.
 SYNONYMS: Mapping[str, str] = MappingProxyType(
     {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,13 @@ from scipy.special import expit, log_expit, logit
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals.read import read_table
+from ds3bayes.strategies.attempts import single_attempt
 from ds3bayes.strategies.base import Strategy
 from ds3bayes.strategies.task import PathTask
 from ds3bayes.strategies.text import parse_strategy
 from ds3bayes.strategies.thoughts import ThoughtSearch
 from ds3bayes.strategies.walks import ENDLESS, TRUNCATED, Floats, Ints, Restaurant
 
-_SINGLE = ("cot", "direct")
 _LONGEST_WALK = 100_000
 _MOST_WALKS = 20_000_000
 
@@ -219,25 +219,13 @@ def _settings(strategies: Sequence[str | Strategy], faults: list[str]) -> list[S
             continue
         if strategy.budget_tokens is not None or strategy.effort is not None:
             faults.append(f"strategy {str(strategy)!r} states a budget or an effort; give budget_tokens to simulate")
-        elif strategy.walk == "tot" and strategy.attempts > 1:
+        elif strategy.is_search and strategy.attempts > 1:
             faults.append(f"strategy {str(strategy)!r}: simulated searches write out one answer; leave out outputs")
-        elif any(_columns(strategy) == _columns(other) for other in settings):
+        elif any(strategy.to_row() == other.to_row() for other in settings):
             faults.append(f"strategy {str(strategy)!r} is given twice: a table cannot tell it from the other")
         else:
             settings.append(strategy)
     return settings
-
-
-def _columns(strategy: Strategy) -> dict[str, Any]:
-    """Return what a table says of a strategy."""
-    known = {field.name: getattr(strategy, field.name) for field in fields(strategy)}
-    return {
-        "strategy": strategy.name,
-        "n_samples": known.get("n", np.nan),
-        "verifier": str(known["verifier"]) if "verifier" in known else "",
-        "branching": known.get("branching", np.nan),
-        "kept_states": known.get("kept_states", known.get("width", np.nan)),
-    }
 
 
 def _lengths(path_length: int | Sequence[int] | Ints, tasks: int, faults: list[str]) -> Ints:
@@ -377,14 +365,14 @@ def _draw_table(
                 "model": np.repeat(model_names, len(task_names)),
                 "benchmark": benchmark,
                 "task": np.tile(task_names, len(model_names)),
-                **_columns(strategy),
+                **strategy.to_row(),
                 "budget_tokens": np.nan if budget is None else budget,
                 "attempts": attempts,
                 "successes": drawn.success.sum(axis=1),
                 "tokens_mean": drawn.tokens.mean(axis=1),
                 "tokens_max": drawn.tokens.max(axis=1),
             }
-            if strategy.name in _SINGLE:
+            if single_attempt(strategy.name):
                 assert drawn.outcome is not None
                 assert drawn.answers is not None
                 cut = (drawn.outcome[:, :, 0] == TRUNCATED).sum(axis=1)

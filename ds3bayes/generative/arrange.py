@@ -29,15 +29,9 @@ from ds3bayes.generative.counts.traces import Traces
 from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.cut_attempts import finished_tokens, mark_cut_rows
-from ds3bayes.generative.rows import selects
+from ds3bayes.generative.rows import attempts_alone, row_strategy, sampler_of_rows, searches, selects
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.strategies import (
-    STRATEGIES,
-    Majority,
-    TreeOfThought,
-    WeightedBestOfN,
-    parse_strategy,
-)
+from ds3bayes.strategies import STRATEGIES, parse_strategy
 
 Array = np.ndarray
 
@@ -70,8 +64,8 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
     _refuse(table, spec)
     if table["held_out"].all():
         raise InputError("no rows are left for the fit; hold out fewer (spec: holdout)")
-    table["walk"] = [_walk(strategy) for strategy in table["strategy"]]
-    tree = table["walk"] == "tot"
+    table["walk"] = table["strategy"].map(sampler_of_rows)
+    tree = searches(table["strategy"])
     for column in ("branching", "kept_states"):
         table[column] = table[column].where(tree, 1).fillna(1).astype(int)
     table["budget_tokens"] = table["budget_tokens"].astype(float)
@@ -187,34 +181,45 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
             f"{int(aggregated.sum())} rows have no task (aggregates), but capability {spec.capability.kind!r} needs to "
             "know each task: select other rows with data.where in the spec"
         )
-    usable = [name for name, cls in STRATEGIES.items() if cls.told_by_table]
-    # An aggregate of a weighted vote says how good its verifier is.
-    wanted = table["strategy"].isin(usable) | (aggregated & (table["strategy"] == WeightedBestOfN.name))
-    wanted &= ~(aggregated & (table["strategy"] == TreeOfThought.name))
-    for name in sorted(set(table.loc[~wanted, "strategy"])):
-        faults.append(
-            f"{int((table.loc[~wanted, 'strategy'] == name).sum())} rows have strategy {name!r}, which can be recorded "
-            f"but of which a table does not say enough to learn from it; usable: {', '.join(usable)}: leave them out "
-            "with data.where"
+    for kind, rows in (("tasks", ~aggregated), ("aggregates", aggregated)):
+        usable = [name for name, cls in STRATEGIES.items() if kind in cls.fitted_from]
+        unwanted = table.loc[rows & ~table["strategy"].isin(usable), "strategy"].value_counts()
+        faults.extend(
+            f"{count} rows of {'single ' if kind == 'tasks' else ''}{kind} have strategy {name!r}, which can be "
+            f"recorded but of which such rows do not say enough to learn from it; usable: {', '.join(usable)}: leave "
+            "them out with data.where"
+            for name, count in sorted(unwanted.items())
         )
     faults.extend(spec.capability.faults(table))
     faults.extend(_trace_faults(table, spec))
-    votes = (table["strategy"] == "majority") & ~aggregated & (table["n_samples"] > 2)
-    if spec.population.overdispersion and votes.any():
+    decisions, unclear = _decisions(table[~aggregated])
+    faults.extend(unclear)
+    votes = sum(rows for text, rows in decisions.items() if _scatters(text))
+    if spec.population.overdispersion and votes:
         faults.append(
-            f"population.overdispersion = true, but {int(votes.sum())} rows are votes on single tasks, for which it is "
+            f"population.overdispersion = true, but {votes} rows are votes on single tasks, for which it is "
             "not known how runs differ: leave them out with data.where, or set it to false"
         )
-    for text in sorted(set(table.loc[(table["strategy"] == "best_of_n") & ~aggregated, "verifier"])):
-        try:
-            parse_strategy(f"best_of_n(n=2, verifier={text or 'none'})")
-        except InputError:
-            faults.append(
-                f"best_of_n rows have verifier {text!r}; rows of single tasks need `oracle` or `noisy(d=...)`, only "
-                "aggregated ones tell how good a verifier is: leave them out with data.where"
-            )
     if faults:
         raise InputError.of_faults("evaluations", faults)
+
+
+def _decisions(table: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
+    """Return the selectors of rows of single tasks with their numbers of rows, and what is wrong with others."""
+    rows = table[[selects(name) and "tasks" in STRATEGIES[name].fitted_from for name in table["strategy"]]]
+    found: dict[str, int] = {}
+    faults = []
+    for key, count in rows.groupby(["strategy", "n_samples", "verifier"], dropna=False).size().items():
+        name, n, verifier = key  # type: ignore[misc]
+        one = row_strategy({"strategy": name, "n_samples": n, "verifier": verifier or "none"})
+        if one.learned_verifier:
+            faults.append(
+                f"{name} rows have verifier {verifier!r}; rows of single tasks need `oracle` or `noisy(d=...)`, only "
+                "aggregated ones tell how good a verifier is: leave them out with data.where"
+            )
+        else:
+            found[_selector_text(name, n, verifier)] = found.get(_selector_text(name, n, verifier), 0) + int(count)
+    return found, list(dict.fromkeys(faults))
 
 
 def _trace_faults(table: pd.DataFrame, spec: ModelSpec) -> list[str]:
@@ -223,7 +228,7 @@ def _trace_faults(table: pd.DataFrame, spec: ModelSpec) -> list[str]:
     if traced.empty:
         return []
     faults = []
-    single = (traced["task"] != "") & traced["strategy"].map(lambda name: not selects(name) and name != "tot")
+    single = (traced["task"] != "") & attempts_alone(traced["strategy"])
     if not single.all():
         faults.append(
             f"{int((~single).sum())} rows have steps_before_error without being single attempts at one task: blank it "
@@ -243,10 +248,6 @@ def _trace_faults(table: pd.DataFrame, spec: ModelSpec) -> list[str]:
             "steps, all of which would be right: correct population.path_length or the column"
         )
     return faults
-
-
-def _walk(strategy: str) -> str:
-    return "cot" if selects(strategy) else strategy
 
 
 def _arms(table: pd.DataFrame) -> tuple[tuple[Arm, ...], Array]:
@@ -271,7 +272,7 @@ def _walk_under(tree: Arm) -> Arm:
     return Arm(
         model=tree.model,
         benchmark=tree.benchmark,
-        walk="cot",
+        walk=tree.search.searches_over,
         effort=tree.effort,
         budget_tokens=tree.budget_tokens,
     )
@@ -449,16 +450,15 @@ def _cells(rows: pd.DataFrame, at: Array, steps: Array, grid: Grid, spec: ModelS
 
 def _scatters(text: str) -> bool:
     """Whether it matters to a selector how widely wrong answers scatter."""
-    strategy = parse_strategy(text) if text else None
-    return isinstance(strategy, Majority) and strategy.n > 2
+    return bool(text) and "concentration" in parse_strategy(text).depends_on
 
 
+@lru_cache(maxsize=256)
 def _selector_text(strategy: str, n: float, verifier: str) -> str:
     """Return the text of a row's selector, empty if its attempts are single walks."""
     if not selects(strategy) or n == 1:
         return ""
-    told = f", verifier={verifier}" if strategy == "best_of_n" else ""
-    return f"{strategy}(n={int(n)}{told})"
+    return str(row_strategy({"strategy": strategy, "n_samples": n, "verifier": verifier}))
 
 
 def _walks(text: str) -> int:

@@ -16,11 +16,8 @@ from ds3bayes.generative.counts.grid import (
     EasinessNodes,
     Table,
 )
-from ds3bayes.strategies import (
-    STRATEGIES,
-    Strategy,
-    TreeOfThought,
-)
+from ds3bayes.strategies import STRATEGIES, Strategy
+from ds3bayes.strategies.thoughts import ThoughtSearch
 
 Array = np.ndarray
 
@@ -35,8 +32,8 @@ class Arm:
     Parameters
     ----------
     model, benchmark : str
-    walk : {"cot", "direct", "tot"}
-        The sampler; for a tree an attempt is one of its outputs.
+    walk : str
+        The sampler, by the name of a strategy: one attempt, or a tree search, of which an attempt is one output.
     effort : str
         Reasoning effort, empty if not stated.
     budget_tokens : int, optional
@@ -56,7 +53,7 @@ class Arm:
     @property
     def is_tree(self) -> bool:
         """Whether attempts are outputs of a tree search."""
-        return self.walk == "tot"
+        return STRATEGIES[self.walk].is_search
 
     @property
     def pair(self) -> str:
@@ -83,9 +80,16 @@ class Arm:
     @property
     def strategy(self) -> Strategy:
         """The strategy that makes one attempt of this arm."""
-        if self.is_tree:
-            return TreeOfThought(branching=self.branching, kept_states=self.kept_states, **self.setting)  # type: ignore[arg-type]
-        return STRATEGIES[self.walk](**self.setting)
+        budget = np.nan if self.budget_tokens is None else self.budget_tokens
+        shape = {"branching": self.branching, "kept_states": self.kept_states} if self.is_tree else {}
+        return STRATEGIES[self.walk].from_row({"effort": self.effort, "budget_tokens": budget} | shape)
+
+    @property
+    def search(self) -> ThoughtSearch:
+        """The strategy of an arm whose attempts are outputs of a tree search."""
+        strategy = self.strategy
+        assert isinstance(strategy, ThoughtSearch), f"{self} is no tree search"
+        return strategy
 
     def __str__(self) -> str:
         return f"{self.pair} | {self.strategy}"

@@ -13,17 +13,16 @@ import numpy as np
 
 from ds3bayes.deferred import pt
 from ds3bayes.generative.counts.grid import Table
-from ds3bayes.generative.counts.interpolate import neighbours
 from ds3bayes.generative.design import Block, Design, Subsets
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import timed_columns, token_terms
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_law import Terms
-from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.kernels.cell_sum import sum_of_cells
 from ds3bayes.kernels.node_mean import log_mean_over_nodes
 from ds3bayes.kernels.own_effect import interaction_density, log_expected_mass
 from ds3bayes.kernels.row_sum import sum_of_rows
+from ds3bayes.theory.interpolate import neighbours
 
 Tensor = Any
 Parameters = Mapping[str, Tensor]
@@ -34,27 +33,6 @@ _FEW = 181
 # squeezed as in `_squeezed`, .2 apart at 0 and further towards both ends.
 _SQUEEZED = np.linspace(-10.2, 9.6, 100)
 _LOCATIONS = _SQUEEZED / np.sqrt(1.0 - (_SQUEEZED / 12.0) ** 2)
-
-
-def logit_tree_output(
-    logit_walk: Tensor,
-    *,
-    length: int,
-    branching: int,
-    kept_states: int,
-    discrimination: Tensor,
-    fidelity: Tensor,
-) -> Tensor:
-    """Logit success of one output of a tree search, from the logit eventual success of the walk it searches over.
-
-    The walk's success is rho^m, so a step is right with probability rho = q^(1/m); the tree proposes
-    ``branching`` steps per kept state and keeps ``kept_states`` by a score that is N(d, 1) for right and
-    N(0, 1) for wrong steps; an output of a right kept state is right with probability ``fidelity``.
-    """
-    log_success = pt.log(fidelity) + log_tree_success(
-        logit_walk, discrimination, length=length, branching=branching, kept_states=kept_states
-    )
-    return log_success - pt.log1mexp(log_success)
 
 
 def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given: Parameters) -> Terms:
@@ -166,20 +144,23 @@ def _between_locations(table: Tensor, location: Tensor, cell: np.ndarray) -> Ten
 
 
 def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:
-    """Mean logit success of an output of a tree arm, which searches over its walk with its own offset and slope."""
+    """Mean logit success of an output of a tree arm, which searches over its walk with its own offset and slope.
+
+    The walk's success is rho^m, so a step is right with probability rho = q^(1/m); the tree proposes steps and keeps
+    some by a score that is N(d, 1) for right and N(0, 1) for wrong steps; an output of a right kept state is right with
+    probability ``answer_fidelity``.
+    """
     walk = design.subsets.place("walk", int(design.base[arm]))
-    what = design.arms[arm]
     tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
-    return logit_tree_output(
+    logit_walk = (
         given["location"][walk]
         + given["tree_offset"][tree]
-        + given["tree_slope"][tree] * given["spread"][walk] * easiness,
-        length=int(design.path_length[arm]),
-        branching=what.branching,
-        kept_states=what.kept_states,
-        discrimination=given["step_discrimination"][tree],
-        fidelity=given["answer_fidelity"][tree],
+        + given["tree_slope"][tree] * given["spread"][walk] * easiness
     )
+    log_success = pt.log(given["answer_fidelity"][tree]) + design.arms[arm].search.log_right_output(
+        logit_walk, given["step_discrimination"][tree], int(design.path_length[arm])
+    )
+    return log_success - pt.log1mexp(log_success)
 
 
 def own_effect_scale(subsets: Subsets, arm: int, given: Mapping[str, Any]) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
-from ds3bayes.strategies import STRATEGIES, AttemptStrategy, Strategy, TreeOfThought
-from ds3bayes.strategies.base import LearnedVerifier, as_verifier
+from ds3bayes.strategies import STRATEGIES, AttemptStrategy, Strategy
+from ds3bayes.strategies.attempts import single_attempt
 
 
 def row_strategy(row: Mapping[str, Any]) -> Strategy:
@@ -17,30 +17,33 @@ def row_strategy(row: Mapping[str, Any]) -> Strategy:
     Parameters
     ----------
     row : mapping
-        By column. A verifier that is neither ``oracle`` nor ``noisy(d=...)`` is one to be learned, by its name.
+        By column.
 
     Raises
     ------
     InputError
         If the row does not give what the strategy needs.
     """
-    name = row["strategy"]
-    fields: dict[str, Any] = {"effort": row["effort"] or None}
-    if not np.isnan(row["budget_tokens"]):
-        fields["budget_tokens"] = int(row["budget_tokens"])
-    if name == TreeOfThought.name:
-        fields["branching"] = int(row["branching"])
-        if not np.isnan(row["kept_states"]):
-            fields["kept_states"] = int(row["kept_states"])
-    elif selects(name) and name in ("best_of_n", "majority", "pass_power", "weighted_best_of_n"):
-        fields["n"] = int(row["n_samples"])
-    if name in ("best_of_n", "weighted_best_of_n"):
-        text = row["verifier"]
-        known = text.split("(")[0] in ("oracle", "noisy")
-        fields["verifier"] = as_verifier(text) if known else LearnedVerifier(text)
-    return STRATEGIES[name](**fields)
+    return STRATEGIES[row["strategy"]].from_row(row)
 
 
 def selects(strategy: str) -> bool:
     """Whether each attempt of a strategy is itself a decision over `n_samples` walks."""
     return issubclass(STRATEGIES[strategy], AttemptStrategy)
+
+
+def searches(strategies: pd.Series) -> pd.Series:
+    """Say for each row, by its strategy, whether its attempts are outputs of a search over steps."""
+    return strategies.isin([name for name, cls in STRATEGIES.items() if cls.is_search])
+
+
+def attempts_alone(strategies: pd.Series) -> pd.Series:
+    """Say for each row, by its strategy, whether its attempts are single walks that nothing selects among."""
+    return strategies.isin([name for name in STRATEGIES if single_attempt(name)])
+
+
+def sampler_of_rows(strategy: str) -> str:
+    """Return the sampler that the attempts of a strategy's rows come from."""
+    cls = STRATEGIES[strategy]
+    # A table has no column for it: attempts that are selected among are those of the default sampler.
+    return cls.sampler if issubclass(cls, AttemptStrategy) else strategy

@@ -17,7 +17,8 @@ from pytensor.graph.op import Op
 from scipy.special import softmax
 
 from ds3bayes.kernels.base import Array, KernelOp, Shape, Tensor
-from ds3bayes.kernels.cubic import cubic_weights, node_below, padded
+from ds3bayes.kernels.cubic import cubic_weights, node_below
+from ds3bayes.theory.interpolate import padded
 
 # As in best_level.c. Smoothness of the choice of the level, in success.
 _CHOICE = 0.05

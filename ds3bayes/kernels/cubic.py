@@ -7,15 +7,6 @@ import numpy as np
 Array = np.ndarray
 
 
-def padded(table: Array, axes: int = 1) -> Array:
-    """Continue a table quadratically by one at both ends of its first axes: the outer neighbours of a cubic."""
-    for axis in range(axes):
-        rows = np.moveaxis(table, axis, 0)
-        first, last = (3 * end[:1] - 3 * end[1:2] + end[2:3] for end in (rows, rows[::-1]))
-        table = np.moveaxis(np.concatenate([first, rows, last]), 0, axis)
-    return table
-
-
 def node_below(position: Array, nodes: int) -> tuple[Array, Array, Array]:
     """Place positions (...) among ``nodes`` nodes 0, 1, ...; beyond either end they count as there.
 

@@ -19,11 +19,11 @@ from ds3bayes.generative.capability.loss_bridge import (
     setting_label,
 )
 from ds3bayes.inference.artifact import design_of, spec_of
-from ds3bayes.queries.new_llms import bridge_given, effect_of_new, task_effects_of_new, walk_text
+from ds3bayes.queries.new_llms import bridge_given, effect_of_new, refuse_beyond_success, task_effects_of_new, walk_text
 from ds3bayes.queries.options import only_benchmark
 from ds3bayes.queries.predict import View
 from ds3bayes.queries.words import mean_interval
-from ds3bayes.strategies import Strategy, TreeOfThought, parse_strategy
+from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.scaling import lowest_loss
 
@@ -214,8 +214,7 @@ class _World:
     @classmethod
     def of(cls, view: View, strategy: Strategy, benchmark: str, family: str, tokens: float | None) -> _World:
         """Draw what is common to all allocations: the LLM's own effects and the tasks."""
-        if isinstance(strategy, TreeOfThought):
-            raise InputError(f"{strategy}: capability 'loss_bridge' does not explain tree search")
+        refuse_beyond_success(strategy)
         design = view.design
         arms = [
             index
@@ -261,9 +260,8 @@ class _World:
         """Tabulate mean success over tasks at locations from low to high."""
         low, high = max(low, -_FAR), min(high, _FAR)
         nodes = np.arange(low - 2 * _SPACING, high + 3 * _SPACING, _SPACING)
-        concentration = self.view.concentration(self.arm)
         rows = [
-            self.strategy.answer_array(expit(node + self.effects) * self.reached, concentration).mean(axis=1)
+            self.view.answer(self.strategy, expit(node + self.effects) * self.reached, self.arm).mean(axis=1)
             for node in nodes
         ]
         return _Table(start=float(nodes[0]), rows=np.stack(rows))

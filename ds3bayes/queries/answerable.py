@@ -36,11 +36,9 @@ def refuse_unanswerable(spec: ModelSpec, evals: xr.Dataset, design: Design) -> N
 def may_fail(spec: ModelSpec) -> bool:
     """Return whether a spec asks for a strategy that not every table tells enough of.
 
-    Single attempts, all or any of several right, a verifier that is stated, and tree searches are told by their own
-    rows.
+    What depends on the success of attempts alone is told by their own rows.
     """
-    told = ("cot", "direct", "pass_power", "tot", "best_of_n")
-    return any(one.name not in told or "learned(" in str(one) for one in spec.query.parsed())
+    return any(one.depends_on for one in spec.query.parsed())
 
 
 def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:

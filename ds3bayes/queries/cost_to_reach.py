@@ -15,9 +15,8 @@ from ds3bayes.inference.artifact import design_of
 from ds3bayes.queries.choices import COSTS
 from ds3bayes.queries.grid import predict_grid
 from ds3bayes.queries.predict import View, predict, predict_limit
-from ds3bayes.strategies import BestOfN, Strategy, parse_strategy
+from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
-from ds3bayes.strategies.base import ORACLE
 
 Array = np.ndarray
 
@@ -151,7 +150,7 @@ def _values(values: Sequence[int] | None, dial: str, base: Strategy, tokens_per_
     if values is None:
         if dial == "budget_tokens":
             return sorted({int(v) for v in np.geomspace(np.ceil(tokens_per_step), 1e6, 60)})
-        most = 1000 if isinstance(base, BestOfN) and base.verifier == ORACLE else 64
+        most = base.searched_up_to if isinstance(base, AttemptStrategy) else 64
         return sorted({*range(1, 17), *(round(v) for v in np.geomspace(16, most, 24))})
     wrong = [v for v in values if isinstance(v, bool) or v != int(v) or v < 1]
     if wrong or not len(values):

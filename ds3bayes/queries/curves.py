@@ -12,7 +12,7 @@ import xarray as xr
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
 from ds3bayes.queries.predict import UNITS, View
-from ds3bayes.strategies import BestOfN, CoT, Direct, Majority, WeightedBestOfN
+from ds3bayes.strategies import STRATEGIES
 from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import LearnedVerifier
 
@@ -22,8 +22,6 @@ Array = np.ndarray
 ATTEMPTS = (1, 2, 4, 8, 16, 32, 64)
 #: Draws that are enough for the mean and the 90 % band of a curve, to a tenth of the band's width.
 DRAWS = 240
-# Weighted votes of more attempts are left out: the tables of one number of them take a minute to make.
-_MOST_WEIGHTED = 16
 _NO_BUDGETS = (
     "no sampler of this fit has both tokens and a path length, without which a budget means nothing; give "
     "completion_tokens or tokens_mean in the table, and population.path_length in the spec or steps in the table"
@@ -104,7 +102,7 @@ def attempts_curve(
         for name, strategy in kinds[str(arm)].items():
             column = selectors.index(name)
             for step, n in enumerate(attempts):
-                if isinstance(strategy, WeightedBestOfN) and n > _MOST_WEIGHTED:
+                if n > strategy.curve_end:
                     continue
                 values = view.evaluate(replace(strategy, n=n), arm)[0]["success"][0]
                 success[:, place, column, step] = values.mean(axis=1)
@@ -176,7 +174,7 @@ def budget_curve(
     values = {name: np.full(shape, np.nan) for name in ("success", "tokens")}
     for place, arms in enumerate(found.values()):
         for column, budget in enumerate(chosen):
-            strategy = (CoT, Direct)[arms[0].walk == "direct"](budget_tokens=int(budget), effort=arms[0].effort or None)
+            strategy = replace(arms[0].strategy, budget_tokens=int(budget))
             # Settings are those of all efforts where the sampler states none.
             arm = next(one for one, _ in view.settings(strategy, arms[0].pair) if one.effort == arms[0].effort)
             quantities, _ = view.evaluate(strategy, arm)
@@ -238,19 +236,19 @@ def _chosen(view: View, samplers: Sequence[str] | None) -> list[Arm]:
 def _selectors(view: View, arm: Arm) -> dict[str, AttemptStrategy]:
     """Return the selectors over attempts of an arm that the fit can predict, by name."""
     index = view.design.arms.index(arm)
-    given: dict[str, Any] = {"sampler": arm.walk, **arm.setting}
-    found: dict[str, AttemptStrategy] = {"best of n, oracle": BestOfN(n=1, **given)}
-    if view.concentration(index) is not None:
-        found["majority vote"] = Majority(n=1, **given)
-    weighted = any(isinstance(curve.strategy, WeightedBestOfN) for curve in view.design.observed.get("curves", ()))
+    known = {"discrimination", "agreement"} | ({"concentration"} if view.concentration(index) is not None else set())
+    aggregated = {curve.strategy.name for curve in view.design.observed.get("curves", ())}
     # Learned verifiers are labelled "LLM | name".
-    for label in view.verifiers:
-        llm, _, name = label.rpartition(" | ")
-        if llm == arm.model:
-            verifier = LearnedVerifier(name)
-            found[f"best of n, {name}"] = BestOfN(n=1, verifier=verifier, **given)
-            if weighted:
-                found[f"weighted vote, {name}"] = WeightedBestOfN(n=1, verifier=verifier, **given)
+    verifiers = [name for llm, _, name in (label.rpartition(" | ") for label in view.verifiers) if llm == arm.model]
+    found: dict[str, AttemptStrategy] = {}
+    for name, cls in STRATEGIES.items():
+        if not issubclass(cls, AttemptStrategy) or not cls.curve_name:
+            continue
+        # What is learned from aggregates alone is drawn where there are some.
+        drawn = "tasks" in cls.fitted_from or name in aggregated
+        for strategy in cls.variants([LearnedVerifier(one) for one in verifiers] if drawn else []):
+            if replace(strategy, n=3).depends_on <= known:
+                found[strategy.curve_label] = replace(strategy, sampler=arm.walk, **arm.setting)
     return found
 
 

@@ -17,11 +17,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ds3bayes.engine.library import MachineError, load
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
-from ds3bayes.generative.observation.aggregates import verifier_label
 from ds3bayes.kernels.prediction_grid import GridInputs, fill_grid
 from ds3bayes.queries.predict import View, as_dataset, expand
-from ds3bayes.strategies import Strategy, WeightedBestOfN, parse_strategy
-from ds3bayes.strategies.attempts import RepeatedSampling
+from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within, mean_steps_within
 
@@ -145,7 +143,7 @@ def predict_grid(
             for label, strategy in cut:
                 column = sheet.budgets.index(strategy.budget_tokens or 0)
                 put("success", arm, label, success[:, column, sheet.families.index(_family(strategy))])
-                costs, reasons = view.costs(strategy, index, tokens[:, column, None])
+                costs, reasons = view.costs_of_attempts(strategy, index, tokens[:, column, None])
                 absent |= reasons | {name: why for name, why in curved.items() if name in costs}
                 for name, values in costs.items():
                     if name not in curved:
@@ -173,8 +171,8 @@ def _checked(strategies: Sequence[Strategy], budgets: Sequence[int]) -> list[int
 
 
 def _is_cut(strategy: Strategy, arm: Arm) -> bool:
-    """Whether repeated attempts are cut at another budget than the arm was observed at."""
-    return isinstance(strategy, RepeatedSampling) and strategy.budget_tokens != arm.budget_tokens
+    """Whether a fixed number of attempts is cut at another budget than the arm was observed at."""
+    return not (strategy.is_search or strategy.random_units) and strategy.budget_tokens != arm.budget_tokens
 
 
 def _family(strategy: Strategy) -> Strategy:
@@ -337,8 +335,7 @@ def _attempt_success(nodes: int) -> Array:
 
 def _answers(view: View, strategy: Strategy, index: int, grid: Array) -> Array:
     """Success of a strategy at the nodes, (1, J), or (draws, J) where it depends on what a fit learned."""
-    learned = bool(verifier_label(view.design.arms[index].model, strategy)) or isinstance(strategy, WeightedBestOfN)
-    q = np.broadcast_to(grid, (view.samples if learned else 1, grid.size))
+    q = np.broadcast_to(grid, (view.samples if strategy.depends_on else 1, grid.size))
     return np.asarray(view.answer(strategy, q, index), dtype=np.float32)
 
 

@@ -13,7 +13,7 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.capability.loss_bridge import LossBridge, location_of_new, path_lengths, setting_label
 from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.queries.predict import UNITS, View
-from ds3bayes.strategies import Strategy, TreeOfThought, parse_strategy
+from ds3bayes.strategies import Strategy, parse_strategy
 
 _LAW = ("bridge_slope", "size_factor", "size_exponent", "tokens_factor", "tokens_exponent")
 _FACTS = ("params", "train_tokens", "family")
@@ -79,8 +79,7 @@ def predict_llms(
     for number, facts in enumerate(llms.values()):
         llm_effect = effect_of_new(view, facts, draws, rng)
         for column, strategy in enumerate(parsed):
-            if isinstance(strategy, TreeOfThought):
-                raise InputError(f"{strategy}: capability 'loss_bridge' does not explain tree search")
+            refuse_beyond_success(strategy)
             hits = 0
             for place, benchmark in enumerate(benchmarks):
                 label = f"{benchmark} | {walk_text(strategy)}"
@@ -98,7 +97,7 @@ def predict_llms(
                 )
                 effects, reached = task_effects_of_new(view, arm, draws, rng)
                 q = expit(location[:, None] + effects) * reached
-                answer = strategy.answer_array(q, view.concentration(arm))
+                answer = view.answer(strategy, q, arm)
                 success[:, number, place, column] = answer.mean(axis=1)
             if not hits:
                 raise InputError(
@@ -122,6 +121,17 @@ def predict_llms(
             "partly_absent": "none",
         },
     )
+
+
+def refuse_beyond_success(strategy: Strategy) -> None:
+    """Refuse strategies that take more than the success of attempts, which is all that a loss explains."""
+    if strategy.is_search:
+        raise InputError(f"{strategy}: capability 'loss_bridge' does not explain tree search")
+    if strategy.random_units:
+        raise InputError(
+            f"{strategy}: its cost depends on what each attempt does, of which the loss of an LLM says nothing; give a "
+            "strategy of a fixed number of attempts"
+        )
 
 
 def _check(llms: Mapping[str, Mapping[str, Any]]) -> None:

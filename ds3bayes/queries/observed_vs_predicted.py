@@ -9,11 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from ds3bayes.evals import to_table
-from ds3bayes.generative.rows import row_strategy
+from ds3bayes.generative.rows import row_strategy, searches
 from ds3bayes.inference.artifact import evals_of
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.words import mean_interval
-from ds3bayes.strategies import STRATEGIES, AttemptStrategy
+from ds3bayes.strategies import STRATEGIES
 
 # Share of an interval's width, at either end, where "inside" is a near miss.
 _EDGE = 0.05
@@ -99,8 +99,8 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         if n.min() == n.max() > 1:
             name = f"any of {n[0]} attempts right"
             rows.append((*base, name, len(tasks), (c > 0).mean(), *summary((replicated > 0).mean(axis=1), level)))
-        runs = np.ones_like(n) if group["strategy"].iloc[0] == "tot" else n
-        per = "problem" if group["strategy"].iloc[0] == "tot" else "attempt"
+        search = searches(group["strategy"]).any()
+        runs, per = (np.ones_like(n), "problem") if search else (n, "attempt")
         for quantity, column, scale in (("tokens", "tokens_mean", n), ("usd", "cost_usd", np.ones_like(n))):
             if quantity not in at or column not in group or group[column].isna().any():
                 continue
@@ -160,7 +160,7 @@ def _aggregates(
         tasks = int(row["tasks"])
         rows.append((*base, "success per attempt", tasks, row["successes"] / n, *summary(replicated, level)))
         if "tokens" in at and np.isfinite(row.get("tokens_mean", np.nan)):
-            walks = strategy.attempts if isinstance(strategy, AttemptStrategy) else 1
+            walks = 1 if strategy.is_search else strategy.attempts
             per_walk = at["tokens"].values / walks
             budgeted = fit["posterior"].to_dataset().get("budget_token_sd")
             if strategy.budget_tokens is not None and budgeted is not None:

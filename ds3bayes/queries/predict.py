@@ -13,21 +13,25 @@ from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.design import Arm, Design, Subsets
-from ds3bayes.generative.observation.aggregates import answer_at_draws, verifier_label
+from ds3bayes.generative.observation.aggregates import verifier_label
 from ds3bayes.generative.prices import LearnedPrices
 from ds3bayes.generative.spec import Cost, ModelSpec
 from ds3bayes.generative.task_effects import new_task_effects
-from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.artifact import design_of, prices_of, spec_of
-from ds3bayes.strategies import Majority, Strategy, TreeOfThought, WeightedBestOfN, parse_strategy
-from ds3bayes.strategies.attempts import AttemptStrategy, RepeatedSampling
-from ds3bayes.strategies.base import ORACLE, as_verifier
+from ds3bayes.strategies import Strategy, parse_strategy
+from ds3bayes.strategies.attempts import AttemptStrategy
+from ds3bayes.strategies.base import Learned, as_verifier
+from ds3bayes.strategies.lengths import Lengths
+from ds3bayes.strategies.thoughts import ThoughtSearch
 from ds3bayes.theory.cost import flops, joules, usd
 from ds3bayes.theory.cost import seconds as seconds_at
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within, mean_steps_within
 
 Array = np.ndarray
+
+# Levels after which a search keeps as many states as it ever will.
+_MANY_LEVELS = 64
 
 _TREE = ("tree_offset", "tree_slope", "step_discrimination", "answer_fidelity")
 
@@ -180,7 +184,7 @@ def as_dataset(
     partly = {name: reason for name, reason in absent.items() if name in found}
     attrs = {
         "tasks": view.which,
-        "learned_prices": view.learned.said or "none",
+        "learned_prices": view.prices.said or "none",
         "absent": "; ".join(f"{name}: {reason}" for name, reason in missing.items()) or "none",
         "partly_absent": "; ".join(f"{name}: {reason}" for name, reason in partly.items()) or "none",
     }
@@ -209,15 +213,6 @@ def expand(view: View, strategies: Sequence[Strategy | str] | None) -> dict[str,
         )
     result: dict[str, dict[Arm, Strategy]] = {}
     for strategy in parsed:
-        if strategy.walk == "tot" and not isinstance(strategy, TreeOfThought):
-            raise InputError(
-                f"{strategy}: of tree searches a fit predicts `tot` only; `strategy_laws` gives the others from a path"
-            )
-        if isinstance(strategy, RepeatedSampling) and strategy.in_sequence:
-            raise InputError(
-                f"{strategy}: a fit does not predict strategies whose number of attempts is random; `strategy_laws` "
-                "gives them from a path, and `majority` or `best_of_n` what they would choose from all attempts"
-            )
         hits, without_tasks = 0, ""
         for pair in view.design.pairs:
             for arm, set_strategy in view.settings(strategy, pair):
@@ -252,7 +247,7 @@ class View:
     only: frozenset[str] | None
     calibrated: bool
     seed: int
-    learned: LearnedPrices
+    prices: LearnedPrices
 
     @classmethod
     def of(cls, fit: xr.DataTree, tasks: str | Sequence[str], calibrated: bool, new_tasks: int, seed: int) -> View:
@@ -349,11 +344,13 @@ class View:
     def settings(self, strategy: Strategy, pair: str) -> list[tuple[Arm, Strategy]]:
         """Return the arms of one LLM and benchmark that a strategy can draw from, with the strategy set to each."""
         arms = [arm for arm in self.design.arms if arm.pair == pair]
-        wanted = "cot" if strategy.walk == "tot" and not any(arm.is_tree for arm in arms) else strategy.walk
-        arms = [arm for arm in arms if arm.walk == wanted]
+        if isinstance(strategy, ThoughtSearch):
+            arms = [arm for arm in arms if arm.is_tree] or [arm for arm in arms if arm.walk == strategy.searches_over]
+        else:
+            arms = [arm for arm in arms if arm.walk == strategy.walk]
         if strategy.effort is not None:
             arms = [arm for arm in arms if arm.effort == strategy.effort]
-        if strategy.walk == "tot":
+        if isinstance(strategy, ThoughtSearch):
             arms = _closest_trees(arms, strategy)
         if strategy.budget_tokens is None:
             return [(arm, replace(strategy, **arm.setting)) for arm in arms]
@@ -372,22 +369,31 @@ class View:
         index = self.design.arms.index(arm)
         cells = self._cells[index]
         names = [str(name) for name in self.effects["cell_task"].values[cells]]
-        reach = 1.0 if isinstance(strategy, TreeOfThought) else self._stacked["reachable"][:, cells]
         found: dict[str, tuple[Array, list[str]]] = {}
-        tokens = self._tokens(strategy, index, cells)
-        if isinstance(strategy, TreeOfThought):
+        tokens = spent = self._tokens(strategy, index, cells)
+        budget = None if strategy.budget_tokens == arm.budget_tokens else strategy.budget_tokens
+        if isinstance(strategy, ThoughtSearch):
             q = expit(self._tree_logit(strategy, index, cells))
-            if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
-                total = self._needed(tokens, strategy) * self._units(strategy, index)
-                q = q * (total <= strategy.budget_tokens)
-                tokens = np.minimum(total, strategy.budget_tokens) / self._units(strategy, index)
+            length = self.design.path_length[[index]][None]
+            if budget is not None:
+                units = float(strategy.token_units(length[0, 0]))
+                total = self._needed(tokens, strategy) * units
+                q = q * (total <= budget)
+                spent = np.minimum(total, budget) / units
         else:
             q = self._of_a_run(expit(self._stacked["logit_success"][:, cells]), index)
-            if strategy.budget_tokens is not None and strategy.budget_tokens != arm.budget_tokens:
-                q, tokens, cut = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
+            length, _ = self.finishing(index, cells)
+            if "lengths" in strategy.depends_on:
+                # Its own law of paths says what the budget does.
+                q = self.eventual(q, self._needed(tokens, strategy), index, cells)
+            elif budget is not None:
+                q, spent, cut = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
                 found["truncated"] = (cut, names)
-        found["success"] = (self.answer(strategy, q * reach, index), names)
-        costs, absent = self.costs(strategy, index, tokens)
+            q = q * self._stacked["reachable"][:, cells]
+        lengths = Lengths(tokens=tokens, spent=spent, path_length=length, tokens_per_step=self.design.tokens_per_step)
+        learned = self.learned(strategy, index)
+        found["success"] = (strategy.answer_given(q, lengths, learned), names)
+        costs, absent = self.costs(strategy, index, q, lengths, learned)
         found |= {name: (values, names) for name, values in costs.items()}
         return found, absent
 
@@ -407,19 +413,13 @@ class View:
         return rng.beta(np.maximum(size * q, 1e-12), np.maximum(size * (1.0 - q), 1e-12))
 
     def answer(self, strategy: Strategy, q: Array, index: int, draws: Array | slice = slice(None)) -> Array:
-        """Success (draws, tasks) of what the strategy does with attempts of success q, for all draws or for some."""
-        concentration = self.concentration(index)
-        concentration = None if concentration is None else concentration[draws]
+        """Success (draws, tasks) of a strategy from that of attempts, whose lengths must not matter to it."""
+        return strategy.answer_given(q, self._spent(None), self.learned(strategy, index, draws))
+
+    def learned(self, strategy: Strategy, index: int, draws: Array | slice = slice(None)) -> Learned:
+        """Return what was learned of a strategy beside the attempts of an arm, at all draws or at some."""
+        found: dict[str, Array | None] = {"concentration": self.concentration(index)}
         label = verifier_label(self.design.arms[index].model, strategy)
-        weighted = (
-            isinstance(strategy, WeightedBestOfN) and strategy.wrong_shares is None and strategy.verifier != ORACLE
-        )
-        if not label and not (weighted and concentration is not None):
-            return strategy.answer_array(q, concentration)
-        if weighted and concentration is None and strategy.attempts > 2:
-            # A vote that lacks this says so itself.
-            return Majority(n=strategy.attempts).answer_array(q)
-        learned = {"concentration": concentration} if weighted else {}
         if label:
             known = self._members("verifier")
             if label not in known:
@@ -428,8 +428,8 @@ class View:
                     f"(LLM | verifier): {', '.join(known) or 'none'}." + did_you_mean(label, known)
                 )
             for name in ("discrimination", "agreement"):
-                learned[name] = self.parameter(f"verifier_{name}", "verifier", known.index(label))[draws]
-        return answer_at_draws(strategy, q, **learned)
+                found[name] = self.parameter(f"verifier_{name}", "verifier", known.index(label))
+        return Learned(**{name: None if values is None else values[draws] for name, values in found.items()})
 
     def _needed(self, tokens: Array | None, strategy: Strategy) -> Array:
         if tokens is None:
@@ -438,20 +438,12 @@ class View:
             )
         return tokens
 
-    def _units(self, strategy: Strategy, index: int) -> float:
-        length = self.design.path_length[index]
-        if isinstance(strategy, TreeOfThought) and not np.isfinite(length):
-            raise InputError(
-                f"{strategy}: tree search needs a known path length; set population.path_length in the spec"
-            )
-        return float(strategy.token_units(length))
-
     def _tokens(self, strategy: Strategy, index: int, cells: Array) -> Array | None:
         """Generated tokens per unit, (samples, tasks), or None if never observed."""
         if not self.design.has_tokens[index]:
             return None
         tokens = np.exp(self._stacked["log_tokens"][:, cells])
-        if isinstance(strategy, TreeOfThought) and not self.design.arms[index].is_tree:
+        if strategy.is_search and not self.design.arms[index].is_tree:
             # Nothing is known of a tree's own tokens: a candidate is one skill of the walk.
             tokens = tokens / self.design.path_length[index]
         return tokens
@@ -537,17 +529,16 @@ class View:
         known = dict(zip(block.tasks, block.steps, strict=True))
         return np.array([known.get(str(name), np.nan) for name in self.effects["cell_task"].values[cells]])
 
-    def _tree_logit(self, strategy: TreeOfThought, index: int, cells: Array) -> Array:
+    def _tree_logit(self, strategy: ThoughtSearch, index: int, cells: Array) -> Array:
         """Logit success of one output of a tree: the walk's response to its parameters, plus its own effect."""
         arm = self.design.arms[index]
         if arm.is_tree and self.calibrated:
             observed = self._stacked["logit_success"][:, cells]
-            same = (arm.branching, arm.kept_states) == (strategy.branching, strategy.kept_states)
-            if same and strategy.evaluator is None and strategy.answer_fidelity is None:
+            if _same_search(strategy, arm.search) and strategy.evaluator is None and strategy.stated_fidelity is None:
                 return observed
             tree = self.design.tree_of_pair(int(self.design.pair_of_arm[index]))
             learned = [self.parameter(name, "tree", tree) for name in _TREE]
-            own = observed - self._response(arm.strategy, index, cells, *learned)  # type: ignore[arg-type]
+            own = observed - self._response(arm.search, index, cells, *learned)
             return self._response(strategy, index, cells, *learned) + own
         rng = np.random.default_rng([self.seed, 4, index])
         size = (self.samples, 1)
@@ -558,7 +549,7 @@ class View:
 
     def _response(
         self,
-        strategy: TreeOfThought,
+        strategy: ThoughtSearch,
         index: int,
         cells: Array,
         offset: Array,
@@ -579,17 +570,11 @@ class View:
         walk = location + offset + slope * spread * self._stacked["easiness"][:, cells]
         if strategy.evaluator is not None:
             gap = np.full_like(gap, min(as_verifier(strategy.evaluator).discrimination, 1e6))
-        if strategy.answer_fidelity is not None:
+        if strategy.stated_fidelity is not None:
             # Certain failure and certain success have no logit.
-            fidelity = np.full_like(fidelity, np.clip(strategy.answer_fidelity, 1e-300, 1.0 - 1e-12))
-        log_success = np.log(fidelity) + evaluate(
-            log_tree_success,
-            walk,
-            gap,
-            length=int(length),
-            branching=strategy.branching,
-            kept_states=strategy.kept_states,
-        )
+            fidelity = np.full_like(fidelity, np.clip(strategy.stated_fidelity, 1e-300, 1.0 - 1e-12))
+        plain = replace(strategy, effort=None, budget_tokens=None)
+        log_success = np.log(fidelity) + evaluate(_log_right_output, walk, gap, strategy=plain, length=int(length))
         return log_success - np.log(-np.expm1(log_success))
 
     def concentration(self, index: int) -> Array | None:
@@ -604,42 +589,56 @@ class View:
         # An arm without answers is like one drawn from those that logged them.
         return np.exp(samples[np.arange(len(samples)), rng.integers(0, samples.shape[1], len(samples))])[:, None]
 
-    def costs(self, strategy: Strategy, index: int, tokens: Array | None) -> tuple[dict[str, Array], dict[str, str]]:
+    def costs(
+        self, strategy: Strategy, index: int, q: Array, lengths: Lengths, learned: Learned
+    ) -> tuple[dict[str, Array], dict[str, str]]:
         """Costs of one task, (samples, tasks), and why others are unknown."""
-        if tokens is None:
+        if lengths.spent is None:
             reason = "the table has no completion_tokens or tokens_mean for some samplers"
             return {}, dict.fromkeys(("tokens", "usd", "flops", "joules", "seconds"), reason)
         arm = self.design.arms[index]
         price = self.spec.cost(arm.model)
-        generated = tokens * self._units(strategy, index)
+        generated = strategy.tokens_given(q, lengths, learned)
         found, absent = {"tokens": generated}, {}
-        prompt = self._prompts(tokens, index)
-        prompts = None if prompt is None else prompt * self._units(strategy, index)
+        prompt = self._prompts(lengths.spent, index)
+        try:
+            units, uncounted = strategy.units_given(q, lengths, learned), ""
+        except InputError as error:
+            units, uncounted = np.nan, str(error)
         unpriced = [name for name in ("input_usd", "output_usd") if getattr(price, name) is None]
         lacking = []
         if unpriced:
-            untold = self.learned.reasons.get(arm.model)
+            untold = self.prices.reasons.get(arm.model)
             why = f"; cost_usd does not tell them: {untold}" if untold else ""
             lacking.append(f"the spec has no prices for {arm.model} (costs.*.{', '.join(unpriced)}, 0 where free{why})")
-        if prompts is None and price.input_usd != 0:
+        if prompt is None and price.input_usd != 0:
             lacking.append(f"the table has no prompt_tokens for {arm.model}")
+        if price.input_usd and uncounted:
+            lacking.append(uncounted)
         if lacking:
             absent["usd"] = " and ".join(lacking)
         else:
             assert price.input_usd is not None
             assert price.output_usd is not None
-            prompts = np.zeros_like(generated) if prompts is None else prompts
+            prompts = np.zeros_like(generated) if prompt is None or not price.input_usd else prompt * units
             cached, cached_price = np.zeros_like(prompts), 0.0
-            if price.cached_input_usd is not None and isinstance(strategy, RepeatedSampling):
-                cached, cached_price = prompts * (1.0 - 1.0 / strategy.attempts), price.cached_input_usd
+            if price.cached_input_usd is not None and prompt is not None and not strategy.is_search:
+                # Every attempt after the first reads the prompt again.
+                cached, cached_price = np.maximum(prompts - prompt, 0.0), price.cached_input_usd
             found["usd"] = evaluate(
                 usd, prompts - cached, generated, price.input_usd, price.output_usd, cached, cached_price
             )
+        attended = price.n_layer is not None and price.d_attn is not None
         if price.params is None:
             absent["flops"] = f"the spec has no params for {arm.model} (costs.*.params)"
             absent["joules"] = absent["flops"]
+        elif attended and uncounted:
+            absent["flops"] = absent["joules"] = uncounted
         else:
-            found["flops"] = self._flops(strategy, index, tokens, prompt, price)
+            if attended:
+                found["flops"] = self._attended_flops(index, lengths.spent, units, prompt, price)
+            else:
+                found["flops"] = evaluate(flops, price.params, generated, 0.0)
             if price.flop_per_joule is None:
                 absent["joules"] = f"the spec has no flop_per_joule for {arm.model} (costs.*.flop_per_joule)"
             else:
@@ -650,11 +649,20 @@ class View:
             found["seconds"] = evaluate(seconds_at, generated, price.tokens_per_second)
         return found, absent
 
-    def _flops(self, strategy: Strategy, index: int, tokens: Array, prompt: Array | None, price: Cost) -> Array:
-        """Expected FLOP of one task, (samples, tasks); with attention if the architecture is known."""
-        units = self._units(strategy, index)
-        if price.n_layer is None or price.d_attn is None:
-            return evaluate(flops, price.params, tokens, 0.0, attempts=units)
+    def costs_of_attempts(
+        self, strategy: Strategy, index: int, tokens: Array
+    ) -> tuple[dict[str, Array], dict[str, str]]:
+        """Costs of one task by a fixed number of attempts of some mean tokens (samples, 1), as `costs` returns them."""
+        return self.costs(strategy, index, np.full(tokens.shape, np.nan), self._spent(tokens), Learned())
+
+    def _spent(self, tokens: Array | None) -> Lengths:
+        """Mean tokens of attempts of which nothing else is wanted."""
+        return Lengths(
+            tokens=None, spent=tokens, path_length=np.full((1, 1), np.nan), tokens_per_step=self.design.tokens_per_step
+        )
+
+    def _attended_flops(self, index: int, tokens: Array, units: Any, prompt: Array | None, price: Cost) -> Array:
+        """Expected FLOP of one task with attention, (samples, tasks)."""
         prompt = np.zeros_like(tokens) if prompt is None else prompt
         # Attention is quadratic in an attempt's tokens, which vary between attempts on one task.
         squared = tokens**2 * (1.0 + self._attempt_variance(index, tokens))
@@ -694,13 +702,18 @@ def _attended(params: Any, tokens: Any, prompt: Any, n_layer: Any, d_attn: Any, 
     return flops(params, tokens, prompt, n_layer, d_attn, attempts=attempts, squared=squared)
 
 
-def _closest_trees(arms: list[Arm], strategy: Strategy) -> list[Arm]:
+def _log_right_output(logit_walk: Any, discrimination: Any, *, strategy: ThoughtSearch, length: int) -> Any:
+    return strategy.log_right_output(logit_walk, discrimination, length)
+
+
+def _same_search(one: ThoughtSearch, other: ThoughtSearch) -> bool:
+    """Whether two searches propose and keep the same numbers of candidates, however many levels there are."""
+    return one.branching == other.branching and one.kept(_MANY_LEVELS) == other.kept(_MANY_LEVELS)
+
+
+def _closest_trees(arms: list[Arm], strategy: ThoughtSearch) -> list[Arm]:
     """Keep, per effort and budget, the observed tree that is most like the strategy."""
-    if not isinstance(strategy, TreeOfThought):
-        return arms
-    ranked = sorted(
-        arms, key=lambda arm: (arm.branching != strategy.branching, arm.kept_states != strategy.kept_states)
-    )
+    ranked = sorted(arms, key=lambda arm: (arm.branching != strategy.branching, arm.kept_states != strategy.states))
     kept: dict[tuple[str, int | None], Arm] = {}
     for arm in ranked:
         kept.setdefault((arm.effort, arm.budget_tokens), arm)

@@ -21,8 +21,8 @@ from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.queries.words import LEVEL, interval, mean_interval, number, share
 from ds3bayes.reports.tables import Shown
-from ds3bayes.strategies import STRATEGIES, BestOfN, Majority, Strategy, WeightedBestOfN
-from ds3bayes.strategies.base import LearnedVerifier
+from ds3bayes.strategies import STRATEGIES, Strategy
+from ds3bayes.strategies.attempts import AttemptStrategy
 
 # Equally likely values of a standard normal.
 _NORMAL = norm.ppf((np.arange(100) + 0.5) / 100)
@@ -151,18 +151,12 @@ def by_budget(fit: xr.DataTree, tasks: str, seed: int = 0) -> Curves:
 
 def selector_name(strategy: Strategy) -> str | None:
     """Return the name that curves give to the selector of a strategy, None for those they do not draw."""
-    if isinstance(strategy, Majority):
-        return "majority vote"
-    for kind, name in ((BestOfN, "best of n"), (WeightedBestOfN, "weighted vote")):
-        if isinstance(strategy, kind):
-            verifier = strategy.verifier
-            return f"{name}, {verifier.name if isinstance(verifier, LearnedVerifier) else verifier}"
-    return None
+    return strategy.curve_label if isinstance(strategy, AttemptStrategy) and strategy.curve_name else None
 
 
 def _walk_text(strategy: Strategy) -> str:
     """Text of one attempt of a strategy."""
-    if strategy.walk not in ("cot", "direct"):
+    if strategy.is_search:
         return ""
     return str(STRATEGIES[strategy.walk](effort=strategy.effort, budget_tokens=strategy.budget_tokens))
 
@@ -185,7 +179,7 @@ def _observed(fit: xr.DataTree, tasks: str) -> list[tuple[tuple[str, str, str], 
         strategy, unseen = row_strategy(first), rows["held_out"]
         where = (str(first["model"]), str(first["benchmark"]))
         if tasks != "new":
-            walk = str(strategy) if strategy.walk == "tot" else _walk_text(strategy)
+            walk = str(strategy) if strategy.is_search else _walk_text(strategy)
             if of_arm.get((*where, walk)) != frozenset(rows["task"]):
                 continue
         seen = "held out" if unseen.all() else "partly held out" if unseen.any() else "fitted"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.words import COST_NAMES, LEVEL, chance, interval, mean_interval, number, share
-from ds3bayes.strategies import TreeOfThought
+from ds3bayes.strategies import Strategy
 
 Array = np.ndarray
 
@@ -355,14 +355,8 @@ def _rows_of(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
 
 
 def _sweep(fit: xr.DataTree, arm: Arm, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    def tree(evaluator: str | None) -> TreeOfThought:
-        return TreeOfThought(
-            branching=arm.branching,
-            kept_states=arm.kept_states,
-            evaluator=evaluator,
-            effort=arm.effort or None,
-            budget_tokens=arm.budget_tokens,
-        )
+    def tree(evaluator: str | None) -> Strategy:
+        return replace(arm.search, evaluator=evaluator)
 
     tasks = [str(task) for task in rows["task"]]
     set_trees = {label: tree(evaluator) for label, evaluator in EVALUATORS}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
@@ -13,14 +14,19 @@ import xarray as xr
 from ds3bayes.deferred import pt
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.strategies.base import (
+    STRATEGIES,
     Architecture,
     Decisions,
+    Learned,
+    LearnedVerifier,
     Strategy,
     Walk,
     check_whole,
     has_perfect_verifier,
     with_budget,
 )
+from ds3bayes.strategies.lengths import Lengths
+from ds3bayes.strategies.references import arxiv
 from ds3bayes.strategies.task import (
     ARRAYS,
     PathTask,
@@ -30,10 +36,20 @@ from ds3bayes.strategies.task import (
     mix,
     unfinished,
 )
-from ds3bayes.strategies.walks import ENDLESS, SOLVED, WRONG, Bools, Ints, Restaurant, WrongAnswers, walk
+from ds3bayes.strategies.walks import ENDLESS, SOLVED, WRONG, Bools, Ints, Restaurant, Walks, WrongAnswers, walk
 from ds3bayes.theory.cost import equal_flops_attempt_tokens, flops
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import solved_at, wrong_at
+
+#: Whom to cite for repeated sampling and its coverage.
+REPEATED_SAMPLING = arxiv(
+    "brown2024large",
+    "Brown, Bradley and Juravsky, Jordan and Ehrlich, Ryan and Clark, Ronald and others",
+    "Large Language Monkeys: Scaling Inference Compute with Repeated Sampling",
+    2024,
+    "2407.21787",
+    "repeated sampling and coverage (best-of-n with an oracle)",
+)
 
 # Probability that a walk without budget may still be under way where its distribution is cut.
 _TAIL = 1e-13
@@ -70,10 +86,24 @@ class RepeatedSampling(Strategy):
             Whether the final answer is right, and how many attempts were made.
         """
 
+    def decide_walks(self, walks: Walks, answers: Ints, rng: np.random.Generator) -> tuple[Bools, Ints]:
+        """Select among simulated attempts by their outcomes and steps; by `decide` if lengths do not matter."""
+        return self.decide(walks.outcome, answers, rng)
+
     def expected_attempts(self, right: Any, wrong: Any, concentration: Any = None) -> Any:
         """Expected number of attempts, given the chances that one is right and that it is wrong."""
         del right, wrong, concentration
         return float(self.attempts)
+
+    @property
+    def random_units(self) -> bool:
+        """Whether attempts are made one after another until something stops them."""
+        return self.in_sequence or super().random_units
+
+    def units_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> Any:
+        """Expected number of attempts at posterior draws; attempts that a budget cuts count as wrong ones."""
+        del lengths, learned
+        return evaluate(_attempts_of, q, core=(0,), strategy=self) if self.in_sequence else float(self.attempts)
 
     def steps_transform(self, right: Any, wrong: Any, blank: Any, concentration: Any = None) -> Any:
         """Generating function of the steps of all attempts, from that of one attempt by its outcome.
@@ -224,7 +254,7 @@ class RepeatedSampling(Strategy):
         draw = wrong_answers or self._wrong_answers(task)
         if draw is not None:
             answers[decision, attempt] = draw(decision.astype(np.int64), rng)
-        success, used = self.decide(walks.outcome, answers, rng)
+        success, used = self.decide_walks(walks, answers, rng)
         made = np.arange(n) < used[:, None]
         tokens = walks.steps * omega
         total = (tokens * made).sum(axis=1)
@@ -266,21 +296,28 @@ class AttemptStrategy(RepeatedSampling):
     ----------
     n : int
         Number of attempts, at least 1; the most there can be if it may stop early.
-    sampler : {"cot", "direct"}, default "cot"
-        What one attempt is: a chain of thought or a direct answer.
+    sampler : str, default "cot"
+        What one attempt is: the name of a strategy of one attempt, ``"cot"`` (chain of thought), ``"direct"`` or one
+        that was registered.
     effort, budget_tokens
         As for `Strategy`.
     """
 
+    #: Name in curves of success against the number of attempts; not drawn if empty.
+    curve_name: ClassVar[str] = ""
+    #: Most attempts at which such a curve is computed in seconds.
+    curve_end: ClassVar[int] = 1 << 20
+
     n: int
-    sampler: Literal["cot", "direct"] = "cot"
+    sampler: str = "cot"
 
     def faults(self) -> list[str]:
         """Check ``n`` and ``sampler``, then what the subclass adds."""
         found = check_whole("n", self.n, 1)
-        if self.sampler not in ("cot", "direct"):
-            hint = did_you_mean(str(self.sampler), ("cot", "direct"))
-            found.append(f"sampler must be 'cot' or 'direct', got {self.sampler!r}.{hint}")
+        single = [name for name in STRATEGIES if single_attempt(name)]
+        if self.sampler not in single:
+            allowed, hint = " or ".join(map(repr, single)), did_you_mean(str(self.sampler), single)
+            found.append(f"sampler must be {allowed}, got {self.sampler!r}.{hint}")
         return found + self.selector_faults()
 
     @abstractmethod
@@ -302,9 +339,28 @@ class AttemptStrategy(RepeatedSampling):
         """Whether an oracle picks among several attempts."""
         return self.n > 1 and has_perfect_verifier(self)
 
+    @classmethod
+    def variants(cls, verifiers: Sequence[LearnedVerifier]) -> list[Self]:
+        """Return the strategy of one attempt in the ways it may select: as by default, and by learned verifiers."""
+        verifier = next((field for field in fields(cls) if field.name == "verifier"), None)
+        given: list[dict[str, Any]] = [{}] if verifier is None or verifier.default is not MISSING else []
+        given += [{"verifier": one} for one in verifiers if verifier is not None]
+        return [cls(n=1, **one) for one in given]
+
+    @property
+    def curve_label(self) -> str:
+        """Name of its curve with the verifier that it trusts."""
+        verifier = getattr(self, "verifier", None)
+        return f"{self.curve_name}, {self.learned_verifier or verifier}" if verifier is not None else self.curve_name
+
     def token_units(self, path_length: Any = None) -> Any:
         """Return n: every attempt is one unit, whatever the path length."""
         return float(self.n)
+
+    @property
+    def searched_up_to(self) -> int:
+        """Most attempts that are tried to reach a target."""
+        return 64
 
     def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
         """Success as the number of attempts grows without bound, or None where that is not known.
@@ -348,11 +404,20 @@ class SingleAttempt(RepeatedSampling):
         return outcome[:, 0] == SOLVED, np.ones(len(outcome), dtype=np.int64)
 
 
+def single_attempt(name: str) -> bool:
+    """Whether the strategy of a name is one attempt, so that others can sample it."""
+    return issubclass(STRATEGIES.get(name, Strategy), SingleAttempt)
+
+
 def require_numbers(task: PathTask, strategy: Strategy) -> None:
     """Refuse a task with arrays or tensors, for laws that are distributions of one task."""
     wide = [name for name in ARRAYS if not isinstance(getattr(task, name), int | float | np.number)]
     if wide:
         raise InputError(f"{strategy}: a distribution is that of one task; give plain numbers for {', '.join(wide)}")
+
+
+def _attempts_of(q: Any, *, strategy: RepeatedSampling) -> Any:
+    return strategy.expected_attempts(q, 1.0 - q)
 
 
 def _still_walking(k: Any, m: Any, r: Any, h: Any, gamma: Any) -> Any:

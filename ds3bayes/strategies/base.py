@@ -5,19 +5,29 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.strategies.grammar import format_call, parse_call
+from ds3bayes.strategies.lengths import Lengths, law_of_walks
+from ds3bayes.strategies.references import Reference, arxiv
 from ds3bayes.strategies.task import PathTask
 from ds3bayes.strategies.walks import Bools, Floats, Ints, WrongAnswers
 from ds3bayes.theory.evaluate import evaluate
 
-Walk = Literal["cot", "direct", "tot"]
+#: Names of samplers: a strategy of one attempt, such as ``"cot"``, or ``"tot"`` for outputs of tree searches.
+Walk = str
+
+#: Columns of a table of evaluations that hold a strategy's fields under another name.
+COLUMN_OF = {"n": "n_samples", "width": "kept_states"}
+
+#: Columns of a table of evaluations that say which strategy a row is of.
+ROW_COLUMNS = ("strategy", "n_samples", "branching", "kept_states", "budget_tokens", "effort", "verifier")
 
 STRATEGIES: dict[str, type[Strategy]] = {}
 
@@ -27,6 +37,36 @@ _COMMON = ("evaluator", "answer_fidelity", "evaluation_tokens", "sampler", "effo
 
 def _answer_of(q: Any, *, strategy: Strategy) -> Any:
     return strategy.answer(q)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a fit learned of a strategy beside the success and the lengths of its attempts.
+
+    Parameters
+    ----------
+    concentration : array or tensor, optional
+        How widely wrong answers scatter, > 0; as draws of shape (draws, 1), as a tensor of shape (k,).
+    discrimination : array or tensor, optional
+        Gap between the scores that the strategy's learned verifier gives to right and wrong attempts, in score sds.
+    agreement : array or tensor, optional
+        Share in [0, 1] of the variance of these scores that a task's wrong (or right) attempts have in common.
+    """
+
+    concentration: Any = None
+    discrimination: Any = None
+    agreement: Any = None
+
+
+#: Whom to cite for verifiers that err.
+NOISY_VERIFIER = arxiv(
+    "cobbe2021training",
+    "Cobbe, Karl and Kosaraju, Vineet and Bavarian, Mohammad and Chen, Mark and others",
+    "Training Verifiers to Solve Math Word Problems",
+    2021,
+    "2110.14168",
+    "best-of-n with a verifier that errs",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +156,14 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     always_printed: ClassVar[tuple[str, ...]] = ()
-    #: Whether the columns of a table of evaluations determine the strategy, so that its rows can be fitted.
-    told_by_table: ClassVar[bool] = True
+    #: Columns of a table of evaluations that say how the strategy is set: a row must give at least one of them.
+    needs: ClassVar[tuple[str, ...]] = ()
+    #: Rows of a table that a fit can learn from: those of single ``"tasks"``, and ``"aggregates"`` over tasks.
+    fitted_from: ClassVar[frozenset[str]] = frozenset({"tasks", "aggregates"})
+    #: Whether an attempt is an output of a search over steps rather than a walk of its own.
+    is_search: ClassVar[bool] = False
+    #: The publication that the strategy comes from.
+    source: ClassVar[Reference | None] = None
 
     effort: str | None = None
     budget_tokens: int | None = None
@@ -188,6 +234,143 @@ class Strategy(ABC):
         PyTensor variable
             In the broadcast shape.
         """
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Return the strategy that a row of a table of evaluations is one attempt, or one decision, of.
+
+        Fields are taken from the columns of their names (``n`` from ``n_samples``); blank ones are left out. A verifier
+        that is neither ``oracle`` nor ``noisy(d=...)`` is one to be learned, by its name.
+
+        Parameters
+        ----------
+        row : mapping
+            By column.
+
+        Raises
+        ------
+        InputError
+            If the row does not give what the strategy needs.
+        """
+        given: dict[str, Any] = {}
+        for field in fields(cls):
+            column = COLUMN_OF.get(field.name, field.name)
+            if column not in ROW_COLUMNS or column not in row:
+                continue
+            value = row[column]
+            if column == "verifier":
+                known = str(value).split("(")[0] in ("oracle", "noisy")
+                given["verifier"] = as_verifier(value) if known else LearnedVerifier(value)
+            elif isinstance(value, str):
+                given |= {field.name: value} if value else {}
+            elif not np.isnan(value):
+                given[field.name] = int(value)
+        return cls(**given)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the columns of a table of evaluations that say which strategy a row is of, as `from_row` reads them.
+
+        Returns
+        -------
+        dict
+            ``strategy, n_samples, branching, kept_states, budget_tokens, effort, verifier``; NaN or empty where the
+            strategy has no such field or leaves it open.
+        """
+        row: dict[str, Any] = dict.fromkeys(ROW_COLUMNS, np.nan) | {"effort": "", "verifier": ""}
+        for field in fields(self):
+            column, value = COLUMN_OF.get(field.name, field.name), getattr(self, field.name)
+            if column in row and value is not None:
+                row[column] = (
+                    (value.name if isinstance(value, LearnedVerifier) else str(value))
+                    if (column == "verifier")
+                    else value
+                )
+        return row | {"strategy": self.name}
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """What decides its success beside that of attempts: fields of `Learned`, or ``"lengths"``.
+
+        A strategy that depends on the lengths of attempts is predicted from a fit by its laws of paths (`success` and
+        `expected_tokens`), unless it overrides `answer_given` and `tokens_given`.
+        """
+        return frozenset()
+
+    @property
+    def learned_verifier(self) -> str:
+        """Name of the verifier whose discrimination only a fit knows; empty if there is none."""
+        verifier = getattr(self, "verifier", None)
+        return verifier.name if isinstance(verifier, LearnedVerifier) else ""
+
+    @property
+    def verifier_errs(self) -> bool:
+        """Whether it trusts a verifier that is no oracle."""
+        verifier = getattr(self, "verifier", None)
+        return verifier is not None and verifier != ORACLE
+
+    def answer_learned(self, q: Any, learned: Learned, *, q_of_cases: bool = False) -> Any:
+        """Probability that the final answer is right as a function of parameters that are being learned.
+
+        Parameters
+        ----------
+        q : tensor
+            Success of one attempt.
+        learned : Learned
+            Tensors of shape (k,), one for each of k cases.
+        q_of_cases : bool, default False
+            Whether each case has a ``q`` of its own, along its first axis.
+
+        Returns
+        -------
+        tensor
+            In the shape of ``q``; with learned parameters of k cases, (k, ...).
+        """
+        del learned, q_of_cases
+        return self.answer(q)
+
+    def answer_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
+        """Probability that the final answer is right, at posterior draws: what `ds3bayes.predict` shows.
+
+        Parameters
+        ----------
+        q : array, shape (draws, tasks)
+            Success of one attempt within the strategy's budget, of one output for a search; without a budget if the
+            strategy depends on the lengths of attempts.
+        lengths : Lengths
+            How long attempts are that no budget cuts.
+        learned : Learned
+            Arrays of shape (draws, 1).
+
+        Returns
+        -------
+        array, shape (draws, tasks)
+        """
+        if "lengths" in self.depends_on:
+            return law_of_walks(self.success, lengths.walks(q, self))
+        return self.answer_array(q, learned.concentration)
+
+    def tokens_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
+        """Expected generated tokens of everything done for one task, at posterior draws.
+
+        Arguments as for `answer_given`. `Lengths.spent` are the tokens of one attempt, or of one candidate of a search,
+        within the strategy's budget.
+        """
+        if "lengths" in self.depends_on:
+            return law_of_walks(self.expected_tokens, lengths.walks(q, self))
+        return lengths.spent * self.units_given(q, lengths, learned)
+
+    def units_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> Any:
+        """Expected number of token units (attempts; for a search candidates), at posterior draws.
+
+        Each unit reads the prompt once. A number, or an array of shape (draws, tasks); arguments as for `answer_given`.
+        """
+        del q, learned
+        return float(self.token_units(lengths.common_path_length))
+
+    @property
+    def random_units(self) -> bool:
+        """Whether how many units of tokens are spent on a task is random."""
+        return "lengths" in self.depends_on
 
     def answer_array(self, q: Any, concentration: Any = None) -> np.ndarray:
         """Evaluate `answer` on arrays.

@@ -51,7 +51,8 @@ class Beam(ThoughtSearch):
     """
 
     name: ClassVar[str] = "beam"
-    told_by_table: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ("branching", "n_samples")
+    fitted_from: ClassVar[frozenset[str]] = frozenset()
 
     width: int
 
@@ -63,6 +64,11 @@ class Beam(ThoughtSearch):
     def attempts(self) -> int:
         """One answer."""
         return 1
+
+    @property
+    def states(self) -> int:
+        """The field ``width``."""
+        return self.width
 
     def kept(self, levels: int) -> tuple[int, ...]:
         """Return the paths kept after each level: up to ``width``, and one at the end."""

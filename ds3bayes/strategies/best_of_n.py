@@ -8,8 +8,11 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from ds3bayes.strategies.attempts import AttemptStrategy
-from ds3bayes.strategies.base import ORACLE, LearnedVerifier, Verifier, as_verifier, read_verifier, register
+from ds3bayes.strategies.attempts import REPEATED_SAMPLING, AttemptStrategy
+from ds3bayes.strategies.base import ORACLE, Learned, LearnedVerifier, Verifier, as_verifier, read_verifier, register
+from ds3bayes.strategies.learned import answer_at_draws, chosen_weights, of_cases
+from ds3bayes.strategies.lengths import Lengths
+from ds3bayes.strategies.references import Reference
 from ds3bayes.strategies.walks import SOLVED, TRUNCATED, Bools, Ints
 from ds3bayes.theory.selectors import any_right, noisy_verifier
 
@@ -50,7 +53,10 @@ class BestOfN(AttemptStrategy):
     """
 
     name: ClassVar[str] = "best_of_n"
+    curve_name: ClassVar[str] = "best of n"
     always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
+    needs: ClassVar[tuple[str, ...]] = ("n_samples",)
+    source: ClassVar[Reference | None] = REPEATED_SAMPLING
 
     verifier: Verifier | LearnedVerifier | str = ORACLE
 
@@ -63,6 +69,26 @@ class BestOfN(AttemptStrategy):
         d = as_verifier(self.verifier).discrimination
         # noisy_verifier has this limit too, but not without its quadrature.
         return any_right(q, self.n) if math.isinf(d) else noisy_verifier(q, self.n, d, wrong)
+
+    @property
+    def searched_up_to(self) -> int:
+        """Most attempts that are tried to reach a target: an oracle gains from a thousand, and takes no time."""
+        return 1000 if self.verifier == ORACLE else super().searched_up_to
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """How good a verifier is that has to be learned."""
+        return frozenset({"discrimination", "agreement"} if self.learned_verifier else ())
+
+    def answer_learned(self, q: Any, learned: Learned, *, q_of_cases: bool = False) -> Any:
+        """Probability that the attempt with the top score is right, interpolated in what is learned of the verifier."""
+        if not self.depends_on:
+            return self.answer(q)
+        return of_cases(q, chosen_weights(self.n, learned.discrimination, learned.agreement), q_of_cases)
+
+    def answer_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
+        """Probability that the attempt with the top score is right, at posterior draws."""
+        return answer_at_draws(self, q, learned) if self.depends_on else super().answer_given(q, lengths, learned)
 
     def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
         """Return whether an attempt can be right at all: among endless normal scores any lead wins; q without one."""

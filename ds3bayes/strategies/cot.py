@@ -7,6 +7,16 @@ from typing import ClassVar, final
 
 from ds3bayes.strategies.attempts import SingleAttempt
 from ds3bayes.strategies.base import Walk, register
+from ds3bayes.strategies.references import Reference, arxiv
+
+_SOURCE = arxiv(
+    "wei2022chain",
+    "Wei, Jason and Wang, Xuezhi and Schuurmans, Dale and Bosma, Maarten and others",
+    "Chain-of-Thought Prompting Elicits Reasoning in Large Language Models",
+    2022,
+    "2201.11903",
+    "chain of thought",
+)
 
 
 @final
@@ -29,6 +39,7 @@ class CoT(SingleAttempt):
     """
 
     name: ClassVar[str] = "cot"
+    source: ClassVar[Reference | None] = _SOURCE
 
     @property
     def walk(self) -> Walk:

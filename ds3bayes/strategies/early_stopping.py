@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 from scipy.special import betainc
 
-from ds3bayes.strategies.base import register
+from ds3bayes.strategies.base import Learned, register
+from ds3bayes.strategies.lengths import Lengths
 from ds3bayes.strategies.voting import Vote
 from ds3bayes.strategies.walks import SOLVED, WRONG, Bools, Ints
 from ds3bayes.theory.stopping import (
@@ -18,6 +20,9 @@ from ds3bayes.theory.stopping import (
     stopped_vote,
     stopped_vote_partition,
 )
+
+# Draws whose laws of stopping are held at the same time.
+_DRAWS_AT_ONCE = 64
 
 
 @final
@@ -63,7 +68,7 @@ class EarlyStoppingMajority(Vote):
     """
 
     name: ClassVar[str] = "early_stopping_majority"
-    told_by_table: ClassVar[bool] = False
+    fitted_from: ClassVar[frozenset[str]] = frozenset()
     in_sequence: ClassVar[bool] = True
 
     confidence: float | None = None
@@ -86,6 +91,40 @@ class EarlyStoppingMajority(Vote):
     def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
         """Probability that the right answer wins; arguments as for `Majority.answer`."""
         return stopped_success(q, 1.0 - q if wrong is None else wrong, self._law(concentration))
+
+    def answer_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
+        """Probability that the right answer wins, at posterior draws."""
+        del lengths
+        return self._mean_of_stops(q, learned.concentration, lambda law: law.chosen)
+
+    def units_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
+        """Expected number of attempts at posterior draws; attempts that a budget cuts count as wrong votes."""
+        del lengths
+        made = lambda law: law.stopped * (law.right_votes + law.wrong_votes)  # noqa: E731
+        return self._mean_of_stops(q, learned.concentration, made)
+
+    def _mean_of_stops(
+        self, q: np.ndarray, concentration: Any, value: Callable[[StoppedVote], np.ndarray]
+    ) -> np.ndarray:
+        """Sum a value of stops over the votes that they come at, where every attempt votes, shape (draws, tasks)."""
+        result = np.empty(q.shape)
+        for start in range(0, len(q), _DRAWS_AT_ONCE):
+            rows = slice(start, start + _DRAWS_AT_ONCE)
+            some = None if concentration is None else np.broadcast_to(concentration, (len(q), 1))[rows]
+            law = self._law(some)
+            # Without blanks a stop is a number of right and of wrong votes.
+            voted = law.blanks == 0
+            places = law.right_votes[voted] * (self.n + 1) + law.wrong_votes[voted]
+            stops, member = np.unique(places, return_inverse=True)
+            weight = np.broadcast_to(value(law), (*np.shape(law.chosen)[:-1], voted.size))[..., voted]
+            total = weight @ (member[:, None] == np.arange(stops.size)).astype(float)
+            right = [q[rows] ** count for count in range(self.n + 1)]
+            wrong = [(1.0 - q[rows]) ** count for count in range(self.n + 1)]
+            result[rows] = sum(
+                total[..., place] * right[stop // (self.n + 1)] * wrong[stop % (self.n + 1)]
+                for place, stop in enumerate(stops)
+            )
+        return result
 
     def expected_attempts(self, right: Any, wrong: Any, concentration: Any = None) -> Any:
         """Expected number of attempts until the vote stops."""

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from ds3bayes.strategies.attempts import AttemptStrategy
+from ds3bayes.strategies.attempts import REPEATED_SAMPLING, AttemptStrategy
 from ds3bayes.strategies.base import check_whole, register
+from ds3bayes.strategies.references import Reference
 from ds3bayes.strategies.walks import SOLVED, Bools, Ints
 from ds3bayes.theory.selectors import at_least, bernstein
 
@@ -44,7 +45,8 @@ class GPass(AttemptStrategy):
     """
 
     name: ClassVar[str] = "g_pass"
-    told_by_table: ClassVar[bool] = False
+    fitted_from: ClassVar[frozenset[str]] = frozenset()
+    source: ClassVar[Reference | None] = REPEATED_SAMPLING
 
     right: int
 

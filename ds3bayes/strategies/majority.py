@@ -7,7 +7,8 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from ds3bayes.strategies.base import register
+from ds3bayes.strategies.base import Learned, register
+from ds3bayes.strategies.learned import of_cases, vote_weights
 from ds3bayes.strategies.voting import Vote
 from ds3bayes.strategies.walks import Bools, Ints, plurality
 from ds3bayes.theory.evaluate import evaluate
@@ -55,6 +56,8 @@ class Majority(Vote):
     """
 
     name: ClassVar[str] = "majority"
+    curve_name: ClassVar[str] = "majority vote"
+    needs: ClassVar[tuple[str, ...]] = ("n_samples",)
 
     def vote_faults(self) -> list[str]:
         """Return nothing: there are no fields beyond those of any vote."""
@@ -104,6 +107,12 @@ class Majority(Vote):
             In the broadcast shape.
         """
         return evaluate(bernstein, q, self._weights(concentration), core=(0, 1))
+
+    def answer_learned(self, q: Any, learned: Learned, *, q_of_cases: bool = False) -> Any:
+        """Probability that the right answer wins, its weights interpolated in the concentration."""
+        if not self.depends_on:
+            return self.answer(q)
+        return of_cases(q, vote_weights(self.n, learned.concentration), q_of_cases)
 
     def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
         """Return the chance that the right answer is likelier than every wrong one."""

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from ds3bayes.strategies.attempts import AttemptStrategy
+from ds3bayes.strategies.attempts import REPEATED_SAMPLING, AttemptStrategy
 from ds3bayes.strategies.base import register
+from ds3bayes.strategies.references import Reference
 from ds3bayes.strategies.walks import SOLVED, Bools, Ints
 from ds3bayes.theory.selectors import all_right
 
@@ -42,6 +43,8 @@ class PassPower(AttemptStrategy):
     """
 
     name: ClassVar[str] = "pass_power"
+    needs: ClassVar[tuple[str, ...]] = ("n_samples",)
+    source: ClassVar[Reference | None] = REPEATED_SAMPLING
 
     def selector_faults(self) -> list[str]:
         """Return nothing: the selector has no fields of its own."""

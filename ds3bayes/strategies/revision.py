@@ -54,7 +54,7 @@ class Revision(AttemptStrategy):
 
     name: ClassVar[str] = "revision"
     always_printed: ClassVar[tuple[str, ...]] = ("n", "check")
-    told_by_table: ClassVar[bool] = False
+    fitted_from: ClassVar[frozenset[str]] = frozenset()
     in_sequence: ClassVar[bool] = True
 
     check: Verifier | str = ORACLE

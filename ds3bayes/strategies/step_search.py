@@ -25,7 +25,9 @@ from ds3bayes.strategies.base import (
     with_budget,
 )
 from ds3bayes.strategies.cot import CoT
+from ds3bayes.strategies.references import Reference
 from ds3bayes.strategies.task import ARRAYS, PathTask, mix
+from ds3bayes.strategies.thoughts import TREE_OF_THOUGHT
 from ds3bayes.strategies.walks import WrongAnswers
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.cost import equal_flops_tree_tokens
@@ -75,7 +77,8 @@ class StepSearch(Strategy):
 
     name: ClassVar[str] = "step_search"
     always_printed: ClassVar[tuple[str, ...]] = ("branching", "evaluator")
-    told_by_table: ClassVar[bool] = False
+    fitted_from: ClassVar[frozenset[str]] = frozenset()
+    source: ClassVar[Reference | None] = TREE_OF_THOUGHT
 
     branching: int
     evaluator: Verifier | str = ORACLE
@@ -91,8 +94,13 @@ class StepSearch(Strategy):
 
     @property
     def walk(self) -> Walk:
-        """Tree searches."""
-        return "tot"
+        """Chains of thought: candidates are their steps."""
+        return self._chain.walk
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """The lengths of attempts, without which it is not known which share of steps advances."""
+        return frozenset({"lengths"})
 
     @property
     def attempts(self) -> int:

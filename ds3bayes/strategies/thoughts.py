@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
@@ -24,15 +24,27 @@ from ds3bayes.strategies.base import (
     read_verifier,
     with_budget,
 )
+from ds3bayes.strategies.references import Reference, arxiv
 from ds3bayes.strategies.task import ARRAYS, PathTask
 from ds3bayes.strategies.walks import SOLVED, Bools, WrongAnswers, walk
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.cost import equal_flops_tree_tokens
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within, mean_steps_within, steps_tail
+from ds3bayes.theory.tree_table import log_tree_success
 
 # Probability left out where the distribution of a search without budget is cut.
 _TAIL = 1e-13
+
+#: Whom to cite for tree search.
+TREE_OF_THOUGHT = arxiv(
+    "yao2023tree",
+    "Yao, Shunyu and Yu, Dian and Zhao, Jeffrey and Shafran, Izhak and others",
+    "Tree of Thoughts: Deliberate Problem Solving with Large Language Models",
+    2023,
+    "2305.10601",
+    "tree of thought",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,13 @@ class ThoughtSearch(Strategy):
         Largest number of tokens generated in the candidates of one search, at least 1. A search that needs
         more gives no answer.
     """
+
+    is_search: ClassVar[bool] = True
+    #: The walks that are searched over, from which a search is predicted where none was observed.
+    searches_over: ClassVar[Walk] = "cot"
+    needs: ClassVar[tuple[str, ...]] = ("branching",)
+    fitted_from: ClassVar[frozenset[str]] = frozenset({"tasks"})
+    source: ClassVar[Reference | None] = TREE_OF_THOUGHT
 
     branching: int
     evaluator: Verifier | str | None = None
@@ -85,6 +104,30 @@ class ThoughtSearch(Strategy):
     @abstractmethod
     def kept(self, levels: int) -> tuple[int, ...]:
         """Return the states kept after each level 1..levels."""
+
+    @property
+    def stated_fidelity(self) -> float | None:
+        """Probability that a right last state is written out as a right answer; None: learned by a fit."""
+        return None
+
+    @property
+    @abstractmethod
+    def states(self) -> int:
+        """Most states that are kept after a level."""
+
+    def log_right_output(self, logit_walk: Any, discrimination: Any, length: int) -> Any:
+        """Log probability that an output comes from a right state, as a tensor, where the walk is known by its success.
+
+        Parameters
+        ----------
+        logit_walk : tensor
+            Logit eventual success rho^m of the walk that the tree searches over.
+        discrimination : tensor
+            Gap of the evaluator's scores between right and wrong steps, in sds; broadcasts against the former.
+        length : int
+            Path length m.
+        """
+        return log_tree_success(logit_walk, discrimination, branching=self.branching, kept=self.kept(length))
 
     @abstractmethod
     def right_given_done(self, rho: Any, levels: Any, discrimination: Any) -> Any:
@@ -126,7 +169,10 @@ class ThoughtSearch(Strategy):
             If no path length is given.
         """
         if path_length is None:
-            raise InputError(f"{self}: the cost of a tree search needs the path length of the task")
+            raise InputError(
+                f"{self}: the cost of a tree search needs one known path length of the tasks; set "
+                "population.path_length in the spec, or give the column steps"
+            )
         if is_symbolic(path_length):
             return self.candidates(path_length)
         return evaluate(_candidates_of, path_length, strategy=self)

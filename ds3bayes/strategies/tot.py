@@ -109,6 +109,16 @@ class TreeOfThought(ThoughtSearch):
         """Whether any of several outputs counts, or the evaluator never errs."""
         return self.outputs > 1 or has_perfect_verifier(self)
 
+    @property
+    def stated_fidelity(self) -> float | None:
+        """The field ``answer_fidelity``."""
+        return self.answer_fidelity
+
+    @property
+    def states(self) -> int:
+        """The field ``kept_states``."""
+        return self.kept_states
+
     def kept(self, levels: int) -> tuple[int, ...]:
         """Return the states kept after each level: all candidates, up to ``kept_states``."""
         return tuple(kept_states(levels, self.branching, self.kept_states))

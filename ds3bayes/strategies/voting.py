@@ -5,14 +5,24 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ds3bayes.deferred import is_symbolic
 from ds3bayes.errors import InputError
 from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import check_share
+from ds3bayes.strategies.references import Reference, arxiv
 from ds3bayes.strategies.task import PathTask
 from ds3bayes.strategies.walks import WrongAnswers, shared_wrong_answers
+
+_SELF_CONSISTENCY = arxiv(
+    "wang2022selfconsistency",
+    "Wang, Xuezhi and Wei, Jason and Schuurmans, Dale and Le, Quoc and others",
+    "Self-Consistency Improves Chain of Thought Reasoning in Language Models",
+    2022,
+    "2203.11171",
+    "majority vote",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +40,8 @@ class Vote(AttemptStrategy):
     sampler, effort, budget_tokens
         As for `AttemptStrategy`. A truncated attempt does not vote.
     """
+
+    source: ClassVar[Reference | None] = _SELF_CONSISTENCY
 
     wrong_shares: tuple[float, ...] | None = None
 
@@ -53,6 +65,11 @@ class Vote(AttemptStrategy):
         if not found:
             object.__setattr__(self, "wrong_shares", tuple(float(share) for share in shares))
         return found
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """How wrong answers agree, where that is not stated and there are enough votes for it to matter."""
+        return frozenset({"concentration"} if self.wrong_shares is None and self.n > 2 else ())
 
     def _agreement(self, concentration: Any) -> tuple[tuple[float, ...] | None, Any]:
         """Return the shares of wrong answers, or None and their concentration."""

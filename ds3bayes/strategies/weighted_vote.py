@@ -8,7 +8,9 @@ from typing import Any, ClassVar, final
 import numpy as np
 from scipy.special import expit
 
-from ds3bayes.strategies.base import LearnedVerifier, Verifier, as_verifier, read_verifier, register
+from ds3bayes.strategies.base import Learned, LearnedVerifier, Verifier, as_verifier, read_verifier, register
+from ds3bayes.strategies.learned import answer_at_draws, of_cases, vote_weights
+from ds3bayes.strategies.lengths import Lengths
 from ds3bayes.strategies.voting import Vote
 from ds3bayes.strategies.walks import SOLVED, Bools, Ints, plurality
 from ds3bayes.theory.evaluate import evaluate
@@ -59,8 +61,13 @@ class WeightedBestOfN(Vote):
     """
 
     name: ClassVar[str] = "weighted_best_of_n"
+    curve_name: ClassVar[str] = "weighted vote"
+    # The tables of one number of attempts take a minute to make beyond that.
+    curve_end: ClassVar[int] = 16
     always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
-    told_by_table: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ("n_samples",)
+    # An aggregate of a weighted vote says how good its verifier is; decisions on single tasks do not.
+    fitted_from: ClassVar[frozenset[str]] = frozenset({"aggregates"})
 
     verifier: Verifier | LearnedVerifier | str
 
@@ -87,6 +94,28 @@ class WeightedBestOfN(Vote):
         if shares:
             return weighted_vote_weights(self.n, self._gap, shares)
         return weighted_vote_weights_partition(self.n, self._gap, alpha)
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """How wrong answers agree, unless an oracle weighs them, and how good a verifier is that has to be learned."""
+        if self.learned_verifier:
+            return super().depends_on | {"discrimination"}
+        return frozenset() if np.isinf(self._gap) else super().depends_on
+
+    def answer_learned(self, q: Any, learned: Learned, *, q_of_cases: bool = False) -> Any:
+        """Probability that the right answer has the largest weight, interpolated in what is learned."""
+        if not self.depends_on:
+            return self.answer(q)
+        gap = learned.discrimination if self.learned_verifier else self._gap
+        concentration = 1.0 if learned.concentration is None else learned.concentration
+        return of_cases(q, vote_weights(self.n, concentration, gap), q_of_cases)
+
+    def answer_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
+        """Probability that the right answer has the largest weight, at posterior draws."""
+        if self.wrong_shares is None:
+            # A vote that lacks this says so itself.
+            self._agreement(learned.concentration)
+        return answer_at_draws(self, q, learned) if self.depends_on else super().answer_given(q, lengths, learned)
 
     def answer_array(self, q: Any, concentration: Any = None) -> np.ndarray:
         """Evaluate `answer` on arrays, with weights per entry of ``concentration``."""

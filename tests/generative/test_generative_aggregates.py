@@ -13,11 +13,11 @@ from scipy.special import expit
 import ds3bayes as ds3
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.model import assemble
-from ds3bayes.generative.observation.aggregates import answer_at_draws
-from ds3bayes.generative.selection import chosen_weights, vote_weights
 from ds3bayes.inference.artifact import design_of
 from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
 from ds3bayes.strategies import parse_strategy
+from ds3bayes.strategies.base import Learned
+from ds3bayes.strategies.learned import answer_at_draws, chosen_weights, vote_weights
 from ds3bayes.theory.evaluate import python_mode
 from ds3bayes.theory.selectors import verifier_weights
 from ds3bayes.theory.votes import plurality_weights_partition, weighted_vote_weights_partition
@@ -244,11 +244,13 @@ def test_every_draw_has_its_own_selector(strategy: str, learned: tuple[str, ...]
     q = rng.random((70, 3))
     given = {name: rng.uniform(0.2, 0.9, (70, 1)) for name in learned}
     parsed = parse_strategy(strategy)
-    found = answer_at_draws(parsed, q, **given)
+    found = answer_at_draws(parsed, q, Learned(**given))
     assert found.shape == q.shape
     for draw in (0, 63, 64, 69):
         own = {name: values[draw : draw + 1] for name, values in given.items()}
-        np.testing.assert_allclose(answer_at_draws(parsed, q[draw : draw + 1], **own)[0], found[draw], rtol=1e-12)
+        np.testing.assert_allclose(
+            answer_at_draws(parsed, q[draw : draw + 1], Learned(**own))[0], found[draw], rtol=1e-12
+        )
         if strategy.startswith("best_of_n"):
             weights = pytensor.function(
                 [], chosen_weights(3, *(own[name][0, 0] for name in learned)), mode=python_mode()

@@ -22,9 +22,10 @@ from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.counts.grid import success_grid
 from ds3bayes.generative.likelihood import block_terms, log_likelihood, log_marginal
 from ds3bayes.generative.task_effects import PopulationAtDraws, task_effects
-from ds3bayes.generative.tree import log_tree_success
 from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.theory.evaluate import evaluate, python_mode
+from ds3bayes.theory.tree_table import log_tree_success
+from ds3bayes.theory.trees import kept_states
 
 # --- every task of a table by the page of the joint density -------------------------------------------------
 
@@ -107,9 +108,8 @@ class Enumerated:
                 log_tree_success,
                 np.array([walk]),
                 np.array([value("step_discrimination", pair)]),
-                length=3,
                 branching=what.branching,
-                kept_states=what.kept_states,
+                kept=tuple(kept_states(3, what.branching, what.kept_states)),
             )[0]
             success = value("answer_fidelity", pair) * math.exp(log_share)
             return math.log(success / (1 - success))

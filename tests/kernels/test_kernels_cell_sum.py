@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline
 
-from ds3bayes.generative.counts.interpolate import neighbours
 from ds3bayes.kernels.cell_sum import sum_of_cells
+from ds3bayes.theory.interpolate import neighbours
 
 SETTINGS = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True

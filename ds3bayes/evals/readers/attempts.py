@@ -25,7 +25,8 @@ from ds3bayes.evals.choose import to_table
 from ds3bayes.evals.read import BLANKS, as_number, as_text, read_table
 from ds3bayes.evals.readers.base import READERS, Account, Reader, as_evals
 from ds3bayes.evals.readers.records import Float, Records, describe_text, first_record, flat, records_of, shown
-from ds3bayes.evals.schema import COLUMN, COLUMNS, KEY, ONE_SAMPLE
+from ds3bayes.evals.schema import COLUMN, COLUMNS, KEY
+from ds3bayes.strategies.attempts import single_attempt
 
 FAULTS_SHOWN = 20
 COLUMNS_SHOWN = 40
@@ -968,7 +969,7 @@ def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
             parts.append(as_text(value) or "")
         else:
             number = as_number(value)
-            blank = number is None or math.isnan(number) or (name == "n_samples" and cell["strategy"] in ONE_SAMPLE)
+            blank = number is None or math.isnan(number) or (name == "n_samples" and single_attempt(cell["strategy"]))
             parts.append(None if blank else number)
     return tuple(parts)
 

@@ -13,6 +13,7 @@ from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import SharedEasiness, Tensor
 from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.rows import searches
 from ds3bayes.generative.settings import Settings
 from ds3bayes.theory import scaling
 from ds3bayes.theory.evaluate import python_mode
@@ -82,7 +83,7 @@ class LossBridge(SharedEasiness):
                     f"capability 'loss_bridge' needs {column} of every LLM; blank for {', '.join(lacking[:5])}"
                     + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
                 )
-        trees = sorted(set(table.loc[table["strategy"] == "tot", "model"]))
+        trees = sorted(set(table.loc[searches(table["strategy"]), "model"]))
         if trees:
             result.append(
                 "capability 'loss_bridge' does not explain tree search, of which there are rows: leave them out with "

@@ -16,6 +16,7 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.capability.base import Capability, Tensor
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.rows import searches
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import TaskLaw
 
@@ -138,7 +139,7 @@ class SkillMastery(Capability):
         missing = sorted(set(present) - set(self.order)) if self.order else []
         if missing:
             result.append(f"capability.order leaves out {', '.join(missing)}; it must name every skill that tasks need")
-        if (table["strategy"] == "tot").any():
+        if searches(table["strategy"]).any():
             result.append(
                 "capability 'skill_graph' does not explain tree search, of which there are rows: leave them out with "
                 "data.where"

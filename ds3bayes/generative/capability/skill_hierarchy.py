@@ -13,14 +13,14 @@ from scipy.special import betainc, expit
 from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import Capability, Tensor
-from ds3bayes.generative.counts.interpolate import interpolate, neighbours
 from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.rows import searches
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import TaskLaw
-from ds3bayes.kernels.cubic import padded
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.interpolate import interpolate, neighbours, padded
 
 _CONSTANTS = hierarchy.Hierarchy()
 # Steps of an attempt without a budget: more than any task of these lengths takes.
@@ -121,7 +121,7 @@ class SkillHierarchy(Capability):
                     f"capability 'skill_hierarchy' needs {column} of every LLM; blank for {', '.join(lacking[:5])}"
                     + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
                 )
-        if (table["strategy"] == "tot").any():
+        if searches(table["strategy"]).any():
             result.append(
                 "capability 'skill_hierarchy' does not explain rows of tree search: leave them out with data.where"
             )

@@ -17,8 +17,7 @@ import numpy as np
 
 from ds3bayes.deferred import pt
 from ds3bayes.generative.counts.cell import LogLikelihood
-from ds3bayes.generative.counts.interpolate import interpolate, neighbours
-from ds3bayes.kernels.cubic import padded
+from ds3bayes.theory.interpolate import interpolate, neighbours, padded
 
 Array = np.ndarray
 

@@ -15,20 +15,15 @@ from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import Parameter, log, prior
 from ds3bayes.generative.rows import row_strategy
-from ds3bayes.generative.selection import chosen_weights, vote_weights
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import Terms
-from ds3bayes.strategies import BestOfN, Majority, Strategy, WeightedBestOfN
-from ds3bayes.strategies.base import LearnedVerifier
-from ds3bayes.theory.evaluate import python_mode
+from ds3bayes.strategies import Strategy
+from ds3bayes.strategies.base import Learned
 from ds3bayes.theory.path import finish_within, mean_steps_within
-from ds3bayes.theory.selectors import bernstein
 
 # Nodes and weights for what differs between tasks of equal difficulty in log tokens.
 _LENGTHS, _LENGTH_WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 _LENGTH_WEIGHTS = _LENGTH_WEIGHTS / _LENGTH_WEIGHTS.sum()
-# Draws of which `answer_at_draws` holds all terms at the same time.
-_DRAWS_AT_ONCE = 64
 # Budgets need an incomplete beta function per node; four neighbouring nodes share one.
 _COARSE = 4
 
@@ -56,69 +51,19 @@ class Curve:
     @property
     def votes(self) -> bool:
         """Whether it matters how wrong answers agree."""
-        return isinstance(self.strategy, Majority | WeightedBestOfN) and self.strategy.n > 2
+        return "concentration" in self.strategy.depends_on
 
     @property
     def selector(self) -> str:
         """What is chosen how of how many attempts, whoever the verifier is that has to be learned."""
-        if isinstance(getattr(self.strategy, "verifier", None), LearnedVerifier):
-            return f"{self.strategy.name}(n={self.strategy.n})"  # type: ignore[attr-defined]
+        if self.strategy.learned_verifier:
+            return f"{self.strategy.name}(n={self.strategy.attempts})"
         return str(self.strategy)
 
 
 def verifier_label(llm: str, strategy: Strategy) -> str:
     """Return the coordinate of the verifier that a strategy of an LLM has to learn, empty if there is none."""
-    found = getattr(strategy, "verifier", None)
-    return f"{llm} | {found.name}" if isinstance(found, LearnedVerifier) else ""
-
-
-def select(
-    strategy: Strategy,
-    q: Tensor,
-    concentration: Tensor | None = None,
-    discrimination: Tensor | None = None,
-    agreement: Tensor | None = None,
-    *,
-    q_of_cases: bool = False,
-) -> Tensor:
-    """Success of a strategy of repeated attempts, as a function of parameters that are learned.
-
-    Parameters
-    ----------
-    strategy : Strategy
-        A single attempt, or attempts and a selector.
-    q : tensor
-        Success of one attempt.
-    concentration : tensor, shape (k,), optional
-        How widely wrong answers scatter, for votes.
-    discrimination : tensor, shape (k,), optional
-        Gap of the scores of a learned verifier, in sds.
-    agreement : tensor, shape (k,), optional
-        Share of the variance of its scores that is common to a task's wrong (or right) attempts; best-of-n only.
-    q_of_cases : bool, default False
-        Whether each of the k cases has a ``q`` of its own, along its first axis.
-
-    Returns
-    -------
-    tensor
-        In the shape of ``q``; with learned parameters of k cases, (k, ...).
-    """
-    if isinstance(strategy, WeightedBestOfN) and (discrimination is not None or strategy.wrong_shares is None):
-        gap = strategy.verifier.discrimination if discrimination is None else discrimination  # type: ignore[union-attr]
-        weights = vote_weights(strategy.n, 1.0 if concentration is None else concentration, gap)
-        return _of_cases(q, weights, q_of_cases)
-    if isinstance(strategy, Majority) and strategy.wrong_shares is None and strategy.n > 2:
-        return _of_cases(q, vote_weights(strategy.n, concentration), q_of_cases)
-    if isinstance(strategy, BestOfN) and discrimination is not None:
-        return _of_cases(q, chosen_weights(strategy.n, discrimination, agreement), q_of_cases)
-    return strategy.answer(q)
-
-
-def _of_cases(q: Tensor, weights: Tensor, own: bool) -> Tensor:
-    """Success of a selector, or of k selectors whose weights are (k, n + 1), at the same q or each at its own."""
-    if weights.ndim == 1:
-        return bernstein(q, weights)
-    return bernstein(q, pt.expand_dims(weights, tuple(range(1, 1 + np.ndim(q) - own))))
+    return f"{llm} | {strategy.learned_verifier}" if strategy.learned_verifier else ""
 
 
 class Aggregates(Observation[tuple[Curve, ...]]):
@@ -250,7 +195,8 @@ class Aggregates(Observation[tuple[Curve, ...]]):
         if labels[0]:
             at = [verifiers.index(label) for label in labels]
             discrimination, agreement = given["verifier_discrimination"][at], given["verifier_agreement"][at]
-        return select(curves[0].strategy, q, concentration, discrimination, agreement)
+        learned = Learned(concentration=concentration, discrimination=discrimination, agreement=agreement)
+        return curves[0].strategy.answer_learned(q, learned)
 
 
 def task_tokens(design: Design, arm: int, easiness: Tensor, given: Mapping[str, Tensor]) -> Tensor:
@@ -299,30 +245,4 @@ def _within(
         coarse[:, None] * _LENGTH_WEIGHTS,
         success[:, None] * (finished + (1.0 - finished) * forced),
         mean_steps,
-    )
-
-
-def answer_at_draws(strategy: Strategy, q: np.ndarray, **given: np.ndarray | None) -> np.ndarray:
-    """Evaluate `select` at draws, each with its own success of attempts.
-
-    Parameters
-    ----------
-    strategy : Strategy
-    q : array, shape (draws, tasks)
-    **given : array, shape (draws, 1), optional
-        The other arguments of `select`.
-
-    Returns
-    -------
-    array, shape (draws, tasks)
-    """
-    columns = {name: np.broadcast_to(values, (len(q), 1))[:, 0] for name, values in given.items() if values is not None}
-    symbols = {name: pt.vector(name) for name in columns}
-    rows = pt.matrix("q")
-    answer = select(strategy, rows, **symbols, q_of_cases=True)
-    function = pytensor.function([rows, *symbols.values()], answer, mode=python_mode(), on_unused_input="ignore")
-    # In parts, so that what selectors make of every draw and task stays small.
-    parts = range(0, len(q), _DRAWS_AT_ONCE)
-    return np.concatenate(
-        [function(*(values[start : start + _DRAWS_AT_ONCE] for values in (q, *columns.values()))) for start in parts]
     )

@@ -14,6 +14,7 @@ from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance, latent_log_tokens, tokens_over_tasks
 from ds3bayes.generative.priors import Parameter, prior
+from ds3bayes.generative.rows import searches
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import Terms
 
@@ -61,7 +62,7 @@ def mark_cut_rows(table: pd.DataFrame) -> Array:
         return np.zeros(len(table), dtype=bool)
     keys = ["model", "benchmark", "walk", "effort"]
     truncated = table["truncated"]
-    told = (table["task"] != "") & (table["strategy"] == table["walk"]) & (table["walk"] != "tot")
+    told = (table["task"] != "") & (table["strategy"] == table["walk"]) & ~searches(table["strategy"])
     told &= truncated.notna() & table["budget_tokens"].notna()
     told = told.groupby([table[key] for key in [*keys, "budget_tokens"]], dropna=False).transform("all")
     some = (truncated.fillna(0) * told).groupby([table[key] for key in keys]).transform("sum") > 0

@@ -15,6 +15,7 @@ from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.priors import Parameter, log, prior
 from ds3bayes.generative.settings import Settings
+from ds3bayes.strategies.attempts import single_attempt
 
 Array = np.ndarray
 
@@ -168,7 +169,7 @@ def log_grades_of_failures(x: Array, gaps: Tensor, of: Any = None) -> Tensor:
 def _faults(row: Mapping[str, Any]) -> list[str]:
     """Say what is wrong with the grades of a row."""
     where = f"{row['model']}, {row['benchmark']}, task {row['task']!r}: grades {row['grades']!r}"
-    if row["strategy"] not in ("cot", "direct") or row["task"] == "":
+    if not single_attempt(row["strategy"]) or row["task"] == "":
         return [f"{where}: allowed in rows of single attempts (cot, direct) at a named task"]
     top = row.get("grade_max", np.nan)
     if np.isnan(top):

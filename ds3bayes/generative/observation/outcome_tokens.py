@@ -14,6 +14,7 @@ from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.rows import attempts_alone
 from ds3bayes.generative.settings import Settings
 
 Array = np.ndarray
@@ -90,7 +91,7 @@ class OutcomeTokens(Observation[Contrasts]):
             return None
         wrong = rows["attempts"] - rows["successes"]
         told = rows[names].notna().all(axis=1) & (rows["task"] != "") & (rows["successes"] > 0) & (wrong > 0)
-        told &= rows["strategy"].isin(["cot", "direct"])
+        told &= attempts_alone(rows["strategy"])
         if "truncated" in rows:
             told &= rows["truncated"].fillna(0) == 0
         rows, wrong = rows[told], wrong[told].to_numpy(dtype=float)

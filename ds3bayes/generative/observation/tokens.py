@@ -13,6 +13,7 @@ from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.priors import DEFAULTS
+from ds3bayes.generative.rows import attempts_alone
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import Terms
 
@@ -244,7 +245,7 @@ class TokenSpreads(Observation[tuple[TokenSpread, ...]]):
         column = "log_tokens_sd_correct"
         if column not in rows:
             return None
-        given = rows[rows[column].notna() & (rows["successes"] >= 2) & rows["strategy"].isin(["cot", "direct"])]
+        given = rows[rows[column].notna() & (rows["successes"] >= 2) & attempts_alone(rows["strategy"])]
         return (
             tuple(
                 TokenSpread(

@@ -24,7 +24,7 @@ from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import timed_columns
-from ds3bayes.generative.rows import row_strategy
+from ds3bayes.generative.rows import attempts_alone, row_strategy, sampler_of_rows
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import PopulationAtDraws, each_draw, task_effects
 from ds3bayes.inference.artifact import prior_draws
@@ -318,7 +318,7 @@ def _drawn(
 
 def _arm_of(row: Mapping[str, Any], design: Design) -> int:
     """Return the arm that a row's attempts belong to."""
-    walk = row["strategy"] if row["strategy"] in ("direct", "tot") else "cot"
+    walk = sampler_of_rows(row["strategy"])
     for index, arm in enumerate(design.arms):
         same = (arm.model, arm.benchmark, arm.walk, arm.effort) == (row["model"], row["benchmark"], walk, row["effort"])
         budget = None if np.isnan(row["budget_tokens"]) else int(row["budget_tokens"])
@@ -389,7 +389,7 @@ def _walks(
     plain = (
         spec.population.family == "split_normal" and spec.population.reachability and not spec.population.overdispersion
     )
-    equal = table["attempts"].nunique() == 1 and table["strategy"].eq("cot").all() and table["task"].is_unique
+    equal = table["attempts"].nunique() == 1 and attempts_alone(table["strategy"]).all() and table["task"].is_unique
     if not (alone and plain and equal and spec.capability.kind == "free"):
         raise InputError(
             "drawn_by = 'simulator' is for one LLM with cot rows of equally many attempts, capability 'free' and "

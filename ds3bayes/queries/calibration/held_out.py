@@ -20,6 +20,7 @@ from scipy.special import expit
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import read_evals, to_table
 from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.rows import attempts_alone
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import task_effects
 from ds3bayes.inference.compiled import CompiledModel, compile_model
@@ -340,7 +341,7 @@ def _reading(table: pd.DataFrame, k: int) -> float:
 def _tables(evals: xr.Dataset, least: int) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Return a table of tasks per sampler, runs added up, and samplers left out with the reason."""
     table = to_table(evals)
-    unusable = (table["task"] == "") | ~table["strategy"].isin(["cot", "direct"])
+    unusable = (table["task"] == "") | ~attempts_alone(table["strategy"])
     if unusable.any():
         raise InputError(
             f"{int(unusable.sum())} rows are aggregates or not single attempts; held-out calibration takes rows of "

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ds3bayes.deferred import pt
-from ds3bayes.generative.counts.interpolate import interpolate, neighbours
-from ds3bayes.kernels.cubic import padded
 from ds3bayes.theory.evaluate import evaluate
-from ds3bayes.theory.trees import tree_outputs
+from ds3bayes.theory.interpolate import interpolate, neighbours, padded
+from ds3bayes.theory.selectors import noisy_verifier
+from ds3bayes.theory.trees import right_kept_states
 
 Tensor = Any
 
@@ -21,21 +21,23 @@ _GAPS = np.linspace(0.0, 10.0, 41)
 
 
 @lru_cache(maxsize=64)
-def _log_success(length: int, branching: int, kept_states: int) -> np.ndarray:
+def _log_success(branching: int, kept: tuple[int, ...]) -> np.ndarray:
     """Tabulate log success of an output, shape (gap, logit), padded by one row and column at each end."""
-    rho = np.exp(-np.logaddexp(0.0, -_LOGITS) / length)
+    rho = np.exp(-np.logaddexp(0.0, -_LOGITS) / len(kept))
     # A gap at a time: the selection probabilities of one gap serve every rho.
-    rows = [evaluate(_share, rho, gap, length=length, b=branching, w=kept_states) for gap in _GAPS]
+    rows = [evaluate(_share, rho, gap, b=branching, kept=kept) for gap in _GAPS]
     return padded(np.log(np.stack(rows)), axes=2)
 
 
-def _share(rho: Tensor, gap: Tensor, *, length: int, b: int, w: int) -> Tensor:
-    return tree_outputs(rho, length, b, w, gap)
+def _share(rho: Tensor, gap: Tensor, *, b: int, kept: tuple[int, ...]) -> Tensor:
+    """Expected share of the last kept states that are right."""
+    if max(kept) == 1:
+        return pt.power(noisy_verifier(rho, b, gap), float(len(kept)))
+    law = right_kept_states(rho, kept, b, gap)[-1]
+    return (law * (np.arange(kept[-1] + 1) / kept[-1])).sum(axis=-1)
 
 
-def log_tree_success(
-    logit_walk: Tensor, discrimination: Tensor, *, length: int, branching: int, kept_states: int
-) -> Tensor:
+def log_tree_success(logit_walk: Tensor, discrimination: Tensor, *, branching: int, kept: tuple[int, ...]) -> Tensor:
     """Log probability that a tree's output comes from a right kept state.
 
     Parameters
@@ -44,15 +46,18 @@ def log_tree_success(
         Logit eventual success rho^m of the walk that the tree searches over.
     discrimination : tensor
         Gap of the step selector's scores between right and wrong steps, in sds; broadcasts against the former.
-    length, branching, kept_states : int
-        Path length m, candidates per kept state, states kept.
+    branching : int
+        Candidates per kept state.
+    kept : tuple of int
+        States kept after each of the m levels.
 
     Returns
     -------
     tensor
-        Cubic (Catmull-Rom) interpolation of `tree_outputs`; within 1e-3 of it in the logarithm.
+        Cubic (Catmull-Rom) interpolation of the expected share of right states among the last kept ones; within 1e-3 of
+        it in the logarithm.
     """
-    table = _log_success(length, branching, kept_states)
+    table = _log_success(branching, kept)
     value = interpolate(table, neighbours(discrimination, _GAPS), neighbours(logit_walk, _LOGITS))
     # Near certainty the cubic may overshoot it by its own error.
     return pt.minimum(value, -1e-12)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ds3bayes.deferred import pt
-from ds3bayes.generative.counts.interpolate import interpolate, neighbours
-from ds3bayes.kernels.cubic import padded
-from ds3bayes.theory.selectors import verifier_weights
+from ds3bayes.deferred import pt, pytensor
+from ds3bayes.strategies.base import Learned, Strategy
+from ds3bayes.theory.evaluate import python_mode
+from ds3bayes.theory.interpolate import interpolate, neighbours, padded
+from ds3bayes.theory.selectors import bernstein, verifier_weights
 from ds3bayes.theory.votes import plurality_weights_partition, weighted_vote_weights_partition
 
 Tensor = Any
 
+# Draws of which `answer_at_draws` holds all terms at the same time.
+_DRAWS_AT_ONCE = 64
 _LOG_CONCENTRATIONS = np.linspace(np.log(0.02), np.log(50.0), 17)
 _GAPS = np.linspace(0.0, 5.0, 21)
 _AGREEMENTS = np.linspace(0.0, 0.96, 13)
@@ -87,3 +91,37 @@ def chosen_weights(n: int, discrimination: Tensor, agreement: Tensor) -> Tensor:
 def _between(table: np.ndarray, *places: tuple[Tensor, Tensor]) -> Tensor:
     """Interpolate probabilities, shape (..., n + 1): a cubic may leave [0, 1] by its own error."""
     return pt.clip(interpolate(table, *places), 0.0, 1.0)
+
+
+def of_cases(q: Tensor, weights: Tensor, own: bool) -> Tensor:
+    """Success of a selector, or of k selectors whose weights are (k, n + 1), at the same q or each at its own."""
+    if weights.ndim == 1:
+        return bernstein(q, weights)
+    return bernstein(q, pt.expand_dims(weights, tuple(range(1, 1 + np.ndim(q) - own))))
+
+
+def answer_at_draws(strategy: Strategy, q: np.ndarray, learned: Learned) -> np.ndarray:
+    """Evaluate `Strategy.answer_learned` at draws, each with its own success of attempts.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    q : array, shape (draws, tasks)
+    learned : Learned
+        Arrays of shape (draws, 1).
+
+    Returns
+    -------
+    array, shape (draws, tasks)
+    """
+    given = {field.name: getattr(learned, field.name) for field in fields(learned)}
+    columns = {name: np.broadcast_to(values, (len(q), 1))[:, 0] for name, values in given.items() if values is not None}
+    symbols = {name: pt.vector(name) for name in columns}
+    rows = pt.matrix("q")
+    answer = strategy.answer_learned(rows, Learned(**symbols), q_of_cases=True)
+    function = pytensor.function([rows, *symbols.values()], answer, mode=python_mode(), on_unused_input="ignore")
+    # In parts, so that what selectors make of every draw and task stays small.
+    parts = range(0, len(q), _DRAWS_AT_ONCE)
+    return np.concatenate(
+        [function(*(values[start : start + _DRAWS_AT_ONCE] for values in (q, *columns.values()))) for start in parts]
+    )

@@ -14,6 +14,15 @@ Tensor = Any
 _CUBIC = 0.5 * np.array([[0.0, 2.0, 0.0, 0.0], [-1.0, 0.0, 1.0, 0.0], [2.0, -5.0, 4.0, -1.0], [-1.0, 3.0, -3.0, 1.0]])
 
 
+def padded(table: np.ndarray, axes: int = 1) -> np.ndarray:
+    """Continue a table quadratically by one at both ends of its first axes: the outer neighbours of a cubic."""
+    for axis in range(axes):
+        rows = np.moveaxis(table, axis, 0)
+        first, last = (3 * end[:1] - 3 * end[1:2] + end[2:3] for end in (rows, rows[::-1]))
+        table = np.moveaxis(np.concatenate([first, rows, last]), 0, axis)
+    return table
+
+
 def neighbours(value: Tensor, nodes: np.ndarray) -> tuple[Tensor, Tensor]:
     """Return where the four neighbours of values (...) stand in a padded table, and their weights, (..., 4) each.
 
