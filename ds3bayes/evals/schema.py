@@ -14,7 +14,7 @@ import pandas as pd
 from ds3bayes.strategies import STRATEGIES
 
 Kind = Literal["text", "parts", "shares", "counts", "count", "number"]
-Merge = Literal["key", "sum", "mean", "max", "same", "moment", "join", "never"]
+Merge = Literal["key", "sum", "mean", "max", "same", "moment", "join", "votes", "never"]
 
 #: The largest count that a float64 holds exactly.
 LARGEST_COUNT = 2.0**53
@@ -202,6 +202,12 @@ COLUMNS: list[Column] = [
         unit="steps",
         merge="join",
         meaning="right steps before the first wrong one, of each wrong attempt that was checked, such as '3|0|5'",
+    ),
+    Column(
+        name="answer",
+        kind="text",
+        merge="votes",
+        meaning="answer of a single attempt (attempts = 1), blank for none: read as wrong_answer_counts and no_answer",
     ),
     Column(
         name="wrong_answer_counts",

@@ -206,7 +206,8 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
 
 def _decisions(table: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
     """Return the selectors of rows of single tasks with their numbers of rows, and what is wrong with others."""
-    rows = table[[selects(name) and "tasks" in STRATEGIES[name].fitted_from for name in table["strategy"]]]
+    usable = [name for name, cls in STRATEGIES.items() if selects(name) and "tasks" in cls.fitted_from]
+    rows = table[table["strategy"].isin(usable)]
     found: dict[str, int] = {}
     faults = []
     for key, count in rows.groupby(["strategy", "n_samples", "verifier"], dropna=False).size().items():

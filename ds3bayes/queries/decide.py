@@ -175,7 +175,8 @@ def decision_of(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None = 
     observed : pandas.DataFrame, optional
         From `observed_options`.
     """
-    shares = query.shares([str(name) for name in pred["benchmark"].values])
+    benchmarks = [str(name) for name in pred["benchmark"].values]
+    shares = query.shares(benchmarks)
     pred = pred.sel(benchmark=list(shares))
     parts = tuple(_decide(pred.sel(benchmark=[name]), query, observed, {name: 1.0}) for name in shares)
     learned = str(pred.attrs.get("learned_prices", "none"))
@@ -198,9 +199,17 @@ def decision_of(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None = 
     one = _decide(joint, query, _weighted_observed(observed, shares), shares)
     weighed = ", ".join(f"{name} {weight:.2g}" for name, weight in shares.items())
     how = "weighed" if query.weights is not None else "weighed alike"
-    note = f"Success and cost are means over {len(shares)} benchmarks, {how} ({weighed})."
+    left = [name for name in benchmarks if name not in shares]
+    without = f"; query.weights leaves out {', '.join(left)}" if left else ""
+    note = f"Success and cost are means over {len(shares)} benchmarks, {how} ({weighed}){without}."
+    # The whole has said what a bound is.
+    parts = tuple(replace(each, notes=_without(each.notes, _of_bounds(each.options))) for each in parts)
     notes = (note, *one.notes, *_missing(pred, parts, one), *prices)
     return replace(one, notes=notes, weights=shares, parts=parts)
+
+
+def _without(notes: tuple[str, ...], said: list[str]) -> tuple[str, ...]:
+    return tuple(note for note in notes if note not in said)
 
 
 def _weighted(pred: xr.Dataset, shares: Mapping[str, float]) -> xr.Dataset:
@@ -297,7 +306,7 @@ def _decide(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None, share
         choice=_choice(frame, draws, query, priced),
         enough=_enough(frame, query) if priced and candidates.any() else "",
         reach=_reach(to_reach[:, candidates].min(axis=1), query) if priced and candidates.any() else "",
-        notes=tuple(_notes(frame, compared=observed is not None)),
+        notes=(*_notes(frame, compared=observed is not None), *_of_bounds(frame)),
         weights=dict(shares),
     )
 
@@ -352,8 +361,8 @@ def _chosen(options: pd.DataFrame, draws: Array, query: Query, priced: bool) -> 
         mean, low, high = (float(one) for one in mean_interval(draws[:, 0] - draws[:, place]))
         paid = f" and costs {number(top['cost'] / chosen['cost'], 2)} times as much" if chosen["cost"] > 0 else ""
         return (
-            f"{said}. It is the cheapest of {len(tied)} options practically tied within {query.margin:g} of success: "
-            f"the most successful of them, {top['option']}, has {_signed(mean)} ({_signed(low)} to {_signed(high)})"
+            f"{said}. It is the cheapest of {len(tied)} options practically tied within {query.margin:g} of expected "
+            f"success: the most successful of them, {top['option']}, has {_signed(mean)} ({_signed(low)} to {_signed(high)})"
             f"{paid}."
         )
     said = (
@@ -363,7 +372,7 @@ def _chosen(options: pd.DataFrame, draws: Array, query: Query, priced: bool) -> 
     likeliest = options.loc[options["p_best"].idxmax()]
     if len(tied) > 1:
         named = "it is the cheapest of them" if priced else f"the next is {tied.iloc[1]['option']}"
-        said += f" Practically tied within {query.margin:g} of success are {len(tied)} options; {named}."
+        said += f" Practically tied within {query.margin:g} of expected success are {len(tied)} options; {named}."
     elif likeliest["number"] != top["number"]:
         over = likeliest["p_affordable"] < 1
         said += (
@@ -375,7 +384,7 @@ def _chosen(options: pd.DataFrame, draws: Array, query: Query, priced: bool) -> 
 
 
 def _notes(options: pd.DataFrame, *, compared: bool) -> list[str]:
-    """Say of what is recommended where observations do not confirm it; and of bounds."""
+    """Say of what is recommended where observations do not confirm it."""
     notes = []
     for row in options[options["chosen"] | options["enough"]].itertuples():
         if compared and np.isnan(row.observed):
@@ -386,19 +395,24 @@ def _notes(options: pd.DataFrame, *, compared: bool) -> list[str]:
                 f"{share(row.observed)}, away from the {share(row.observed_lower)} to {share(row.observed_upper)} that "
                 f"is predicted for these same tasks."
             )
-    within = options[options["p_affordable"] > 0]
-    bounds = within[within["bound"]]
-    real = within[~within["bound"]]
-    if len(bounds):
-        top = bounds.loc[bounds["success"].idxmax()]
-        ahead = real.empty or top["success"] > real["success"].max()
-        notes.append(
-            f"{len(bounds)} {'option picks' if len(bounds) == 1 else 'options pick'} by a perfect check, which the "
-            "spec does not say exists: upper bounds, not recommended"
-            + (f" (the highest is {top['option']}, {share(top['success'])})" if ahead else "")
-            + ". query.perfect_check = true says that answers can be checked."
-        )
     return notes
+
+
+def _of_bounds(options: pd.DataFrame) -> list[str]:
+    """Say which upper bounds there are within the cap."""
+    within = options[options["p_affordable"] > 0]
+    bounds, real = within[within["bound"]], within[~within["bound"]]
+    if bounds.empty:
+        return []
+    top = bounds.loc[bounds["success"].idxmax()]
+    ahead = real.empty or top["success"] > real["success"].max()
+    one = len(bounds) == 1
+    return [
+        f"{len(bounds)} {'option picks' if one else 'options pick'} by a perfect check, which the spec does not say "
+        f"exists: {'an upper bound' if one else 'upper bounds'}, not recommended"
+        + (f" (the highest is {top['option']}, {share(top['success'])})" if ahead else "")
+        + ". query.perfect_check = true says that answers can be checked."
+    ]
 
 
 def _success(row: pd.Series) -> str:

@@ -48,7 +48,7 @@ def test_a_difference_that_is_not_worth_its_price_is_a_tie_and_the_cheapest_come
     found = decision_of(AIME, Query(max_cost=20000.0))
     assert found.chosen == HIGH
     assert found.choice.startswith(f"Best for at most 20,000 tokens per task: {HIGH}, with success 0.957")
-    assert "the cheapest of 2 options practically tied within 0.01 of success" in found.choice
+    assert "the cheapest of 2 options practically tied within 0.01 of expected success" in found.choice
     assert f"{XHIGH}, has +0.003 (−0.006 to +0.012)" in found.choice
     assert "costs 1.6 times as much" in found.choice
     assert found.options.query("tied")["option"].tolist() == [XHIGH, HIGH]
@@ -76,13 +76,13 @@ def test_a_dearer_option_that_is_tied_is_not_chosen():
     pred = predicted({"cot": (0.80, 0.0), "direct": (0.795, 0.0)}, {"cot": 10.0, "direct": 50.0})
     found = decision_of(pred, Query())
     assert found.chosen == "cot"
-    assert "Practically tied within 0.01 of success are 2 options; it is the cheapest of them." in found.choice
+    assert "Practically tied within 0.01 of expected success are 2 options; it is the cheapest of them." in found.choice
 
 
 def test_without_a_cost_a_tie_is_said_and_the_best_is_named():
     found = decision_of(AIME.drop_vars("tokens"), Query())
     assert found.chosen == XHIGH
-    assert f"Practically tied within 0.01 of success are 2 options; the next is {HIGH}." in found.choice
+    assert f"Practically tied within 0.01 of expected success are 2 options; the next is {HIGH}." in found.choice
     assert found.enough == found.reach == ""
 
 
@@ -293,7 +293,9 @@ def test_weights_of_benchmarks_change_the_choice():
     assert found.weights == {"easy": 0.9, "hard": 0.1}
     assert found.chosen == "direct"
     assert found.options.set_index("option").loc["direct", "success"] == pytest.approx(0.55)
-    assert "weighed (easy 0.9, hard 0.1)" in found.notes[0]
+    assert "weighed (easy 0.9, hard 0.1)." in found.notes[0]
+    three = xr.concat([TWO, TWO.sel(benchmark=["hard"]).assign_coords(benchmark=["third"])], "benchmark")
+    assert "; query.weights leaves out third." in decision_of(three, Query(weights={"easy": 9, "hard": 1})).notes[0]
     # A benchmark that is left out is not decided on.
     alone = decision_of(TWO, Query(weights={"easy": 1}))
     assert (alone.benchmark, alone.chosen, alone.parts) == ("easy", "majority(n=8)", ())
@@ -321,6 +323,8 @@ def test_an_oracle_is_a_bound_of_a_mean_unless_all_can_be_checked():
     pred = predicted({"cot": (0.5, 0.01), ORACLE: (0.9, 0.01)}, {"cot": 10.0, ORACLE: 1000.0}, ("easy", "hard"))
     found = decision_of(pred, Query(perfect_check=("easy",)))
     assert [one.chosen for one in (found, *found.parts)] == ["cot", ORACLE, "cot"]
+    # What a bound is, is said once.
+    assert [len([note for note in one.notes if "perfect check" in note]) for one in (found, *found.parts)] == [1, 0, 0]
     assert decision_of(pred, Query(perfect_check=("easy", "hard"))).chosen == ORACLE
 
 

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import ds3bayes as ds3
-from ds3bayes.reports import curve_figures, curve_tables, tables
+from ds3bayes.reports import curve_figures, curve_tables, figures, tables
 from ds3bayes.reports.curve_tables import Curves, Levels, Scaling
 from ds3bayes.reports.figures import _COLOURS, reach
 
@@ -188,3 +188,24 @@ def test_held_out_rows_are_scored():
 def test_a_mean_may_lie_outside_its_interval() -> None:
     # Nearly all draws are 1 and a few are 0.
     assert reach(0.97, 1.0, 1.0) == [[0.0], [pytest.approx(0.03)]]
+
+
+def test_bounds_and_what_was_observed_are_drawn_and_said(fitted):
+    decision = ds3.decide(fitted)
+    options = decision.options.copy()
+    seen = options["observed"].notna()
+    assert seen.sum() == 4
+    options.loc[options.index[seen][0], "away"] = True
+    drawn = figures.success_against_cost(options, cost="tokens")
+    labels = {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert {"open: upper bound", "observed", "observed, away from its prediction"} <= labels
+    crosses = [line for line in drawn.axes[0].lines if line.get_marker() == "x"]
+    assert [float(line.get_ydata()[0]) for line in crosses] == [options.loc[options.index[seen][0], "observed"]]
+    said = figures.say_success_against_cost(options, cost="tokens")
+    assert said.count("an upper bound") == options["bound"].sum() == 2
+    assert said.count("away from its prediction for the same tasks") == 1
+    alone = figures.success_alone(options)
+    assert "observed, away from its prediction" in {text.get_text() for text in alone.legends[0].get_texts()}
+    assert any("(bound)" in label.get_text() for label in alone.axes[0].get_yticklabels())
+    table = tables.decision_table(decision, ds3.generative.spec.Query())
+    assert table.frame["P(best)"].tolist().count("bound") == 2
