@@ -362,8 +362,8 @@ def _chosen(options: pd.DataFrame, draws: Array, query: Query, priced: bool) -> 
         paid = f" and costs {number(top['cost'] / chosen['cost'], 2)} times as much" if chosen["cost"] > 0 else ""
         return (
             f"{said}. It is the cheapest of {len(tied)} options practically tied within {query.margin:g} of expected "
-            f"success: the most successful of them, {top['option']}, has {_signed(mean)} ({_signed(low)} to {_signed(high)})"
-            f"{paid}."
+            f"success: the most successful of them, {top['option']}, has {_signed(mean)} ({_signed(low)} to "
+            f"{_signed(high)}){paid}."
         )
     said = (
         f"{said}; it is the best option with probability {chance(top['p_best'])}, and choosing it loses "
