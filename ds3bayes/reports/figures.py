@@ -116,7 +116,7 @@ def success_against_cost(
     Parameters
     ----------
     options : pandas.DataFrame
-        Of a `tables.Decision`.
+        Of a `Decision`.
     cost : str
         Which cost the options have.
     max_cost, target : float, optional
