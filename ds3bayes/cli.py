@@ -288,11 +288,11 @@ def check(
     """Check a fit: convergence, posterior prediction, leave-one-out, what was learned. Exit code 1 if one fails."""
     from ds3bayes.inference.artifact import evals_of, spec_of
     from ds3bayes.inference.checks import check as run_checks
-    from ds3bayes.inference.store import write_atomically
+    from ds3bayes.inference.store import load, write_atomically
 
     if tasks is not None and not by_simulation:
         raise InputError(f"--tasks {tasks} says how many tasks to simulate: add --sbc")
-    loaded = _load(fit_file)
+    loaded = load(fit_file)
     if output is not None:
         _writable(output)
     with _doing("checking"):

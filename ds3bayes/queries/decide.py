@@ -179,8 +179,7 @@ def decision_of(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None = 
     shares = query.shares(benchmarks)
     pred = pred.sel(benchmark=list(shares))
     parts = tuple(_decide(pred.sel(benchmark=[name]), query, observed, {name: 1.0}) for name in shares)
-    learned = str(pred.attrs.get("learned_prices", "none"))
-    prices = [f"Prices follow from cost_usd: {learned}."] if query.cost == "usd" and learned != "none" else []
+    prices = _of_prices(pred, query.cost)
     if len(parts) == 1:
         return replace(parts[0], notes=(*parts[0].notes, *prices))
     joint = _weighted(pred, shares)
@@ -206,6 +205,16 @@ def decision_of(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None = 
     parts = tuple(replace(each, notes=_without(each.notes, _of_bounds(each.options))) for each in parts)
     notes = (note, *one.notes, *_missing(pred, parts, one), *prices)
     return replace(one, notes=notes, weights=shares, parts=parts)
+
+
+def _of_prices(pred: xr.Dataset, cost: str) -> list[str]:
+    """Say where prices come from, and why there are none."""
+    if cost not in pred:
+        reasons = str(pred.attrs.get("absent", "no reason was recorded"))
+        mine = "; ".join(part for part in reasons.split("; ") if part.startswith(f"{cost}:"))
+        return [f"The predictions hold no {cost} ({mine or reasons}), so options are compared by success alone."]
+    learned = str(pred.attrs.get("learned_prices", "none"))
+    return [f"Prices follow from cost_usd: {learned}."] if cost == "usd" and learned != "none" else []
 
 
 def _without(notes: tuple[str, ...], said: list[str]) -> tuple[str, ...]:
@@ -351,7 +360,8 @@ def _choice(options: pd.DataFrame, draws: Array, query: Query, priced: bool) -> 
 def _chosen(options: pd.DataFrame, draws: Array, query: Query, priced: bool) -> str:
     """Say what is chosen, with what it is tied, and what it may lose."""
     cost, cap = query.cost, query.max_cost
-    limit = "at any cost" if cap is None else f"for at most {amount(cap, cost, exact=True)} per task"
+    limit = "at any cost" if priced else "by success alone"
+    limit = limit if cap is None else f"for at most {amount(cap, cost, exact=True)} per task"
     place = int(options["chosen"].to_numpy().argmax())
     chosen, top = options.iloc[place], options.iloc[0]
     paid = f" for {_money(chosen, cost)}" if priced and np.isfinite(chosen["cost"]) else ""

@@ -108,7 +108,6 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
         "summary": _summary(found),
         "basis": _basis(found),
         "failed": [result.name for result in checks if not result.passed],
-        "no_cost": _no_cost(found.pred, spec),
         "partly": "" if found.pred.attrs.get("partly_absent", "none") == "none" else found.pred.attrs["partly_absent"],
         "which_tasks": found.which,
         "decisions": _decisions(found.decision, spec),
@@ -235,15 +234,6 @@ def _verdict(compared: pd.DataFrame) -> str:
         + (f" ({near} of them at the very edge)" if near else "")
         + f" and {len(missed)} {'was' if len(missed) == 1 else 'were'} missed: {'; '.join(named[:4])}{more}."
     )
-
-
-def _no_cost(pred: xr.Dataset, spec: ModelSpec) -> str:
-    cost = spec.query.cost
-    if cost in pred:
-        return ""
-    reasons = pred.attrs.get("absent", "no reason was recorded")
-    mine = [part for part in reasons.split("; ") if part.startswith(f"{cost}:")]
-    return f"These predictions hold no {cost} ({'; '.join(mine) or reasons}), so options are compared by success alone."
 
 
 def _attempts(found: Evidence) -> list[dict[str, Any]]:

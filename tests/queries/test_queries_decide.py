@@ -83,7 +83,9 @@ def test_without_a_cost_a_tie_is_said_and_the_best_is_named():
     found = decision_of(AIME.drop_vars("tokens"), Query())
     assert found.chosen == XHIGH
     assert f"Practically tied within 0.01 of expected success are 2 options; the next is {HIGH}." in found.choice
+    assert found.choice.startswith(f"Best by success alone: {XHIGH}, with success")
     assert found.enough == found.reach == ""
+    assert "The predictions hold no tokens (usd: no prices), so options are compared by success alone." in found.notes
 
 
 def test_what_nearly_reaches_a_target_for_a_fraction_of_the_price_is_named():

@@ -171,8 +171,10 @@ def test_held_out_rows_are_scored():
         {
             "rows": ["held out", "held out", "held out", "held out", "fitted"],
             # The last but one is said by nearly all draws, so that there is nothing to score.
-            "quantity": ["success per attempt", "any of 4 attempts right", "tokens per attempt"]
-            + ["success per attempt", "tokens per attempt"],
+            "quantity": [
+                *("success per attempt", "any of 4 attempts right", "tokens per attempt"),
+                *("success per attempt", "tokens per attempt"),
+            ],
             "observed": [0.5, 0.8, 200.0, 1.0, 1.0],
             "mean": [0.4, 0.9, 150.0, 0.99, 9.0],
             "lower": [0.3, 0.85, 100.0, 0.99, 8.0],
