@@ -11,6 +11,7 @@ from .inference.prior import prior_beliefs
 from .inference.refits import TaskRefits
 from .inference.store import load, save
 from .queries.allocate import allocate
+from .queries.by_group import predict_by
 from .queries.calibration import calibration_table, held_out_calibration, sampling_table, sbc, sbc_check
 from .queries.choices import best, cheapest, frontier
 from .queries.compare import compare
@@ -25,6 +26,7 @@ from .queries.observed_vs_predicted import observed_vs_predicted
 from .queries.posterior_predictive import posterior_predictive
 from .queries.predict import predict
 from .queries.predict_grades import predict_grades
+from .queries.samplers import samplers
 from .queries.variance import variance
 from .reports import (
     plot_allocation,
@@ -43,6 +45,7 @@ from .reports import (
     plot_success_by_compute,
     plot_variance,
     report,
+    write_every_eval_ever,
 )
 from .strategies import (
     Architecture,
@@ -126,6 +129,7 @@ __all__ = [
     "plot_variance",
     "posterior_predictive",
     "predict",
+    "predict_by",
     "predict_grades",
     "predict_grid",
     "predict_llms",
@@ -137,6 +141,7 @@ __all__ = [
     "read_inspect",
     "read_lm_eval",
     "report",
+    "samplers",
     "sampling_table",
     "save",
     "sbc",
@@ -148,4 +153,5 @@ __all__ = [
     "thinned",
     "traverse",
     "variance",
+    "write_every_eval_ever",
 ]

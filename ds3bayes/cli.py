@@ -325,6 +325,7 @@ def check(
         "ds3bayes predict run.nc",
         "ds3bayes predict run.nc -s cot -s 'majority(n=8)' --tasks new",
         "ds3bayes predict run.nc -s 'tot(branching=5, kept_states=5)' -o predictions.nc --json",
+        "ds3bayes predict run.nc -s cot --by category",
         "ds3bayes predict run.nc -s cot -s 'best_of_n(n=4)' --budgets 500:32000:500 -o grid.nc",
     )
 )
@@ -339,17 +340,22 @@ def predict(
     cluster: Annotated[
         str | None, typer.Option(help="with --budgets, address of a Dask scheduler that does the work: tcp://HOST:8786")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="by group of tasks: category, language, level or another column about tasks")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="also write all draws to this .nc file")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict success and cost of strategies, at many token budgets if asked."""
+    """Predict success and cost of strategies, at many token budgets or by group of tasks if asked."""
     at = None if budgets is None else _whole_numbers("--budgets", budgets)
     if cluster is not None and at is None:
         raise InputError(f"--cluster {cluster} is for predictions at many budgets: add --budgets")
+    if by is not None and (at is not None or tasks == "new"):
+        raise InputError(f"--by {by} is for predictions on the observed tasks; leave --budgets and --tasks new out")
     loaded = _load(fit_file)
     # A grid shows how far it is by itself.
     with _doing("predicting") if at is None else nullcontext():
-        pred = _predict(loaded, strategy, tasks, at, cluster)
+        pred = _predict(loaded, strategy, tasks, at, cluster) if by is None else _predict_by(loaded, strategy, by)
     if output is not None:
         _write_dataset(pred, output)
     rows = _summary(pred)
@@ -1063,24 +1069,39 @@ def _predict(
     return predict_grid(fitted, named, budgets, tasks=which, cluster=cluster, progress=_say.is_terminal)
 
 
+def _predict_by(fitted: xr.DataTree, strategies: list[str] | None, by: str) -> xr.Dataset:
+    """Predict what was asked for, or else what the spec asks, by group of tasks."""
+    from ds3bayes.inference.artifact import spec_of
+    from ds3bayes.queries.by_group import predict_by
+
+    return predict_by(fitted, strategies or list(spec_of(fitted).query.strategies) or None, by=by)
+
+
 def _summary(pred: xr.Dataset) -> list[dict[str, Any]]:
-    """Give a row per LLM, benchmark and strategy: mean and 90 % interval of every quantity."""
+    """Give a row per LLM, benchmark, strategy and group, if any: mean and 90 % interval of every quantity."""
     import numpy as np
 
     from ds3bayes.queries.words import mean_interval
 
-    dims = ("model", "benchmark", "strategy")
+    rows = []
+    # What draws have no part in, such as the share observed, is a number of its own.
+    known = pred[[name for name in pred.data_vars if "draw" not in pred[name].dims]]
+    pred = pred.drop_vars(list(known.data_vars))
+    # Options that there are not are blank in every draw.
+    dims = [name for name in ("model", "benchmark", "strategy", "group") if name in pred.dims]
     summaries = {}
     for name in pred.data_vars:
         drawn = pred[name].stack(sample=("chain", "draw")).transpose("sample", *dims).values
         summaries[str(name)] = mean_interval(drawn)
-    rows = []
-    # Options that there are not are blank in every draw.
     for place in np.argwhere(np.isfinite(summaries["success"][0])):
         row: dict[str, Any] = {dim: str(pred[dim].values[i]) for dim, i in zip(dims, place, strict=True)}
         for name, found in summaries.items():
             mean, low, high = (float(one[tuple(place)]) for one in found)
             row |= {name: mean, f"{name}_lower": low, f"{name}_upper": high}
+        for name, values in known.data_vars.items():
+            at = {dim: pred[dim].values[i] for dim, i in zip(dims, place, strict=True) if dim in values.dims}
+            value = values.sel(at).item()
+            row[str(name)] = None if value != value else value
         rows.append(row)
     return rows
 
@@ -1144,6 +1165,8 @@ def _cell(value: Any) -> str:
 
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "NO"
+    if value is None:
+        return ""
     if isinstance(value, float | np.floating):
         return "" if np.isnan(value) else f"{value:.4g}"
     return _plain(str(value))

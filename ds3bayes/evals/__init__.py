@@ -13,7 +13,7 @@ from ds3bayes.evals.readers import (
     read_lm_eval,
     register,
 )
-from ds3bayes.evals.schema import COLUMNS, Column, describe_columns, strategy_names
+from ds3bayes.evals.schema import COLUMNS, Column, describe_columns, keep_columns, strategy_names
 from ds3bayes.evals.simulate import Simulation, simulate
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Simulation",
     "data_sha256",
     "describe_columns",
+    "keep_columns",
     "read_attempts",
     "read_evals",
     "read_every_eval_ever",

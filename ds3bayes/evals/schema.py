@@ -11,6 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
+from ds3bayes.errors import InputError
 from ds3bayes.strategies import STRATEGIES
 
 Kind = Literal["text", "parts", "shares", "counts", "count", "number"]
@@ -388,11 +389,20 @@ COLUMNS: list[Column] = [
         about="task",
         meaning="difficulty level of the task as its benchmark states it",
     ),
+    Column(name="category", kind="text", about="task", meaning="kind of task, such as 'algebra'"),
+    Column(name="language", kind="text", about="task", meaning="language of the task, human or of programs"),
     Column(name="skills", kind="parts", about="task", meaning="skills the task needs, such as 'algebra|counting'"),
 ]
 
 #: The same by name.
 COLUMN: dict[str, Column] = {column.name: column for column in COLUMNS}
+
+
+def fact_columns(about: str) -> tuple[str, ...]:
+    """Return the columns that put tasks (``"task"``) or LLMs (``"model"``) into groups: texts, and levels."""
+    return tuple(
+        column.name for column in COLUMNS if column.about == about and (column.kind == "text" or column.name == "level")
+    )
 
 
 def add_columns(columns: Iterable[Column]) -> None:
@@ -416,6 +426,35 @@ def add_columns(columns: Iterable[Column]) -> None:
         if column.name not in COLUMN:
             COLUMNS.append(column)
             COLUMN[column.name] = column
+
+
+def keep_columns(names: Iterable[str], *, about: Literal["task", "model"]) -> None:
+    """Let readers keep further columns of text about tasks or LLMs, such as ``topic`` or ``licence``.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Headers; one that is kept already stays as it is.
+    about : {"task", "model"}
+        What they describe: their value must be the same in all rows of a task, or of an LLM.
+
+    Raises
+    ------
+    InputError
+        If a name is that of a column with another meaning.
+    """
+    whose = {"task": "tasks", "model": "LLMs"}[about]
+    taken = [name for name in names if name in COLUMN and COLUMN[name].about != about]
+    if taken:
+        raise InputError(
+            f"columns {', '.join(taken)} have a meaning of their own ({COLUMN[taken[0]].meaning}); to keep others "
+            f"about {whose}, give them other names"
+        )
+    add_columns(
+        Column(name=name, kind="text", about=about, meaning=f"kept of {whose} because it was asked for")
+        for name in names
+        if name not in COLUMN
+    )
 
 
 def remove_columns(columns: Iterable[Column]) -> None:

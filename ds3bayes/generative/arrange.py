@@ -13,6 +13,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
+from ds3bayes.evals.schema import fact_columns
 from ds3bayes.generative.counts.cell import LogLikelihood, Selector
 from ds3bayes.generative.counts.grid import (
     AGREEMENT,
@@ -140,6 +141,7 @@ def _facts_of_llms(table: pd.DataFrame) -> dict[str, Any]:
     return {
         "llms": tuple(rows["model"]),
         "family": tuple(rows["family"]) if "family" in rows else ("",) * len(rows),
+        "llm_facts": {name: tuple(rows[name]) for name in fact_columns("model") if name in rows},
         "params": numbers("params"),
         "train_tokens": numbers("train_tokens"),
     }
@@ -206,8 +208,8 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
 
 def _decisions(table: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
     """Return the selectors of rows of single tasks with their numbers of rows, and what is wrong with others."""
-    usable = [name for name, cls in STRATEGIES.items() if selects(name) and "tasks" in cls.fitted_from]
-    rows = table[table["strategy"].isin(usable)]
+    deciding = [name for name, cls in STRATEGIES.items() if selects(name) and "tasks" in cls.fitted_from]
+    rows = table[table["strategy"].isin(deciding)]
     found: dict[str, int] = {}
     faults = []
     for key, count in rows.groupby(["strategy", "n_samples", "verifier"], dropna=False).size().items():
@@ -339,6 +341,7 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
     facts = rows.drop_duplicates("task").set_index("task").loc[list(tasks)]
     level = facts["level"].to_numpy(dtype=float) if "level" in facts else np.full(len(tasks), np.nan)
     skills = tuple(tuple(filter(None, str(text).split("|"))) for text in facts.get("skills", [""] * len(tasks)))
+    known_of_tasks = {name: tuple(map(_as_text, facts[name])) for name in fact_columns("task") if name in facts}
     for column, member in enumerate(members):
         arm = arms[member]
         units = _units(arm, steps)
@@ -369,7 +372,8 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         steps=steps,
         level=level,
         skills=skills,
-        task_class=np.asarray(spec.capability.task_class(tasks, level, skills)),
+        facts=known_of_tasks,
+        task_class=np.asarray(spec.capability.task_class({"task": tasks, **known_of_tasks})),
         easiness=_easiness(attempts) if len(members) > 1 or not spec.capability.exchangeable else None,
         tables=tuple(tables),
         cell=cell,
@@ -380,6 +384,11 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         token_weight=token_weight,
         log_prompt=log_prompt,
     )
+
+
+def _as_text(value: Any) -> str:
+    """Write what a column says of a task as the name of a group: numbers as short as can be, blanks as nothing."""
+    return value if isinstance(value, str) else "" if np.isnan(value) else f"{value:g}"
 
 
 def _easiness(attempts: Array) -> EasinessNodes:

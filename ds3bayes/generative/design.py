@@ -111,6 +111,8 @@ class Block:
         Level of each task, NaN where not given, shape (T,).
     skills : tuple of tuple of str
         Skills each task needs, in order, empty where not given, shape (T,).
+    facts : mapping of str to tuple of str
+        By column about tasks, what it says of each task, as text, empty where it is blank, shape (T,).
     task_class : int array
         Tasks whose law may differ have different numbers, shape (T,).
     easiness : EasinessNodes, optional
@@ -137,6 +139,7 @@ class Block:
     steps: Array
     level: Array
     skills: tuple[tuple[str, ...], ...]
+    facts: Mapping[str, tuple[str, ...]]
     task_class: Array
     easiness: EasinessNodes | None
     tables: tuple[Table, ...]
@@ -244,6 +247,8 @@ class Design:
         Names of the LLMs.
     family : tuple of str
         Family of each LLM, empty where not given.
+    llm_facts : mapping of str to tuple of str
+        By column of text about LLMs, what it says of each LLM, empty where it is blank.
     params, train_tokens : arrays, shape (llm,)
         Size and training tokens of each LLM, NaN where not given.
     """
@@ -262,6 +267,7 @@ class Design:
     wrong_tokens: str
     llms: tuple[str, ...]
     family: tuple[str, ...]
+    llm_facts: Mapping[str, tuple[str, ...]]
     params: Array
     train_tokens: Array
 

@@ -86,6 +86,8 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     size = location.type.shape[2]
     rows = 1 if spec.capability.exchangeable else len(first)
     between = size is None or rows * size > _FEW
+    classes = block.task_class[first]
+    alike = [np.flatnonzero(classes == one) for one in np.unique(classes)]
     if between:
         at = np.tile(_LOCATIONS, (len(block.arms), 1))
     else:
@@ -108,6 +110,12 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
             return sum_of_cells(table, _SQUEEZED, _squeezed(location[0]), cell, groups)
         if rows == 1:
             return sum_of_rows(table, cell, groups)
+        if between and len(alike) < len(first):
+            # Tasks of one class have one law: each class as if it were alone.
+            of_classes = [
+                sum_of_cells(table, _SQUEEZED, _squeezed(location[tasks[0]]), cell[tasks], groups) for tasks in alike
+            ]
+            return pt.concatenate(of_classes, axis=0)[np.argsort(np.concatenate(alike))]
         return pt.stack([looked_up(table, mine).sum(axis=1) for mine in groups], axis=1)
 
     # Where tasks differ in law, each of the observed ones is as likely.

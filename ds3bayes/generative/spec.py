@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.evals import read_evals, select, split
+from ds3bayes.evals import keep_columns, read_evals, select, split
 from ds3bayes.generative.capability import CAPABILITIES, Capability, Free, known_parameters, parse_capability
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter, Prior
@@ -36,6 +36,8 @@ class DataSource(Part):
 
     path: str = Field(description="table of evaluations, relative to the spec's file")
     where: str | None = Field(None, description="query on the table's columns; rows that fail it are not used")
+    task_columns: tuple[str, ...] = Field((), description="further columns of text about tasks that are kept")
+    model_columns: tuple[str, ...] = Field((), description="further columns of text about LLMs that are kept")
 
     def read(self) -> xr.Dataset:
         """Read the table, and keep the rows that are used.
@@ -50,6 +52,8 @@ class DataSource(Part):
         InputError
             If the table is faulty, or ``where`` is no query on its columns or selects nothing.
         """
+        keep_columns(self.task_columns, about="task")
+        keep_columns(self.model_columns, about="model")
         evals = read_evals(self.path)
         return evals if self.where is None else select(evals, self.where)
 

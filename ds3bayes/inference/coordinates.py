@@ -6,23 +6,29 @@ from typing import Any
 
 import numpy as np
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.random.basic import LogNormalRV
+from pytensor.tensor.random.basic import LogNormalRV, NormalRV
 
 from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.capability.free import bare_walks, mean_stretch
 from ds3bayes.generative.design import Design
+from ds3bayes.generative.observation.tokens import PromptRegressions, prompt_precision
 
 _RIDGE = ("ridge_logit", "ridge_split")
 # By the variable, which may be drawn around a mean.
-_HALF_CENTRED = {name: f"{name}_half_centred" for name in ("llm_location", "location", "spread")}
+_HALF_CENTRED = {
+    name: f"{name}_half_centred"
+    for name in ("llm_location", "location", "spread", "group_effect", "llm_group_effect", "llm_class_effect")
+}
+
+_LINE = ("log_prompt_standard", "prompt_slope_standard")
 
 #: Variables that exist for the sampler alone; posteriors do not hold them.
-COORDINATES = (*_RIDGE, *_HALF_CENTRED.values())
+COORDINATES = (*_RIDGE, *_HALF_CENTRED.values(), *_LINE)
 
 
 def for_sampler(model: pm.Model, design: Design) -> pm.Model:
-    """Return the same model in the coordinates in which it is sampled: `along_ridges` and `half_centred`."""
-    return half_centred(along_ridges(model, design))
+    """Return the model in the coordinates in which it is sampled: `along_ridges`, `half_centred`, `around_lines`."""
+    return around_lines(half_centred(along_ridges(model, design)), design)
 
 
 def half_centred(model: pm.Model) -> pm.Model:
@@ -120,6 +126,53 @@ def along_ridges(model: pm.Model, design: Design) -> pm.Model:
         priors = pm.logp(model[sampled], location).sum() + pm.logp(model["reachability"], reachability).sum()
         pm.Potential("along_ridges", priors + log_slopes.sum())
     return pm.do(model, {sampled: location, "reachability": reachability})
+
+
+def around_lines(model: pm.Model, design: Design) -> pm.Model:
+    """Return the same model with other coordinates for the lines of prompt tokens over generated ones.
+
+    How well ``log_prompt`` and ``prompt_slope`` are told depends on ``prompt_sd``: they are pinned down as it falls,
+    which of prompts of one length on a few tasks it does, from as wide as its prior to none, a funnel. Given it, their
+    posterior is normal, of known mean and covariance; the sampler gets them standardised by these.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        From `assemble`.
+    design : Design
+
+    Returns
+    -------
+    pymc.Model
+        The model itself where either is not sampled with a normal prior.
+
+    Notes
+    -----
+    Measured on four Inspect logs of two or three tasks whose prompts differ by a token in a thousand, fits of 4,000
+    draws: 36 and 109 divergences and 117,000 gradients without, 0 to 3 and 62,000 with.
+    """
+    free = {variable.name: variable for variable in model.free_RVs}
+    if not all(name in free and isinstance(free[name].owner.op, NormalRV) for name in ("log_prompt", "prompt_slope")):
+        return model
+    told = PromptRegressions.of(design)
+    with model:
+        level, slope = (pm.Flat(name, dims="prompted_arm") for name in _LINE)
+        (level_mean, level_sd), (slope_mean, slope_sd) = (
+            free[name].owner.inputs[-2:] for name in ("log_prompt", "prompt_slope")
+        )
+        precision, past = prompt_precision(model.named_vars), told.past_mean(design, model.named_vars)
+        level_prior, slope_prior = 1.0 / level_sd**2, 1.0 / slope_sd**2
+        of_level = told.tasks * precision + level_prior
+        # Once the level is summed out, the lever of the mean is worth what its prior leaves of it.
+        lever = told.tasks * precision * past * level_prior / of_level
+        of_slope = told.squares * precision + slope_prior + lever * past
+        told_slope = told.squares * precision * told.slope + slope_prior * slope_mean
+        slopes = (told_slope + lever * (told.mean_prompt - level_mean)) / of_slope + slope / pt.sqrt(of_slope)
+        at_mean = told.tasks * precision * (told.mean_prompt - slopes * past) + level_prior * level_mean
+        levels = at_mean / of_level + level / pt.sqrt(of_level)
+        priors = pm.logp(free["log_prompt"], levels).sum() + pm.logp(free["prompt_slope"], slopes).sum()
+        pm.Potential("around_lines", priors - 0.5 * (pt.log(of_level) + pt.log(of_slope)).sum())
+    return pm.do(model, {"log_prompt": levels, "prompt_slope": slopes})
 
 
 def _log_expm1(x: Any) -> Any:

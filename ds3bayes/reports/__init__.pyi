@@ -5,6 +5,7 @@ from .decision_figures import (
     plot_next_evals,
     plot_variance,
 )
+from .every_eval_ever import write_every_eval_ever
 from .graph_figure import plot_learned_graph, plot_skill_graph
 from .plots import (
     plot_frontier,
@@ -35,4 +36,5 @@ __all__ = [
     "plot_success_by_compute",
     "plot_variance",
     "report",
+    "write_every_eval_ever",
 ]

@@ -163,10 +163,10 @@ def plot_learned_graph(
             f"there is no LLM {llm!r} in this fit; present: {', '.join(known)}." + did_you_mean(llm, known)
         )
     mastery = learned["mastery"].mean("llm") if llm is None else learned["mastery"].sel(llm=llm)
-    drawn = mastery.stack(sample=("chain", "draw")).transpose("sample", "skill")
+    stacked = mastery.stack(sample=("chain", "draw")).transpose("sample", "skill")
     middle, low, high = (
-        {str(name): float(value) for name, value in zip(drawn["skill"].values, part, strict=True)}
-        for part in mean_interval(drawn.values)
+        {str(name): float(value) for name, value in zip(stacked["skill"].values, part, strict=True)}
+        for part in mean_interval(stacked.values)
     )
     shares = {
         (str(first), str(then)): float(share)

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import struct
-import subprocess
 import sys
 import time
 import tracemalloc
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -27,21 +27,6 @@ from ds3bayes.evals.readers import READERS
 from ds3bayes.evals.readers.parts import Archive, PartError, fields, parse
 
 # --- logs ---
-
-
-@pytest.fixture(scope="session")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of logs, all written by Inspect itself."""
-    root = tmp_path_factory.mktemp("logs")
-    # In a process of its own: its import takes seconds, and what it does to logging and consoles is not ours.
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(Path(__file__).with_name("inspect_logs.py")), str(root)],
-        env={**os.environ, "XDG_DATA_HOME": str(tmp_path_factory.mktemp("inspect-data"))},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return {path.name: path for path in root.iterdir()}
 
 
 @pytest.fixture
@@ -122,6 +107,54 @@ def test_a_grid_of_logs_is_read_as_it_was_made(logs: dict[str, Path]) -> None:
         assert (cell["strategy"], cell["truncated"]) == ("cot", 0)
     assert "run" not in evals or set(evals["run"].values) == {""}
     assert set(evals["effort"].values) == {"low", "high"}
+
+
+def test_run_takes_a_folder_of_logs_to_a_report(logs, tmp_path, monkeypatch, capsys):
+    """Two LLMs at two efforts on two tasks of five epochs: one command, and the numbers that the LLMs answered by."""
+    from ds3bayes import cli
+    from ds3bayes.inference import fit as fits
+
+    real = fits.fit
+
+    def short(evals, spec, **_):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ds3.FitWarning)
+            return real(evals, spec, draws=100, tune=150, chains=2, progress=False)
+
+    monkeypatch.setattr("ds3bayes.inference.fit.fit", short)
+    monkeypatch.setattr("warnings.showwarning", lambda *_, **__: None)
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["ds3bayes", "run", str(logs["grid"]), "-o", str(out), "--max-cost", "400"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = " ".join(capsys.readouterr().err.split())
+    assert not left.value.code, said
+    answers = json.loads((logs["truth"] / "answers.json").read_text())
+    of_option: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+    for key, given in answers.items():
+        llm, effort, benchmark, _ = key.split(" ", 3)
+        of_option.setdefault((f"mockllm/{llm}", benchmark, f"cot(effort={effort})"), []).extend(given)
+    assert len(of_option) == 8
+    attempts = sum(map(len, of_option.values()))
+    assert f"{attempts} attempts at 5 tasks of 2 benchmarks by 2 LLMs, from 8 files" in said
+    compared = pd.read_csv(out / "observed_vs_predicted.csv")
+    options = pd.read_csv(out / "decision.csv").set_index(["benchmark", "option"])
+    assert len(options) == 8
+    for (llm, benchmark, strategy), given in of_option.items():
+        chosen = (compared["model"] == llm) & (compared["benchmark"] == benchmark) & (compared["strategy"] == strategy)
+        mine = compared[chosen].set_index("quantity")
+        right = np.mean([answer == "yes" for answer, _ in given])
+        assert mine.loc["success per attempt", "observed"] == pytest.approx(right, abs=1e-12)
+        tokens = np.mean([tokens for _, tokens in given])
+        assert mine.loc["tokens per attempt", "observed"] == pytest.approx(tokens, rel=1e-12)
+        # Predictions are of these very tasks, drawn to those of their like: within a quarter of what was seen.
+        told = options.loc[(benchmark, f"{llm} | {strategy}")]
+        assert abs(told["success"] - right) < 0.25
+        assert abs(told["cost"] / tokens - 1) < 0.25
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f"{attempts} attempts" in page
+    for log in logs["grid"].iterdir():
+        assert log.name in page
 
 
 def test_the_account_says_what_was_read(logs: dict[str, Path]) -> None:

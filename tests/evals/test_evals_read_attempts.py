@@ -724,3 +724,30 @@ def test_a_hundred_thousand_attempts(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         evals = read_evals(tmp_path / "a.csv")
     assert evals["attempts"].values.tolist() == [200] * 500
+
+
+# --- frames ---
+
+
+def test_a_frame_is_read_as_its_file_would_be(tmp_path: Path) -> None:
+    frame = pd.DataFrame(ROWS)
+    evals = read_evals(frame)
+    assert counts(evals) == RIGHT
+    assert account(evals)["reader"] == "attempts"
+    pd.testing.assert_frame_equal(evals.to_dataframe(), read_attempts(ROWS).to_dataframe())
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    pd.testing.assert_frame_equal(evals.to_dataframe(), read_evals(tmp_path / "a.csv").to_dataframe())
+    # What is open is asked, and can be said.
+    lacking = frame.drop(columns=["llm"])
+    with pytest.raises(InputError, match=r"model .*: no column found. Pass model= with a column, or constants="):
+        read_evals(lacking)
+    assert set(read_evals(lacking, constants={"model": "m"})["model"].values) == {"m"}
+    with pytest.raises(InputError, match="success: could be 'correct', 'score', which differ"):
+        read_evals(frame.assign(score=[0, 1, 1, 1]))
+    # A table of counts stays one, and so does a frame of neither.
+    table = pd.DataFrame({"model": ["a"], "benchmark": ["b"], "task": ["7"], "strategy": ["cot"]})
+    assert "account" not in read_evals(table.assign(attempts=2, successes=1)).attrs
+    with pytest.raises(InputError, match="a table of counts takes no options"):
+        read_evals(table.assign(attempts=2, successes=1), threshold=0.5)
+    with pytest.raises(InputError, match="successes"):
+        read_evals(table.assign(attempts=2, correct=1))

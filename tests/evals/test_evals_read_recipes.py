@@ -286,6 +286,107 @@ def test_matharena(tmp_path: Path) -> None:
     assert "pass benchmark=" in refusal(tmp_path / "train.parquet")
 
 
+# --- folders ---
+
+
+def table(evals: Any) -> dict[tuple[str, str, str], tuple[int, int]]:
+    columns = (evals[name].values.tolist() for name in ("model", "benchmark", "task", "attempts", "successes"))
+    return {(model, benchmark, task): (n, c) for model, benchmark, task, n, c in zip(*columns, strict=True)}
+
+
+def test_a_folder_of_helm_runs(tmp_path: Path) -> None:
+    """Two LLMs on two benchmarks; one run was copied into another suite, and one was made again."""
+    for suite, model, subject, score in [
+        ("v1", "acme/1", "anatomy", 1.0),
+        ("v1", "acme/1", "law", 0.0),
+        ("v1", "org/2", "law", 1.0),
+        ("copy", "acme/1", "anatomy", 1.0),
+        ("v2", "acme/1", "law", 1.0),
+    ]:
+        name = f"mmlu:subject={subject},model={model.replace('/', '_')}"
+        run = tmp_path / suite / name
+        # Scores tell runs apart here, as answers and times do in real ones.
+        entries = [helm("id1", 0, exact_match=score, words=len(subject) + len(model) + score)]
+        dump(run / "per_instance_stats.json", entries)
+        dump(run / "run_spec.json", {"name": name, "adapter_spec": {"model": model}})
+        dump(run / "scenario_state.json", {"instances": []})
+    evals = read_evals(tmp_path)
+    assert table(evals) == {
+        ("acme/1", "mmlu:subject=anatomy", "id1"): (1, 1),
+        ("acme/1", "mmlu:subject=law", "id1"): (2, 1),
+        ("org/2", "mmlu:subject=law", "id1"): (1, 1),
+    }
+    assert sum(left_out(evals).values()) == 1
+    assert next(iter(left_out(evals))).startswith("in a copy of")
+    account = json.loads(evals.attrs["account"])
+    assert account["reader"] == "helm"
+    assert len([path for path in account["sources"] if path.endswith("per_instance_stats.json")]) == 5
+
+
+def test_a_folder_of_tau_bench_files(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "my order"}]
+    half = [tau(0, 0, 1.0) | {"traj": said}]
+    whole = [*half, tau(0, 1, 0.0) | {"traj": [*said, *said]}, tau(1, 0, 0.0, "RateLimitError")]
+    name = "tool-calling-{}-0.0_range_0--1_user-gpt-4o-llm_0101.json"
+    # A file that was copied while the run went on, the whole one, and a run of another LLM on another benchmark.
+    dump(tmp_path / "retail" / "old" / name.format("acme-1"), half)
+    dump(tmp_path / "retail" / name.format("acme-1"), whole)
+    dump(tmp_path / "airline" / name.format("acme-2"), [tau(0, 0, 1.0)])
+    (tmp_path / "notes.txt").write_text("of January")
+    evals = read_evals(tmp_path, benchmark={"retail": "tau-retail", "air*": "tau-airline"})
+    assert table(evals) == {("acme-1", "tau-retail", "0"): (2, 1), ("acme-2", "tau-airline", "0"): (1, 1)}
+    assert left_out(evals) == {
+        "crashed, which is written as reward 0": 1,
+        "in entries that another file holds too": 1,
+    }
+    notes = json.loads(evals.attrs["account"])["notes"]
+    assert any("Not read" in note and "notes.txt" in note for note in notes)
+    assert "no key of benchmark= (retail) is a part of its path" in refusal(tmp_path, benchmark={"retail": "b"})
+    assert "does not say its benchmark" in refusal(tmp_path)
+
+
+def test_cached_answers_of_promptfoo_are_copies_across_files(tmp_path: Path) -> None:
+    def answer(number: int, test: int, output: str, tokens: int | None) -> dict[str, Any]:
+        entry = promptfoo(test, True, 0, tokens) | {"id": f"r{number}"}
+        entry["response"]["output"] = output
+        return entry
+
+    first = [answer(1, 0, "yes", 100), answer(2, 1, "a b", 50)]
+    # Later: a cached answer, a fresh one that says the same by chance, and the first file's own result again.
+    again = [answer(3, 0, "yes", None), answer(4, 1, "a b", 60), first[1]]
+    dump(tmp_path / "b.json", {"evalId": "1", "results": {"results": first}})
+    dump(tmp_path / "a.json", {"evalId": "2", "results": {"results": again}})
+    evals = read_evals(tmp_path, benchmark="triage")
+    assert cells(evals) == {"0": (1, 1), "1": (2, 2)}
+    assert left_out(evals) == {"in entries that another file holds too": 2}
+
+
+def test_folders_of_other_recipes(tmp_path: Path) -> None:
+    for model in ("acme-1", "acme-2"):
+        content = {"accuracy": 50.0, "details": [{"pred": model, "answer": "1", "correct": model == "acme-1"}]}
+        for benchmark in ("gsm8k", "aime"):
+            dump(tmp_path / "oc" / "results" / model / f"{benchmark}.json", content | {"name": benchmark})
+        dump(
+            tmp_path / "ep" / f"{model}_eval_results.json", evalplus(T_0=[("pass", "pass")] * (1 + (model > "acme-1")))
+        )
+    assert table(read_evals(tmp_path / "oc")) == {
+        (model, benchmark, "0"): (1, int(model == "acme-1"))
+        for model in ("acme-1", "acme-2")
+        for benchmark in ("gsm8k", "aime")
+    }
+    named = read_evals(tmp_path / "ep", model={"acme-1_*": "one", "acme-2_*": "two"})
+    assert table(named) == {("one", "T", "T/0"): (1, 1), ("two", "T", "T/0"): (2, 2)}
+    rows = [
+        {"problem_idx": "1", "model_name": "acme-1", "idx_answer": n, "parsed_answer": "7", "correct": n < 2}
+        for n in range(3)
+    ]
+    (tmp_path / "ma").mkdir()
+    for name in ("aime", "hmmt"):
+        pd.DataFrame(rows).assign(answer=name).to_parquet(tmp_path / "ma" / f"{name}.parquet")
+    evals = read_evals(tmp_path / "ma", benchmark={"aime*": "aime", "hmmt*": "hmmt"})
+    assert table(evals) == {("acme-1", "aime", "1"): (3, 2), ("acme-1", "hmmt", "1"): (3, 2)}
+
+
 # --- all ---
 
 

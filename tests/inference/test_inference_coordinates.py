@@ -8,7 +8,7 @@ import pytest
 import ds3bayes as ds3
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.model import assemble
-from ds3bayes.inference.coordinates import COORDINATES, along_ridges, half_centred
+from ds3bayes.inference.coordinates import COORDINATES, along_ridges, around_lines, half_centred
 from ds3bayes.theory.evaluate import python_mode
 
 
@@ -139,3 +139,79 @@ def test_values_of_known_scale_stay_as_they_are():
         spec = ds3.ModelSpec.from_dict(content)
         model = assemble(spec, make_design(data, spec))
         assert half_centred(model) is model
+
+
+def prompted(prompts: list[float]) -> pd.DataFrame:
+    """Counts of two LLMs on tasks with these prompt tokens; the second LLM's generated tokens do not vary."""
+    rows = [
+        {"model": model, "task": f"t{j}", "tokens_mean": 100.0 * (1 + j * (model == "a")), "prompt_tokens": 4 * at}
+        for model in "ab"
+        for j, at in enumerate(prompts)
+    ]
+    return pd.DataFrame(rows).assign(benchmark="b", strategy="cot", attempts=4, successes=2)
+
+
+@pytest.mark.parametrize("prompts", [[1050.0, 1050.0, 1052.0], [10.0, 400.0, 90.0, 90.0], [7.0]])
+def test_density_around_lines_is_the_models_times_the_slope(prompts):
+    spec = ds3.ModelSpec()
+    design = make_design(ds3.read_evals(prompted(prompts)), spec)
+    plain = assemble(spec, design)
+    moved = around_lines(assemble(spec, design), design)
+    names = ["log_prompt", "prompt_slope"]
+    assert not set(names) & {variable.name for variable in moved.free_RVs}
+    places = at_points(moved, moved.replace_rvs_by_values([moved[name] for name in names]))
+    densities = {model: at_points(model, model.logp()) for model in (plain, moved)}
+    start = moved.initial_point()
+    rng = np.random.default_rng(0)
+    lines = ["log_prompt_standard", "prompt_slope_standard"]
+    excess = []
+    for _ in range(8):
+        point = {name: value + rng.standard_normal(np.shape(value)) for name, value in start.items()}
+        at, up, tilted = (
+            np.stack(places({name: value + shift.get(name, 0.0) for name, value in point.items()}))
+            for shift in ({}, {lines[0]: 1.0}, {lines[1]: 1.0})
+        )
+        # The map is linear given all else.
+        log_slope = np.log(np.abs((up - at)[0] * (tilted - at)[1] - (up - at)[1] * (tilted - at)[0])).sum()
+        own = {name: value for name, value in point.items() if name not in lines} | dict(zip(names, at, strict=True))
+        assert float(densities[moved](point)) == pytest.approx(float(densities[plain](own)) + log_slope, rel=1e-9)
+        # Standard, and independent of all else, whatever the spread is.
+        at_zero = point | {name: np.zeros(2) for name in lines}
+        excess.append(
+            float(densities[moved](point) - densities[moved](at_zero))
+            + 0.5 * sum(float((point[name] ** 2).sum()) for name in lines)
+        )
+    assert excess == pytest.approx([0.0] * 8, abs=1e-6)
+
+
+def test_lines_with_other_priors_stay_as_they_are():
+    spec = ds3.ModelSpec.from_dict({"priors": {"prompt_slope": {"family": "HalfNormal", "sigma": 1}}})
+    model = assemble(spec, make_design(ds3.read_evals(prompted([9.0, 8.0])), spec))
+    assert around_lines(model, make_design(ds3.read_evals(prompted([9.0, 8.0])), spec)) is model
+
+
+def test_likelihood_of_prompts_is_that_of_each_task():
+    spec = ds3.ModelSpec()
+    design = make_design(ds3.read_evals(prompted([10.0, 400.0, 90.0])), spec)
+    model = assemble(spec, design)
+    (value,) = at_points(model, model.replace_rvs_by_values([model["prompt_tokens"]]))(point := model.initial_point())
+    sd = np.hypot(np.exp(point["prompt_sd_log__"]), 0.01)
+    total = 0.0
+    (block,) = design.blocks
+    for arm in range(2):
+        mean = point["log_prompt"][arm] + point["prompt_slope"][arm] * (
+            block.log_tokens[:, arm] - point["log_tokens"][arm]
+        )
+        error = (np.log([10.0, 400.0, 90.0]) - mean) / sd[arm]
+        total += (-0.5 * error**2 - np.log(sd[arm]) - 0.5 * np.log(2 * np.pi)).sum()
+    assert float(value) == pytest.approx(total, rel=1e-12)
+
+
+def test_prompts_of_one_length_are_no_funnel():
+    """Three tasks with prompts of a length: their spread is told from above only, and sampling does not get stuck."""
+    table = ds3.read_evals(prompted([1050.0, 1050.0, 1050.0]))
+    fit = ds3.fit(table, draws=500, tune=300, chains=2, seed=1)
+    assert int(fit["sample_stats"]["diverging"].sum()) == 0
+    assert not set(COORDINATES) & set(fit["posterior"])
+    # Where generated tokens do not vary either, their unknown slope and mean leave the prompts' mean open.
+    assert (np.abs(fit["posterior"]["log_prompt"] - np.log(1050)).median(("chain", "draw")) < 0.1).all()

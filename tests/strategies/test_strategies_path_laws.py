@@ -72,7 +72,7 @@ NUMBER = 20_000
 def set_budget(strategy, budget):
     if budget is None:
         return strategy
-    searched = strategy.walk == "tot"
+    searched = strategy.is_search or isinstance(strategy, StepSearch)
     return replace(strategy, budget_tokens=budget * (4 if searched else 1))
 
 

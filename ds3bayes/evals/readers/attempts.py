@@ -24,6 +24,7 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.choose import to_table
 from ds3bayes.evals.read import BLANKS, as_number, as_text, read_table
 from ds3bayes.evals.readers.base import READERS, Account, Reader, as_evals
+from ds3bayes.evals.readers.grades import SCORE, check_full_credit, grades_of
 from ds3bayes.evals.readers.records import Float, Records, describe_text, first_record, flat, records_of, shown
 from ds3bayes.evals.schema import COLUMN, COLUMNS, KEY
 from ds3bayes.strategies.attempts import single_attempt
@@ -119,6 +120,7 @@ def read_attempts(
     constants: Mapping[str, Any] | None = None,
     ignore: Sequence[str] = (),
     threshold: float | None = None,
+    grades: float | None = None,
     errors: str | None = None,
     decimal: str | None = None,
     encoding: str | None = None,
@@ -163,6 +165,9 @@ def read_attempts(
         Columns of the source that are not to be used.
     threshold : float, optional
         Scores of at least this are successes.
+    grades : float, optional
+        Score of full credit, where scores are ordered and of equal steps (10 for points of 10, 1 for fractions). An
+        attempt with it is a success, and lesser scores are kept as the column ``grades``.
     errors : {"leave_out", "count"}, optional
         What becomes of attempts that hold an error and a score. They are refused where it is not given.
     decimal : {".", ","}, optional
@@ -220,6 +225,7 @@ def read_attempts(
         constants=dict(constants or {}),
         ignore=frozenset([ignore] if isinstance(ignore, str) else ignore),
         threshold=threshold,
+        grades=grades,
         errors=errors,
         decimal=decimal,
     )
@@ -260,10 +266,13 @@ class AttemptsReader(Reader):
         record = first_record(source)
         if record is None:
             return False
-        names = flat(record)
-        if _is_counts(names):
-            return True
-        return not {"attempts", "successes"} & set(names) and any(_role_of(name) == "success" for name in names)
+        return self.has_attempts(flat(record)) or _is_counts(flat(record))
+
+    @staticmethod
+    def has_attempts(names: Iterable[Any]) -> bool:
+        """Return whether columns are those of attempts: none with counts, and one with an outcome by its name."""
+        texts = [name for name in names if isinstance(name, str)]
+        return not {"attempts", "successes"} & set(texts) and any(_role_of(name) == "success" for name in texts)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -306,10 +315,12 @@ class _Rules:
     constants: dict[str, Any]
     ignore: frozenset[str]
     threshold: float | None
+    grades: float | None
     errors: str | None
     decimal: str | None
 
     def check(self) -> None:
+        check_full_credit(self.grades, *(["threshold"] if self.threshold is not None else []))
         faults = []
         known = {**dict.fromkeys(NAMES), **dict.fromkeys(COLUMN), "answer": None}
         for role, name in self.wanted.items():
@@ -563,7 +574,7 @@ class _Attempts:
             outcomes = []
             for name in names:
                 try:
-                    outcomes.append(_outcomes(self.column(name), self.rules, self._decimal([name]))[0])
+                    outcomes.append(_outcomes(self.column(name), self.rules, self._decimal([name]))[:2])
                 except _UnclearError:
                     return ""
             same = all(one == outcomes[0] for one in outcomes)
@@ -614,7 +625,7 @@ class _Attempts:
         if decimal == ",":
             account.note("numbers have a decimal comma")
         try:
-            outcomes, rule = _outcomes(self.column(found["success"]), rules, decimal)
+            outcomes, scores, rule = _outcomes(self.column(found["success"]), rules, decimal)
         except _UnclearError as unclear:
             raise InputError(f"{self.where}: column {found['success']!r}: {unclear}") from None
         account.columns = {role: f"column {name!r}" for role, name in found.items()}
@@ -623,8 +634,10 @@ class _Attempts:
         if "strategy" not in found and "strategy" not in rules.constants:
             account.columns["strategy"] = "cot, as no column names another"
         self._note_unused(found, account)
-        rows, votes = self._counted(found, outcomes, decimal, faults, account)
+        rows, votes = self._counted(found, outcomes, scores, decimal, faults, account)
         faults.stop()
+        if SCORE in rows:
+            _grade(rows, float(rules.grades or 0), self.where)
         try:
             evals = evals_from(rows, account, self.where)
         except InputError as error:
@@ -644,7 +657,13 @@ class _Attempts:
             account.note(f"{_listed(answers)} may hold the answers; pass answer= to count votes")
 
     def _counted(
-        self, found: dict[str, str], outcomes: list[bool | None], decimal: str, faults: _Faults, account: Account
+        self,
+        found: dict[str, str],
+        outcomes: list[bool | None],
+        scores: list[float],
+        decimal: str,
+        faults: _Faults,
+        account: Account,
     ) -> tuple[dict[str, list[Any]], dict[tuple[Any, ...], Counter[str]]]:
         keys = [name for name in KEY if name in found or name in self.rules.constants or name == "strategy"]
         keys += ["votes"] if "votes" in found else []
@@ -654,7 +673,7 @@ class _Attempts:
         cut_successes = 0
         right: dict[tuple[Any, ...], set[str]] = {}
         wrong: dict[tuple[Any, ...], set[str]] = {}
-        for row, outcome in zip(self.rows, outcomes, strict=True):
+        for place, (row, outcome) in enumerate(zip(self.rows, outcomes, strict=True)):
             cell = self._cell(row, found, decimal, faults)
             if cell is None:
                 continue
@@ -693,6 +712,8 @@ class _Attempts:
                 account.leave_out("not scored", self.example(row, cell, attempt))
                 continue
             cell |= {"attempts": 1, "successes": int(outcome)}
+            if scores:
+                cell[SCORE] = scores[place]
             if cell.get("truncated") and outcome:
                 cut_successes += 1
                 cell["truncated"] = 0
@@ -847,8 +868,24 @@ class _UnclearError(Exception):
     """Outcomes that need a rule."""
 
 
-def _outcomes(values: Sequence[Any], rules: _Rules, decimal: str) -> tuple[list[bool | None], str]:
-    """Return whether each attempt succeeded (None: not scored), and the rule in words."""
+def _grade(rows: dict[str, list[Any]], full: float, where: str) -> None:
+    """Turn the scores of attempts into grades, in place; each benchmark has its own steps."""
+    scores = rows.pop(SCORE)
+    of_benchmark: dict[Any, list[int]] = {}
+    for place, benchmark in enumerate(rows["benchmark"]):
+        of_benchmark.setdefault(benchmark, []).append(place)
+    grades: list[Any] = [None] * len(scores)
+    most: list[Any] = [None] * len(scores)
+    for benchmark, places in of_benchmark.items():
+        found, steps = grades_of([scores[place] for place in places], full, f"{where}: {benchmark}")
+        for place, grade in zip(places, found, strict=True):
+            if steps > 1:
+                grades[place], most[place] = str(grade), steps
+    rows |= {"grades": grades, "grade_max": most}
+
+
+def _outcomes(values: Sequence[Any], rules: _Rules, decimal: str) -> tuple[list[bool | None], list[float], str]:
+    """Return whether each attempt succeeded (None: not scored), scores that are graded, and the rule in words."""
     parsed: list[bool | float | None] = []
     for value in values:
         if isinstance(value, bool | np.bool_):
@@ -867,6 +904,11 @@ def _outcomes(values: Sequence[Any], rules: _Rules, decimal: str) -> tuple[list[
             )
         parsed.append(None if math.isnan(number) else number)
     numbers = {value for value in parsed if isinstance(value, float)}
+    if rules.grades is not None:
+        full = float(rules.grades)
+        scores = [full * value if isinstance(value, bool) else math.nan if value is None else value for value in parsed]
+        outcomes = [None if score != score else score >= full for score in scores]
+        return outcomes, scores, f"{full:g} is a success, lesser scores are grades"
     if rules.threshold is not None:
         limit = float(rules.threshold)
         test: Callable[[float], bool] = lambda number: number >= limit  # noqa: E731
@@ -879,11 +921,12 @@ def _outcomes(values: Sequence[Any], rules: _Rules, decimal: str) -> tuple[list[
         some = ", ".join(f"{number:g}" for number in sorted(numbers)[:5]) + (", ..." if len(numbers) > 5 else "")
         raise _UnclearError(
             f"its numbers are {some}: scores, not outcomes. Pass threshold= with the least score that is a success, "
-            f"such as threshold={max(numbers):g} for full marks"
+            f"such as threshold={max(numbers):g} for full marks, or grades= with the score of full credit to keep "
+            "ordered scores as grades"
         )
     if not numbers:
         rule = "true or a word for it is a success"
-    return [value if isinstance(value, bool | None) else test(value) for value in parsed], rule
+    return [value if isinstance(value, bool | None) else test(value) for value in parsed], [], rule
 
 
 # --- evaluations --------------------------------------------------------------------------------------------

@@ -83,13 +83,13 @@ class Account:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    def source(self, path: Path, content: bytes | None = None) -> None:
-        """Add a file with the hash of its content, which is read in pieces unless given."""
+    def source(self, path: Path, content: bytes | None = None, *, name: str = "") -> None:
+        """Add a file with the hash of its content, which is read in pieces unless given; by its path unless named."""
         if content is not None:
-            self.sources[str(path)] = hashlib.sha256(content).hexdigest()
+            self.sources[name or str(path)] = hashlib.sha256(content).hexdigest()
             return
         with path.open("rb") as file:
-            self.sources[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
+            self.sources[name or str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Reader(ABC):

@@ -11,6 +11,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.read import read_table
+from ds3bayes.evals.readers.attempts import AttemptsReader, read_attempts
 from ds3bayes.evals.readers.base import READERS, Reader
 from ds3bayes.evals.readers.records import describe_text, first_record, kind_of, shown
 
@@ -28,7 +29,8 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame, **options: Any) ->
         columns. Rows of one attempt each may repeat their cell: they are added up. In text columns only an empty
         cell is blank (``NA`` is a name); in number columns ``NaN``, ``NA``, ``null`` and ``None`` are blank too.
         Or a file or folder of logs: the first reader that recognises its content reads it, and one that reads
-        any table of attempts (`read_attempts`) comes last.
+        any table of attempts (`read_attempts`) comes last. A frame is read as its ``.csv`` would be: with a column
+        for the outcome of an attempt (``correct``, ``score``, ...) in place of counts, by `read_attempts`.
     **options
         For the reader of logs. A table of counts takes none.
 
@@ -64,6 +66,8 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame, **options: Any) ->
     >>> int(evals["successes"][0]), evals["task"].item()
     (5, '007')
     """
+    if isinstance(source, pd.DataFrame) and AttemptsReader.has_attempts(source.columns):
+        return read_attempts(source, **options)
     path = _existing(source)
     _check_exists(source)
     reader = _reader_of(path) if path is not None else None

@@ -15,6 +15,7 @@ import xarray as xr
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.readers.attempts import evals_from
 from ds3bayes.evals.readers.base import Account, Reader
+from ds3bayes.evals.readers.grades import SCORE, check_full_credit, graded
 from ds3bayes.evals.readers.records import content_of, document_of, files_below, keys_in, lines_of, name_of, shown
 
 _NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d{2}-\d{2}T[\d.\-]+)\.jsonl")
@@ -30,6 +31,7 @@ def read_lm_eval(
     metric: str | None = None,
     model: str | None = None,
     threshold: float | None = None,
+    grades: float | None = None,
 ) -> xr.Dataset:
     """Read the samples that the LM Evaluation Harness writes with ``--log_samples``.
 
@@ -46,6 +48,8 @@ def read_lm_eval(
         Name of the LLM, where no results file says it.
     threshold : float, optional
         Scores of at least this are successes, for a metric that is not 0 or 1.
+    grades : float, optional
+        Score of full credit of such a metric, whose scores are then kept as ordered grades (the column ``grades``).
 
     Returns
     -------
@@ -62,6 +66,7 @@ def read_lm_eval(
         If several filters or metrics must be chosen from, a score is neither 0 nor 1, the LLM is not said, a document
         is not the same in two runs (by its ``doc_hash``), or a file is damaged.
     """
+    check_full_credit(grades, *(["threshold"] if threshold is not None else []))
     path = Path(source)
     account = Account(reader=LMEval.name, versions={"ds3bayes": version("ds3bayes")})
     rows: list[dict[str, Any]] = []
@@ -100,7 +105,7 @@ def read_lm_eval(
             if value is None or value != value:
                 account.leave_out(f"not scored by {chosen.metric}", where)
                 continue
-            rows.append(_row(sample, value, chosen, of_file, task, where, threshold))
+            rows.append(_row(sample, value, chosen, of_file, task, where, threshold, grades))
     if lacking and not rows:
         said, file = next(iter(lacking.items()))
         raise InputError(f"{file}: has no {said}")
@@ -108,10 +113,12 @@ def read_lm_eval(
         "model": "model_name of the results" if model is None else "as given",
         "benchmark": "the harness's task",
         "task": "doc_id",
-        "successes": "the chosen metric" + ("" if threshold is None else f", at least {threshold:g}"),
+        "successes": "the chosen metric"
+        + ("" if threshold is None else f", at least {threshold:g}")
+        + ("" if grades is None else f", {grades:g}; lesser scores as grades"),
     }
     account.note("the harness logs no tokens")
-    return evals_from(rows, account, str(path))
+    return evals_from(graded(rows, str(path)), account, str(path))
 
 
 @final
@@ -210,6 +217,7 @@ def _row(
     task: str,
     where: str,
     threshold: float | None,
+    grades: float | None,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "model": of_file.model,
@@ -236,10 +244,12 @@ def _row(
         return row | {"attempts": scored, "successes": round(right)}
     if threshold is not None:
         return row | {"attempts": 1, "successes": int(score >= threshold)}
+    if grades is not None and voters == 1:
+        return row | {"attempts": 1, SCORE: (score, float(grades))}
     if score not in (0.0, 1.0):
         raise InputError(
             f"{where}: {chosen.metric} is {score:g}, neither 0 nor 1; pass threshold=, from which on a score is a "
-            "success, or another metric="
+            "success, grades=, the score of full credit, to keep ordered scores, or another metric="
         )
     return row | {"attempts": 1, "successes": int(score)}
 

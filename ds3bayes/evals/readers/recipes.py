@@ -10,6 +10,9 @@ Each is a reader of its own, which `read_evals` finds by content; what a file do
     ds3.read_evals("runs/mmlu:subject=anatomy,model=acme_1", metric="exact_match")                # HELM
     ds3.read_evals("outputs/default/20260105_100000/results/acme-1/gsm8k.json")                   # OpenCompass
     ds3.read_evals("train-00000-of-00001.parquet", benchmark="aime_2025")                         # MathArena
+
+A folder of several files is read as a whole, and its files add up; `FileReader` says how copies are told, and how files
+are given options of their own.
 """
 
 from __future__ import annotations
@@ -25,8 +28,11 @@ from typing import Any, ClassVar, final
 import xarray as xr
 
 from ds3bayes.errors import InputError
+from ds3bayes.evals.choose import to_table
 from ds3bayes.evals.readers.attempts import evals_from, read_attempts
 from ds3bayes.evals.readers.base import Account, Reader
+from ds3bayes.evals.readers.file_by_file import IDENTITY, FileReader
+from ds3bayes.evals.readers.grades import SCORE, check_full_credit
 from ds3bayes.evals.readers.records import (
     MOST_FILES,
     content_of,
@@ -46,13 +52,6 @@ _HELM_METRICS = ("exact_match", "quasi_exact_match", "prefix_exact_match", "quas
 
 
 # --- what they share ----------------------------------------------------------------------------------------
-
-
-def _account(reader: str, *paths: Path) -> Account:
-    account = Account(reader=reader, versions={"ds3bayes": version("ds3bayes")})
-    for path in paths:
-        account.source(path)
-    return account
 
 
 def _needed(where: Path, **values: str | None) -> None:
@@ -103,23 +102,26 @@ def _binary(value: Any, where: Path, what: str) -> bool:
 
 
 @final
-class TauBench(Reader):
+class TauBench(FileReader):
     """Trajectories of tau-bench: a crash is written as reward 0, and is no answer."""
 
     name: ClassVar[str] = "tau_bench"
     title: ClassVar[str] = "results of tau-bench (a JSON list of trajectories)"
 
-    def recognises(self, source: Path) -> bool:
+    def is_one(self, path: Path) -> bool:
         """Return whether the first trajectory has its fields."""
         marks = ("traj", "reward_info", "traceback")
-        return keys_in(source, "task_id", "reward", "info") and any(keys_in(source, mark) for mark in marks)
+        return keys_in(path, "task_id", "reward", "info") and any(keys_in(path, mark) for mark in marks)
 
-    def read(self, source: Path, *, benchmark: str | None = None, model: str | None = None) -> xr.Dataset:
-        """Read it.
+    def rows(
+        self, path: Path, account: Account, *, benchmark: str | None = None, model: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return its attempts.
 
         Parameters
         ----------
-        source : path
+        path : Path
+        account : Account
         benchmark : str
             Such as "retail" or "airline", which the file does not say.
         model : str, optional
@@ -127,24 +129,23 @@ class TauBench(Reader):
 
         Returns
         -------
-        xarray.Dataset
+        list of dict
         """
-        account = _account(self.name, source)
-        if model is None and (found := _TAU_FILE.search(source.name)):
+        if model is None and (found := _TAU_FILE.search(path.name)):
             model = found[1]
             account.note(f"the LLM is {model!r} by the file's name")
-        _needed(source, benchmark=benchmark, model=model)
+        _needed(path, benchmark=benchmark, model=model)
         account.columns = {"task": "task_id", "successes": "reward = 1", "left out": "info.error"}
         rows, seen = [], set()
-        for number, record in enumerate(_list(document_of(source), source, "its content"), 1):
-            entry = _object(record, source, f"entry {number}")
-            task = _id(entry.get("task_id"), source, f"task_id of entry {number}")
+        for number, record in enumerate(_list(document_of(path), path, "its content"), 1):
+            entry = _object(record, path, f"entry {number}")
+            task = _id(entry.get("task_id"), path, f"task_id of entry {number}")
             trial = entry.get("trial")
             where = f"task {task}, trial {shown(trial)}"
             if trial is not None:
-                trial = _id(trial, source, f"trial of entry {number}")
+                trial = _id(trial, path, f"trial of entry {number}")
                 if (task, trial) in seen:
-                    raise _strange(source, f"{where} is written twice; remove one")
+                    raise _strange(path, f"{where} is written twice; remove one")
                 seen.add((task, trial))
             info = entry.get("info")
             if isinstance(info, Mapping) and info.get("error"):
@@ -153,9 +154,11 @@ class TauBench(Reader):
             if entry.get("reward") is None:
                 account.leave_out("not scored", where)
                 continue
-            right = _binary(entry["reward"], source, f"reward of {where}")
-            rows.append(_row(model, benchmark, task, right))
-        return evals_from(rows, account, str(source))
+            right = _binary(entry["reward"], path, f"reward of {where}")
+            # What was said is not said twice: such an entry is of a file that was copied before it was whole.
+            once = (json.dumps(entry, sort_keys=True),) if entry.get("traj") else None
+            rows.append({**_row(model, benchmark, task, right), IDENTITY: once})
+        return rows
 
 
 def _row(model: Any, benchmark: Any, task: str, right: bool, **more: Any) -> dict[str, Any]:
@@ -198,7 +201,7 @@ class TerminalBench(Reader):
         if unknown not in ("leave_out", "wrong"):
             raise InputError(f"unknown: got {unknown!r}; allowed: 'leave_out', 'wrong'")
         _needed(source, model=model)
-        account = _account(self.name)
+        account = Account(reader=self.name, versions={"ds3bayes": version("ds3bayes")})
         account.columns = {
             "task": "task_id",
             "successes": "is_resolved",
@@ -253,38 +256,36 @@ def _trials(folder: Path, most: int) -> list[Path]:
 
 
 @final
-class AiderPolyglot(Reader):
+class AiderPolyglot(FileReader):
     """Aider's polyglot leaderboard: the second try follows the feedback of tests, so only the first is an attempt."""
 
     name: ClassVar[str] = "aider_polyglot"
     title: ClassVar[str] = "Aider's polyglot leaderboard (YAML or JSON)"
 
-    def recognises(self, source: Path) -> bool:
+    def is_one(self, path: Path) -> bool:
         """Return whether its first bytes name the leaderboard's fields."""
-        if source.is_dir():
-            return False
-        head = head_of(source).decode("utf-8", errors="ignore")
+        head = head_of(path).decode("utf-8", errors="ignore")
         return all(re.search(rf'(^|[\s{{,"]){key}"?\s*:', head) for key in ("test_cases", "pass_num_1", "model"))
 
-    def read(self, source: Path, *, benchmark: str = "aider-polyglot") -> xr.Dataset:
-        """Read it: one row per entry, aggregated over its exercises.
+    def rows(self, path: Path, account: Account, *, benchmark: str = "aider-polyglot") -> list[dict[str, Any]]:
+        """Return one row per entry, aggregated over its exercises.
 
         Parameters
         ----------
-        source : path
+        path : Path
+        account : Account
         benchmark : str
 
         Returns
         -------
-        xarray.Dataset
+        list of dict
         """
         try:
             import yaml
         except ImportError:
             raise InputError(
-                f"{source}: YAML, for which the package pyyaml is needed: pip install 'ds3bayes[yaml]'"
+                f"{path}: YAML, for which the package pyyaml is needed: pip install 'ds3bayes[yaml]'"
             ) from None
-        account = _account(self.name, source)
         account.columns = {
             "successes": "pass_num_1",
             "attempts": "test_cases",
@@ -292,18 +293,18 @@ class AiderPolyglot(Reader):
         }
         account.note("pass_num_2 counts a second try after the feedback of tests, and was not used")
         account.note("cost and time are of both tries, and were not used")
-        with readable(source, "YAML"):
-            entries = yaml.load(content_of(source, 16 * 2**20), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        with readable(path, "YAML"):
+            entries = yaml.load(content_of(path, 16 * 2**20), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         rows = []
-        for number, record in enumerate(_list(entries, source, "its content"), 1):
-            entry = _object(record, source, f"entry {number}")
-            model = _id(entry.get("model"), source, f"model of entry {number}")
+        for number, record in enumerate(_list(entries, path, "its content"), 1):
+            entry = _object(record, path, f"entry {number}")
+            model = _id(entry.get("model"), path, f"model of entry {number}")
             effort = ""
             if found := _EFFORT.fullmatch(model):
                 model, effort = found[1], found[2]
             counts = [entry.get("test_cases"), entry.get("pass_num_1")]
             if any(not isinstance(count, int) or isinstance(count, bool) for count in counts):
-                raise _strange(source, f"test_cases and pass_num_1 of {model} are {shown(counts)}, not integers")
+                raise _strange(path, f"test_cases and pass_num_1 of {model} are {shown(counts)}, not integers")
             cell = {"model": model, "benchmark": benchmark, "strategy": "cot", "effort": effort}
             form = entry.get("edit_format")
             # One LLM can be listed with several edit formats.
@@ -311,7 +312,7 @@ class AiderPolyglot(Reader):
             rows.append({**cell, "attempts": counts[0], "tasks": counts[0], "successes": counts[1]})
             if cell["run"]:
                 account.note(f"{model} is listed more than once (edit format {shown(form)}): run is its dirname")
-        return evals_from(rows, account, str(source))
+        return rows
 
 
 def _repeats(entries: list[Any], entry: Mapping[str, Any]) -> bool:
@@ -319,24 +320,31 @@ def _repeats(entries: list[Any], entry: Mapping[str, Any]) -> bool:
 
 
 @final
-class EvalPlus(Reader):
+class EvalPlus(FileReader):
     """Results of EvalPlus: the base tests and the added ones can differ."""
 
     name: ClassVar[str] = "evalplus"
     title: ClassVar[str] = "results of EvalPlus (eval_results.json)"
 
-    def recognises(self, source: Path) -> bool:
+    def is_one(self, path: Path) -> bool:
         """Return whether its first bytes name the two sets of tests."""
-        return keys_in(source, "eval", "base_status")
+        return keys_in(path, "eval", "base_status")
 
-    def read(
-        self, source: Path, *, model: str | None = None, tests: str | None = None, benchmark: str | None = None
-    ) -> xr.Dataset:
-        """Read it.
+    def rows(
+        self,
+        path: Path,
+        account: Account,
+        *,
+        model: str | None = None,
+        tests: str | None = None,
+        benchmark: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return its attempts.
 
         Parameters
         ----------
-        source : path
+        path : Path
+        account : Account
         model : str
             Which the file does not say.
         tests : {"plus", "base"}
@@ -346,26 +354,23 @@ class EvalPlus(Reader):
 
         Returns
         -------
-        xarray.Dataset
+        list of dict
         """
         if tests not in (None, "plus", "base"):
             raise InputError(f"tests: got {tests!r}; allowed: 'plus', 'base'")
-        _needed(source, model=model)
-        account = _account(self.name, source)
-        document = _object(document_of(source), source, "its content")
-        tasks = _object(document.get("eval"), source, "eval")
+        _needed(path, model=model)
+        document = _object(document_of(path), path, "its content")
+        tasks = _object(document.get("eval"), path, "eval")
         outcomes = []
         for task, entries in tasks.items():
-            for number, record in enumerate(_list(entries, source, f"eval[{task!r}]"), 1):
-                entry = _object(record, source, f"solution {number} of {task}")
-                base, plus = (self._status(entry.get(f"{name}_status"), source, task) for name in ("base", "plus"))
+            for number, record in enumerate(_list(entries, path, f"eval[{task!r}]"), 1):
+                entry = _object(record, path, f"solution {number} of {task}")
+                base, plus = (self._status(entry.get(f"{name}_status"), path, task) for name in ("base", "plus"))
                 # The added tests are on top of the base ones.
                 outcomes.append((task, number, base, None if plus is None else plus and base))
         differ = sum(base != plus for _, _, base, plus in outcomes)
         if tests is None and differ:
-            raise InputError(
-                f"{source}: base and plus tests differ for {differ} solutions; pass tests='plus' or 'base'"
-            )
+            raise InputError(f"{path}: base and plus tests differ for {differ} solutions; pass tests='plus' or 'base'")
         account.columns = {"task": "task_id", "successes": f"{tests or 'base'}_status = pass"}
         rows = []
         for task, number, base, plus in outcomes:
@@ -374,37 +379,44 @@ class EvalPlus(Reader):
                 account.leave_out("not scored", f"{task}, solution {number}")
                 continue
             rows.append(_row(model, benchmark or task.partition("/")[0], task, right))
-        return evals_from(rows, account, str(source))
+        return rows
 
     @staticmethod
-    def _status(value: Any, source: Path, task: str) -> bool | None:
+    def _status(value: Any, path: Path, task: str) -> bool | None:
         if value is None:
             return None
         if value in ("pass", "fail", "timeout"):
             # Code that takes too long fails.
             return bool(value == "pass")
-        raise _strange(source, f"a status of {task} is {shown(value)}; allowed: pass, fail, timeout")
+        raise _strange(path, f"a status of {task} is {shown(value)}; allowed: pass, fail, timeout")
 
 
 @final
-class Promptfoo(Reader):
+class Promptfoo(FileReader):
     """Results of promptfoo: cached repeats are copies of one answer, and errors are not failures of the LLM."""
 
     name: ClassVar[str] = "promptfoo"
     title: ClassVar[str] = "results of promptfoo (JSON)"
 
-    def recognises(self, source: Path) -> bool:
+    def is_one(self, path: Path) -> bool:
         """Return whether its first bytes name an evaluation and its results."""
-        return keys_in(source, "evalId", "results")
+        return keys_in(path, "evalId", "results")
 
-    def read(
-        self, source: Path, *, benchmark: str | None = None, model: str | None = None, prompt: int | None = None
-    ) -> xr.Dataset:
-        """Read it.
+    def rows(
+        self,
+        path: Path,
+        account: Account,
+        *,
+        benchmark: str | None = None,
+        model: str | None = None,
+        prompt: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return its attempts.
 
         Parameters
         ----------
-        source : path
+        path : Path
+        account : Account
         benchmark : str
             Which the file does not say.
         model : str, optional
@@ -414,10 +426,9 @@ class Promptfoo(Reader):
 
         Returns
         -------
-        xarray.Dataset
+        list of dict
         """
-        _needed(source, benchmark=benchmark)
-        account = _account(self.name, source)
+        _needed(path, benchmark=benchmark)
         account.columns = {
             "model": "provider.id",
             "task": "testIdx",
@@ -425,20 +436,18 @@ class Promptfoo(Reader):
             "tokens_mean": "response.tokenUsage.completion",
             "prompt_tokens": "response.tokenUsage.prompt",
         }
-        document = _object(document_of(source), source, "its content")
-        results = _object(document.get("results"), source, "results")
-        entries = [_object(one, source, "a result") for one in _list(results.get("results"), source, "results.results")]
+        document = _object(document_of(path), path, "its content")
+        results = _object(document.get("results"), path, "results")
+        entries = [_object(one, path, "a result") for one in _list(results.get("results"), path, "results.results")]
         prompts = sorted({shown(entry.get("promptIdx")) for entry in entries})
         if prompt is not None:
             entries = [entry for entry in entries if entry.get("promptIdx") == prompt]
         elif len(prompts) > 1:
-            raise InputError(
-                f"{source}: holds {len(prompts)} prompts ({', '.join(prompts[:10])}); pass prompt= with one"
-            )
+            raise InputError(f"{path}: holds {len(prompts)} prompts ({', '.join(prompts[:10])}); pass prompt= with one")
         fresh = {self._identity(entry) for entry in entries if not self._cached(entry)}
         rows = []
         for entry in entries:
-            task = _id(entry.get("testIdx"), source, "testIdx")
+            task = _id(entry.get("testIdx"), path, "testIdx")
             identity = self._identity(entry)
             if entry.get("failureReason") == 2:
                 account.leave_out("errored before they were scored", f"test {task}: {shown(entry.get('error'))}")
@@ -448,7 +457,7 @@ class Promptfoo(Reader):
                     account.leave_out("copies from the cache of an answer that is counted", f"test {task}")
                     continue
                 fresh.add(identity)
-            right = _binary(entry.get("success"), source, f"success of test {task}")
+            right = _binary(entry.get("success"), path, f"success of test {task}")
             response = entry.get("response")
             usage = response.get("tokenUsage") if isinstance(response, Mapping) else None
             usage = usage if isinstance(usage, Mapping) else {}
@@ -458,14 +467,25 @@ class Promptfoo(Reader):
                     completion_tokens=_tokens(usage.get("completion")),
                     prompt_tokens=_tokens(usage.get("prompt")),
                 )
+                | {IDENTITY: self._once(entry, identity)}
             )
-        return evals_from(rows, account, str(source))
+        return rows
 
     @staticmethod
     def _identity(entry: Mapping[str, Any]) -> tuple[str, str]:
         provider = entry.get("provider")
         name = provider.get("id") if isinstance(provider, Mapping) else provider
         return shown(name), shown(entry.get("testIdx"))
+
+    def _once(self, entry: Mapping[str, Any], identity: tuple[str, str]) -> tuple[str, ...]:
+        """Return what tells an answer in other files: a cached one from that of which it is a copy."""
+        response = entry.get("response")
+        output = response.get("output") if isinstance(response, Mapping) else None
+        answer = json.dumps([*identity, output], sort_keys=True)
+        if self._cached(entry):
+            return (answer,)
+        own = entry.get("id")
+        return (own if isinstance(own, str) and own else json.dumps(entry, sort_keys=True), answer)
 
     @staticmethod
     def _cached(entry: Mapping[str, Any]) -> bool:
@@ -474,48 +494,47 @@ class Promptfoo(Reader):
 
 
 @final
-class Helm(Reader):
+class Helm(FileReader):
     """Statistics per instance of HELM, whose train trials have other examples in the prompt."""
 
     name: ClassVar[str] = "helm"
     title: ClassVar[str] = "results of HELM (per_instance_stats.json, with run_spec.json beside it)"
+    pattern: ClassVar[str] = "per_instance_stats.json"
 
-    def recognises(self, source: Path) -> bool:
-        """Return whether it is, or is the folder of, statistics per instance."""
-        return keys_in(self._stats(source), "instance_id", "stats", "train_trial_index")
+    def is_one(self, path: Path) -> bool:
+        """Return whether it holds statistics per instance."""
+        return keys_in(path, "instance_id", "stats", "train_trial_index")
 
-    @staticmethod
-    def _stats(source: Path) -> Path:
-        return source / "per_instance_stats.json" if source.is_dir() else source
-
-    def read(
+    def rows(
         self,
-        source: Path,
+        path: Path,
+        account: Account,
         *,
         metric: str | None = None,
         model: str | None = None,
         benchmark: str | None = None,
         split: str | None = None,
-    ) -> xr.Dataset:
-        """Read it.
+        grades: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return its attempts.
 
         Parameters
         ----------
-        source : path
-            ``per_instance_stats.json``, or its folder.
+        path : Path
+        account : Account
         metric : str, optional
             Which says whether an answer was right; needed where there are several, or none that is known.
         model, benchmark : str, optional
             As in ``run_spec.json`` where not given.
         split : str, optional
             Such as "test"; needed where there are several.
+        grades : float, optional
+            Score of full credit of a metric with partial credit, which is then kept as ordered grades.
 
         Returns
         -------
-        xarray.Dataset
+        list of dict
         """
-        path = self._stats(source)
-        account = _account(self.name, path)
         spec_path = path.with_name("run_spec.json")
         if spec_path.is_file() and not (model and benchmark):
             account.source(spec_path)
@@ -554,7 +573,7 @@ class Helm(Reader):
             metric = known[0]
         account.columns = {
             "task": "instance_id",
-            "successes": f"{metric} = 1",
+            "successes": f"{metric} = {1 if grades is None else grades:g}",
             "prompt_tokens": "num_prompt_tokens",
             "tokens_mean": "num_completion_tokens or num_output_tokens",
             "truncated": "finish_reason_length, of failures",
@@ -565,7 +584,7 @@ class Helm(Reader):
             if values.get(metric) is None:
                 account.leave_out(f"not scored (without {metric})" if values else "of another split", where)
                 continue
-            right = _binary(values[metric], path, f"{metric} of {where}")
+            right, score = self._outcome(values[metric], grades, path, f"{metric} of {where}")
             cut = values.get("finish_reason_length")
             rows.append(
                 _row(
@@ -574,8 +593,23 @@ class Helm(Reader):
                     completion_tokens=_tokens(values.get("num_completion_tokens", values.get("num_output_tokens"))),
                     prompt_tokens=_tokens(values.get("num_prompt_tokens")),
                 )
+                | score
             )
-        return evals_from(rows, account, str(path))
+        return rows
+
+    @staticmethod
+    def _outcome(value: Any, grades: float | None, path: Path, what: str) -> tuple[bool, dict[str, Any]]:
+        check_full_credit(grades)
+        if grades is None:
+            try:
+                return _binary(value, path, what), {}
+            except InputError as error:
+                fraction = isinstance(value, float) and 0 < value < 1
+                hint = "; or pass grades=1, and partial credit is kept as ordered grades" if fraction else ""
+                raise InputError(f"{error}{hint}") from None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _strange(path, f"{what} is {shown(value)}; a number is needed")
+        return value == grades, {SCORE: (float(value), float(grades))}
 
     @staticmethod
     def _values(entry: Mapping[str, Any], path: Path) -> dict[tuple[str, str], Any]:
@@ -589,85 +623,86 @@ class Helm(Reader):
 
 
 @final
-class OpenCompass(Reader):
+class OpenCompass(FileReader):
     """Results of OpenCompass with details: ``results/LLM/BENCHMARK.json``."""
 
     name: ClassVar[str] = "opencompass"
     title: ClassVar[str] = "results of OpenCompass with details (JSON)"
 
-    def recognises(self, source: Path) -> bool:
+    def is_one(self, path: Path) -> bool:
         """Return whether its first bytes name details of predictions."""
-        return keys_in(source, "details") and (keys_in(source, "correct") or keys_in(source, "is_correct"))
+        return keys_in(path, "details") and (keys_in(path, "correct") or keys_in(path, "is_correct"))
 
-    def read(self, source: Path, *, model: str | None = None, benchmark: str | None = None) -> xr.Dataset:
-        """Read it.
+    def rows(
+        self, path: Path, account: Account, *, model: str | None = None, benchmark: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return its attempts.
 
         Parameters
         ----------
-        source : path
+        path : Path
+        account : Account
         model, benchmark : str, optional
             As in the path where not given.
 
         Returns
         -------
-        xarray.Dataset
+        list of dict
         """
-        account = _account(self.name, source)
-        if "results" in source.parts[-3:-2]:
-            model, benchmark = model or source.parts[-2], benchmark or source.stem
+        if "results" in path.parts[-3:-2]:
+            model, benchmark = model or path.parts[-2], benchmark or path.stem
             account.note(f"the LLM is {model!r} and the benchmark {benchmark!r} by the path")
-        _needed(source, model=model, benchmark=benchmark)
+        _needed(path, model=model, benchmark=benchmark)
         account.columns = {"task": "the place in details", "successes": "correct"}
-        details = _object(document_of(source), source, "its content").get("details")
+        details = _object(document_of(path), path, "its content").get("details")
         if isinstance(details, list):
             entries = [(str(number), entry) for number, entry in enumerate(details)]
         else:
             # Lists and dictionaries are both written; the latter also holds its kind.
-            entries = [(task, entry) for task, entry in _object(details, source, "details").items() if task != "type"]
+            entries = [(task, entry) for task, entry in _object(details, path, "details").items() if task != "type"]
         rows = []
         for task, record in entries:
-            entry = _object(record, source, f"detail {task}")
+            entry = _object(record, path, f"detail {task}")
             outcome = entry.get("correct", entry.get("is_correct"))
             # One per repeat where the benchmark was run several times.
             for one in outcome if isinstance(outcome, list) else [outcome]:
                 if one is None:
                     account.leave_out("not scored", f"detail {task}")
                     continue
-                rows.append(_row(model, benchmark, task, _binary(one, source, f"correct of detail {task}")))
-        return evals_from(rows, account, str(source))
+                rows.append(_row(model, benchmark, task, _binary(one, path, f"correct of detail {task}")))
+        return rows
 
 
 @final
-class MathArena(Reader):
+class MathArena(FileReader):
     """Answers of MathArena: `read_attempts` with its columns named."""
 
     name: ClassVar[str] = "matharena"
     title: ClassVar[str] = "answers of MathArena (Parquet or JSONL)"
     is_table: ClassVar[bool] = True
 
-    def recognises(self, source: Path) -> bool:
+    def is_one(self, path: Path) -> bool:
         """Return whether the first row has its columns."""
-        if source.is_dir():
-            return False
-        record = first_record(source)
+        record = first_record(path)
         return record is not None and {"problem_idx", "idx_answer", "correct", "parsed_answer"} <= set(record)
 
-    def read(self, source: Path, *, benchmark: str | None = None) -> xr.Dataset:
-        """Read it.
+    def rows(self, path: Path, account: Account, *, benchmark: str | None = None) -> list[dict[str, Any]]:
+        """Return its attempts.
 
         Parameters
         ----------
-        source : path
+        path : Path
+        account : Account
         benchmark : str
             The competition, which the file does not say.
 
         Returns
         -------
-        xarray.Dataset
+        list of dict
         """
-        _needed(source, benchmark=benchmark)
+        _needed(path, benchmark=benchmark)
         evals = read_attempts(
-            source,
+            path,
             model="model_name",
             task="problem_idx",
             attempt="idx_answer",
@@ -676,4 +711,13 @@ class MathArena(Reader):
             constants={"benchmark": benchmark},
             ignore=["problem"],
         )
-        return evals.assign_attrs(account=json.dumps({**json.loads(evals.attrs["account"]), "reader": self.name}))
+        told = json.loads(evals.attrs["account"])
+        account.columns = told["columns"]
+        for one in told["left_out"]:
+            account.leave_out(one["why"], "; ".join(one["examples"][:1]), one["count"])
+        for note in told["notes"]:
+            account.note(note)
+        return [
+            {name: value for name, value in row.items() if value == value and value != ""}
+            for row in to_table(evals).to_dict("records")
+        ]

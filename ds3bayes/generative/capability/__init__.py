@@ -8,6 +8,7 @@ from typing import Any
 from ds3bayes.errors import did_you_mean
 from ds3bayes.generative.capability.base import Capability, SharedEasiness
 from ds3bayes.generative.capability.free import Free
+from ds3bayes.generative.capability.grouped import Grouped
 from ds3bayes.generative.capability.latent_skills import LatentSkills
 from ds3bayes.generative.capability.loss_bridge import LossBridge
 from ds3bayes.generative.capability.skill_graph import SkillMastery
@@ -45,7 +46,7 @@ def register(kind: type[Capability]) -> type[Capability]:
     return kind
 
 
-for _kind in (Free, LatentSkills, LossBridge, SkillMastery, SkillHierarchy):
+for _kind in (Free, Grouped, LatentSkills, LossBridge, SkillMastery, SkillHierarchy):
     register(_kind)
 
 
@@ -86,6 +87,7 @@ __all__ = [
     "CAPABILITIES",
     "Capability",
     "Free",
+    "Grouped",
     "LatentSkills",
     "LossBridge",
     "SharedEasiness",

@@ -48,10 +48,15 @@ class Capability(BaseModel, ABC):
     def add(self, design: Design, spec: Settings) -> dict[str, Tensor]:
         """Add this kind's variables to the model in context; return them by name, ``location`` among them."""
 
-    def task_class(self, tasks: Sequence[str], level: np.ndarray, skills: Sequence[Sequence[str]]) -> Sequence[int]:
-        """Return a number per task; tasks whose law may differ have different numbers."""
-        del level, skills
-        return [0] * len(tasks)
+    def task_class(self, facts: Mapping[str, Sequence[Any]]) -> Sequence[int]:
+        """Return a number per task; tasks whose law may differ have different numbers.
+
+        Parameters
+        ----------
+        facts : mapping of str to sequence
+            What is known of each task: its name (``task``), and the columns about tasks.
+        """
+        return [0] * len(facts["task"])
 
     @abstractmethod
     def task_law(

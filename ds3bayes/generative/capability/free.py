@@ -118,6 +118,11 @@ class Free(SharedEasiness):
             "family": families if len(families) > 1 else [],
         }
 
+    def walk_shift(self, design: Design, spec: Settings) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return how much the mean of each walk's pooled location differs, and the variables it adds to the model."""
+        del design, spec
+        return 0.0, {}
+
     def add(self, design: Design, spec: Settings) -> dict[str, Tensor]:
         """Add location with its own prior, or pooled."""
         coords = self.coords(design, spec)
@@ -142,6 +147,9 @@ class Free(SharedEasiness):
             names = [design.family[design.llms.index(arm.model)] for arm in walks]
             member = np.array([families.index(name) if name else -1 for name in names])
             mean = mean + pt.switch((place < 0) | (member < 0), 0.0, given["family_effect"][member])
+        shift, effects = self.walk_shift(design, spec)
+        given |= effects
+        mean = mean + pt.switch(place < 0, 0.0, shift)
         by_effort, llms = coords["pooled_benchmark_by_effort"], list(coords["ranked_llm"])
         if by_effort:
             for name in ("effort_location_sd", "effort_gain"):

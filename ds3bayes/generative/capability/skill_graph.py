@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -146,10 +146,9 @@ class SkillMastery(Capability):
             )
         return result
 
-    def task_class(self, tasks: Sequence[str], level: np.ndarray, skills: Sequence[Sequence[str]]) -> Sequence[int]:
+    def task_class(self, facts: Mapping[str, Sequence[Any]]) -> Sequence[int]:
         """Every task has a law of its own."""
-        del level, skills
-        return list(range(len(tasks)))
+        return list(range(len(facts["task"])))
 
     def coords(self, design: Design, spec: Settings) -> Mapping[str, Sequence[str]]:
         """Return LLMs, skills (prerequisites first), edges, tasks, and samplers beyond the first."""

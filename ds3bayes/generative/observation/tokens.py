@@ -271,6 +271,66 @@ class TokenSpreads(Observation[tuple[TokenSpread, ...]]):
         return [design.labels[arm] for arm in arms], -0.5 * (dof * pt.log(variance) + sums / variance)
 
 
+#: Smallest sd of log prompt tokens between tasks: counts of a fixed prompt do not vary, and 1 % stands for rounding.
+LEAST_PROMPT_SD = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRegressions:
+    """Least-squares lines of log prompt tokens over log generated tokens: all that the data say of prompts.
+
+    Parameters
+    ----------
+    tasks : array, shape (prompted_arm,)
+        How many have both.
+    mean_tokens, mean_prompt : arrays, shape (prompted_arm,)
+        Means of log generated and log prompt tokens over those tasks; 0 without any.
+    squares : array, shape (prompted_arm,)
+        Sum of squares of log generated tokens around their mean.
+    slope : array, shape (prompted_arm,)
+        Of the line; 0 where all tasks have the same generated tokens.
+    residual : array, shape (prompted_arm,)
+        Sum of squares of log prompt tokens around the line.
+    """
+
+    tasks: np.ndarray
+    mean_tokens: np.ndarray
+    mean_prompt: np.ndarray
+    squares: np.ndarray
+    slope: np.ndarray
+    residual: np.ndarray
+
+    @classmethod
+    def of(cls, design: Design) -> PromptRegressions:
+        """Fit the lines of a design's arms with prompt tokens."""
+        found = np.zeros((6, len(design.subsets.prompted_arm)))
+        for block in design.blocks:
+            for column, arm in enumerate(block.arms):
+                seen = np.isfinite(block.log_prompt[:, column]) & (block.token_weight[:, column] > 0)
+                if not seen.any() or not design.subsets.has("prompted_arm", arm):
+                    continue
+                tokens, prompt = block.log_tokens[seen, column], block.log_prompt[seen, column]
+                x, y = tokens - tokens.mean(), prompt - prompt.mean()
+                # What is left of equal numbers around their mean is rounding, and no slope can be told from it.
+                slope = float(x @ y / (x @ x)) if np.ptp(tokens) > 0 else 0.0
+                found[:, design.subsets.place("prompted_arm", arm)] = (
+                    *(seen.sum(), tokens.mean(), prompt.mean(), float(x @ x), slope),
+                    float(((y - slope * x) ** 2).sum()),
+                )
+        names = ("tasks", "mean_tokens", "mean_prompt", "squares", "slope", "residual")
+        return cls(**dict(zip(names, found, strict=True)))
+
+    def past_mean(self, design: Design, given: Parameters) -> Tensor:
+        """Return by how much `mean_tokens` exceed their expectation ``log_tokens``, shape (prompted_arm,)."""
+        subsets = design.subsets
+        return self.mean_tokens - given["log_tokens"][subsets.places("timed_arm", subsets.prompted_arm.tolist())]
+
+
+def prompt_precision(given: Parameters) -> Tensor:
+    """Inverse variance of log prompt tokens given generated ones, shape (prompted_arm,)."""
+    return 1.0 / (given["prompt_sd"] ** 2 + LEAST_PROMPT_SD**2)
+
+
 class PromptTokens(Observation[bool]):
     """Prompt tokens per unit: log-normal, rising with the generated tokens."""
 
@@ -284,22 +344,12 @@ class PromptTokens(Observation[bool]):
     def add(
         self, data: bool, design: Design, spec: Settings, given: Mapping[str, Tensor], terms: Sequence[Terms]
     ) -> None:
-        """Add arm by arm."""
+        """Add all arms: squares around the least-squares lines, and of the lines around the model's."""
         del data, spec, terms
-        subsets = design.subsets
-        for block in design.blocks:
-            for column, arm in enumerate(block.arms):
-                if not subsets.has("prompted_arm", arm):
-                    continue
-                seen = np.isfinite(block.log_prompt[:, column]) & (block.token_weight[:, column] > 0)
-                place = subsets.place("prompted_arm", arm)
-                tokens = given["log_tokens"][subsets.place("timed_arm", arm)]
-                mean = given["log_prompt"][place] + given["prompt_slope"][place] * (
-                    block.log_tokens[seen, column] - tokens
-                )
-                # Counts of a fixed prompt do not vary at all; 1 % stands for rounding.
-                sd = pt.sqrt(given["prompt_sd"][place] ** 2 + 0.01**2)
-                pm.Potential(
-                    f"prompt_tokens_{arm}",
-                    pm.logp(pm.Normal.dist(mean, sd), block.log_prompt[seen, column]).sum(),
-                )
+        if not len(design.subsets.prompted_arm):
+            return
+        told, precision = PromptRegressions.of(design), prompt_precision(given)
+        away = told.mean_prompt - given["log_prompt"] - given["prompt_slope"] * told.past_mean(design, given)
+        squares = told.residual + told.squares * (told.slope - given["prompt_slope"]) ** 2 + told.tasks * away**2
+        log_likelihood = -0.5 * (precision * squares + told.tasks * (np.log(2 * np.pi) - pt.log(precision)))
+        pm.Potential("prompt_tokens", log_likelihood.sum())

@@ -19,7 +19,7 @@ from scipy.special import expit
 from ds3bayes.deferred import pytensor
 from ds3bayes.errors import InputError
 from ds3bayes.evals import read_evals, simulate, to_table
-from ds3bayes.evals.schema import KEY
+from ds3bayes.evals.schema import COLUMNS, KEY
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation import OBSERVATIONS
@@ -32,8 +32,6 @@ from ds3bayes.inference.check_pictures import draw_uniformity
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 
-# What a replicated table holds: names of cells, facts of tasks and LLMs, counts, and mean tokens.
-_FACTS = ("steps", "skills", "level", "family", "params", "train_tokens")
 _RANKS = 19
 # Correlation of successive ranked draws above which ranks are no longer nearly uniform for a right model: they then
 # count too few draws, and crowd at both ends.
@@ -251,7 +249,8 @@ def _layout(evals: xr.Dataset, tasks: int | None) -> pd.DataFrame:
         first = table.groupby("benchmark")["task"].transform(lambda names: pd.factorize(names)[0])
         table = table[first < tasks]
     own = [column.name for kind in OBSERVATIONS.values() for column in kind.columns]
-    columns = [name for name in (*KEY, *_FACTS, "attempts", "successes", *own) if name in table]
+    facts = [column.name for column in COLUMNS if column.about != "row"]
+    columns = [name for name in (*KEY, *facts, "attempts", "successes", *own) if name in table]
     kept = table[list(dict.fromkeys(columns))].reset_index(drop=True)
     if "tokens_mean" in table:
         kept["tokens_mean"] = table["tokens_mean"].to_numpy()
