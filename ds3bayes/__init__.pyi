@@ -13,10 +13,11 @@ from .inference.store import load, save
 from .queries.allocate import allocate
 from .queries.by_group import predict_by
 from .queries.calibration import calibration_table, held_out_calibration, sampling_table, sbc, sbc_check
+from .queries.choices import best, cheapest, frontier
 from .queries.compare import compare
 from .queries.cost_to_reach import cost_to_reach
 from .queries.curves import attempts_curve, budget_curve
-from .queries.decide import best, cheapest, frontier
+from .queries.decide import Decision, decide
 from .queries.grid import predict_grid
 from .queries.learned_graph import learned_graph
 from .queries.new_llms import predict_llms
@@ -73,6 +74,7 @@ __all__ = [
     "BestOfN",
     "CheckResult",
     "CoT",
+    "Decision",
     "Direct",
     "EarlyStoppingMajority",
     "FitWarning",
@@ -100,6 +102,7 @@ __all__ = [
     "check",
     "compare",
     "cost_to_reach",
+    "decide",
     "evals",
     "fit",
     "frontier",

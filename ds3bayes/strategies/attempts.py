@@ -22,6 +22,7 @@ from ds3bayes.strategies.base import (
     Strategy,
     Walk,
     check_whole,
+    has_perfect_verifier,
     with_budget,
 )
 from ds3bayes.strategies.lengths import Lengths
@@ -332,6 +333,11 @@ class AttemptStrategy(RepeatedSampling):
     def attempts(self) -> int:
         """The number n of attempts."""
         return self.n
+
+    @property
+    def assumes_perfect_check(self) -> bool:
+        """Whether an oracle picks among several attempts."""
+        return self.n > 1 and has_perfect_verifier(self)
 
     @classmethod
     def variants(cls, verifiers: Sequence[LearnedVerifier]) -> list[Self]:
