@@ -410,7 +410,7 @@ def test_a_near_miss_is_said(observed, said, monkeypatch):
 def test_an_interval_without_width_is_no_success(monkeypatch):
     monkeypatch.setattr(tables, "observed_vs_predicted", lambda *_, **__: compared_row(1.0, 1.0, 1.0))
     found = tables.comparison(None)
-    assert found["verdict"].tolist() == ["inside, of no width"]
+    assert found["verdict"].tolist() == ["no interval: follows from what the fit is given"]
     assert tables.held_out_score(found).empty
 
 
