@@ -13,10 +13,11 @@ from .inference.store import load, save
 from .queries.allocate import allocate
 from .queries.by_group import predict_by
 from .queries.calibration import calibration_table, held_out_calibration, sampling_table, sbc, sbc_check
+from .queries.choices import best, cheapest, frontier
 from .queries.compare import compare
 from .queries.cost_to_reach import cost_to_reach
 from .queries.curves import attempts_curve, budget_curve
-from .queries.decide import best, cheapest, frontier
+from .queries.decide import Decision, decide
 from .queries.grid import predict_grid
 from .queries.learned_graph import learned_graph
 from .queries.new_llms import predict_llms
@@ -25,6 +26,7 @@ from .queries.observed_vs_predicted import observed_vs_predicted
 from .queries.posterior_predictive import posterior_predictive
 from .queries.predict import predict
 from .queries.predict_grades import predict_grades
+from .queries.rank import rank
 from .queries.samplers import samplers
 from .queries.suspect_tasks import suspect_tasks
 from .queries.variance import variance
@@ -73,6 +75,7 @@ __all__ = [
     "BestOfN",
     "CheckResult",
     "CoT",
+    "Decision",
     "Direct",
     "EarlyStoppingMajority",
     "FitWarning",
@@ -100,6 +103,7 @@ __all__ = [
     "check",
     "compare",
     "cost_to_reach",
+    "decide",
     "evals",
     "fit",
     "frontier",
@@ -133,6 +137,7 @@ __all__ = [
     "predict_llms",
     "prior_beliefs",
     "queries",
+    "rank",
     "read_attempts",
     "read_evals",
     "read_every_eval_ever",

@@ -11,12 +11,11 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from importlib.metadata import version
 from io import BytesIO
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -260,7 +259,8 @@ def fit(
         raise InputError(f"{output}: a fit is saved as netCDF; let the name end in .nc")
     _writable(output.parent)
     loaded, evals = _read(spec)
-    path = save(_fit(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed), output)
+    fitted = _fit(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed)
+    path = save(_asked_by(fitted, spec, output.parent), output)
     if as_json:
         _print_json({"fit": str(path)})
     else:
@@ -386,36 +386,55 @@ def decide(
     max_cost: MaxCost = None,
     success: Annotated[float | None, typer.Option(help="target success of the cheapest option")] = None,
     confidence: Annotated[float | None, typer.Option(help="how sure to be of that target")] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="difference in success that is not worth paying for; default from the spec")
+    ] = None,
+    perfect_check: Annotated[
+        bool | None,
+        typer.Option(
+            "--perfect-check/--no-perfect-check",
+            help="whether wrong answers can be told from right ones when deployed; default from the spec",
+        ),
+    ] = None,
     reach: Annotated[
         list[str] | None,
         typer.Option("--reach", help="also what reaching that target takes: 'best_of_n(n=*)', 'cot(budget_tokens=*)'"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which option is best within a cost, which is the cheapest that suffices, and which are on the frontier."""
-    from ds3bayes.generative.spec import ModelSpec
+    """Say which option to deploy, which is the cheapest that suffices, and what was observed beside the predictions."""
     from ds3bayes.inference.artifact import spec_of
+    from ds3bayes.queries.decide import asking
+    from ds3bayes.queries.decide import decide as answer
 
     loaded = _load(fit_file)
-    asked = {"cost": cost, "max_cost": max_cost, "success": success, "confidence": confidence}
-    content = spec_of(loaded).model_dump(mode="json")
-    content["query"] |= {name: value for name, value in asked.items() if value is not None}
-    query = ModelSpec.from_dict(content, "decide").query
+    asked: dict[str, Any] = {
+        "cost": cost,
+        "max_cost": max_cost,
+        "success": success,
+        "confidence": confidence,
+        "margin": margin,
+        "perfect_check": perfect_check,
+    }
+    query = asking(spec_of(loaded), asked, "decide").query
     with _doing("predicting"):
         pred = _predict(loaded, strategy, tasks)
-    choices, rows = _decisions(pred, query)
+    with _doing("deciding"):
+        decision = answer(loaded, pred, **asked)
+    reached = {}
     if reach:
         from ds3bayes.queries.cost_to_reach import cost_to_reach
 
         which: Any = tasks or query.tasks
         for family in reach:
             found = cost_to_reach(loaded, family, success=query.success, cost=query.cost, tasks=which)
-            choices[f"to reach success {query.success:g} by {family}"] = found.attrs["sentence"]
+            reached[family] = found.attrs["sentence"]
     if as_json:
-        _print_json({"choices": choices, "options": rows})
+        _print_json(decision.as_dict() | ({"to_reach": reached} if reached else {}))
     else:
-        _show_choices(choices)
-        _show("options", rows)
+        _show_decision(decision)
+        for family, sentence in reached.items():
+            _out.print(f"[bold]{_plain(family)}[/]: {_plain(sentence)}", soft_wrap=True)
 
 
 @app.command(
@@ -442,6 +461,41 @@ def compare(
         _print_json({**result.attrs, **numbers})
     else:
         _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+
+
+@app.command(
+    epilog=_examples(
+        "ds3bayes rank run.nc -s cot --tasks new",
+        "ds3bayes rank run.nc --of option --json",
+    )
+)
+def rank(
+    fit_file: FitFile,
+    strategy: Strategies = None,
+    of: Annotated[
+        str, typer.Option("--of", help="what is ranked: 'model' (LLMs) or 'option' (with strategies)")
+    ] = "model",
+    tasks: Annotated[str, typer.Option("--tasks", help="'observed' or 'new'")] = "observed",
+    benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
+    margin: Annotated[float, typer.Option(help="difference in success that does not matter")] = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Rank LLMs, or options, by success, with the probability of every place."""
+    from ds3bayes.inference.artifact import spec_of
+    from ds3bayes.queries.rank import rank as query
+
+    loaded = _load(fit_file)
+    asked = strategy or list(spec_of(loaded).query.strategies) or None
+    given: dict[str, Any] = {"of": of, "tasks": tasks, "benchmark": benchmark, "margin": margin}
+    with _doing("ranking"):
+        result = query(loaded, asked, **given)
+    names = ["success", "expected_rank", "rank_lower", "rank_upper", "p_first", "p_tied"]
+    rows = result[names].to_dataframe().reset_index()[["option", "strategy", *names]].to_dict("records")
+    if as_json:
+        _print_json({"sentence": result.attrs["sentence"], "ranks": rows, "p_rank": result["p_rank"].values.tolist()})
+    else:
+        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _show("ranks, 1 being the best", rows)
 
 
 @app.command(
@@ -801,6 +855,8 @@ def run(
     from ds3bayes.inference.checks import check as run_checks
     from ds3bayes.inference.store import save, write_atomically
     from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
+    from ds3bayes.queries.decide import asking
+    from ds3bayes.queries.decide import decide as answer
     from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
     from ds3bayes.reports import report as write
 
@@ -814,7 +870,8 @@ def run(
         loaded, evals = _of_evaluations(source, _options(options))
         if max_cost is None and target is None:
             cost, max_cost, target = _questions(cost)
-    loaded = _asking(loaded, cost=cost, max_cost=max_cost, success=target)
+    asked = {"cost": cost, "max_cost": max_cost, "success": target}
+    loaded = asking(loaded, asked, "the command line")
     folder = output if output is not None else Path("runs") / loaded.name
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder to write the results into")
@@ -827,22 +884,25 @@ def run(
         refuse_unanswerable(loaded, evals, design)
     if not of_spec:
         _keep_evaluations(loaded, evals, folder)
+    named = (Path(source), asked) if of_spec else (folder / "spec.toml", {})
     if fitted is None:
         fitted = _fit(evals, loaded)
-        save(fitted, folder / "run.nc")
     else:
         _say.print(
             "the folder holds a fit of this model and these data: using it (--refit samples again)", soft_wrap=True
         )
+    # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
+    fitted = _asked_by(fitted, named[0], folder, named[1])
+    save(fitted, folder / "run.nc")
     with _doing("checking"):
         results = run_checks(fitted)
     with _doing("predicting"):
         pred = _predict(fitted, None, None)
     _write_dataset(pred, folder / "predictions.nc")
     compared = observed_vs_predicted(fitted)
-    choices, rows = _decisions(pred, loaded.query)
-    for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", rows)):
-        write_atomically(folder / name, _csv(table))
+    decision = answer(fitted, pred)
+    for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
+        write_atomically(folder / name, _csv(table))  # type: ignore[arg-type]
     write_atomically(folder / "observed_vs_predicted.csv", compared.to_csv(index=False).encode())
     with _doing("drawing and writing the report"):
         path = write(fitted, pred, folder / "report.html", checks=results)
@@ -852,19 +912,17 @@ def run(
                 "folder": str(folder),
                 "checks": [_of_check(one) for one in results if not one.note],
                 "notes": [{"name": one.name, "sentence": one.sentence} for one in results if one.note],
-                "choices": choices,
-                "options": rows,
+                "decision": decision.as_dict(),
                 "observed_vs_predicted": json.loads(compared.to_json(orient="records")),
             }
         )
     else:
         _show_checks(results)
-        _show("options", rows)
         held = compared[compared["rows"] == "held out"]
         if len(held):
             keep = ["model", "strategy", "quantity", "tasks", "observed", "mean", "lower", "upper", "inside"]
             _show("held-out rows: observed, and predicted mean and 90 % interval", held[keep].to_dict("records"))
-        _show_choices(choices)
+        _show_decision(decision)
     _say.print(f"report: [bold]{_plain(str(path))}[/]")
     if strict and not all(result.passed for result in results):
         raise typer.Exit(1)
@@ -966,18 +1024,6 @@ def _questions(cost: str | None) -> tuple[str | None, float | None, float | None
         raise InputError(f"got {cap!r} and {goal!r}; give numbers, or say --max-cost and --target") from None
 
 
-def _asking(spec: Any, **asked: Any) -> Any:
-    """Return the spec with questions from the command line instead of its own."""
-    from ds3bayes.generative.spec import ModelSpec
-
-    given = {name: value for name, value in asked.items() if value is not None}
-    if not given:
-        return spec
-    content = spec.model_dump(mode="json", exclude_none=True)
-    content["query"] |= given
-    return ModelSpec.from_dict(content, "the command line")
-
-
 def _keep_evaluations(spec: Any, evals: xr.Dataset, folder: Path) -> None:
     """Write what was read, and the spec that was used, beside the results."""
     from ds3bayes.evals import to_table
@@ -1035,11 +1081,12 @@ def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
     """Return the fit at a path with the spec's questions and prices, or None if a new fit would differ from it."""
     from ds3bayes.evals import data_sha256
     from ds3bayes.inference.artifact import spec_of
+    from ds3bayes.inference.store import load
 
     if not path.exists():
         return None
     try:
-        found = _load(path)
+        found = load(path)
         before = spec_of(found)
     except InputError as error:
         _say.print(f"[yellow]not used[/]: {_plain(str(error))}", soft_wrap=True)
@@ -1061,10 +1108,36 @@ def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
     return found
 
 
-def _load(path: Path) -> xr.DataTree:
-    from ds3bayes.inference.store import load
+def _asked_by(fitted: xr.DataTree, spec: Path, folder: Path, asked: Mapping[str, Any] | None = None) -> xr.DataTree:
+    """Note in a fit which spec, seen from its folder, asks its questions, and what the command line asked instead."""
+    result = fitted.copy()
+    given = {name: value for name, value in (asked or {}).items() if value is not None}
+    place = os.path.relpath(spec, folder)
+    result.attrs = {**fitted.attrs, "spec_file": place, "asked": json.dumps(given)}
+    return result
 
-    return load(path)
+
+def _load(path: Path) -> xr.DataTree:
+    """Read a fit, to answer the questions that its spec asks today, at today's prices."""
+    from ds3bayes.generative.spec import ModelSpec
+    from ds3bayes.inference.store import answering, load
+    from ds3bayes.queries.decide import asking
+
+    loaded = load(path)
+    if "spec_file" not in loaded.attrs:
+        return loaded
+    file = path.parent / loaded.attrs["spec_file"]
+    if not file.exists():
+        _say.print(f"{_plain(str(file))} is gone: using the questions and prices that {path} was made with")
+        return loaded
+    spec = asking(ModelSpec.from_toml(file), json.loads(loaded.attrs["asked"]), str(file))
+    try:
+        return answering(loaded, spec, str(path))
+    except InputError as error:
+        raise InputError(
+            f"{error}\nOnly questions and prices can be changed without sampling again: undo the change in {file}, or "
+            "fit anew with `ds3bayes run` or `ds3bayes fit`"
+        ) from None
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:
@@ -1111,55 +1184,30 @@ def _predict_by(fitted: xr.DataTree, strategies: list[str] | None, by: str) -> x
     return predict_by(fitted, strategies or list(spec_of(fitted).query.strategies) or None, by=by)
 
 
-def _decisions(pred: xr.Dataset, query: Any) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """Answer the spec's questions: choices in words, and a row per option."""
-    from ds3bayes.queries.decide import best, cheapest, frontier
-
-    if query.cost not in pred:
-        chosen = best(pred)
-        choices = {"best": chosen.attrs["choice"], "note": f"decided without cost: {pred.attrs['absent']}"}
-        return choices, _records(chosen)
-    top = best(pred, max_cost=query.max_cost, cost=query.cost)
-    enough = cheapest(pred, success=query.success, confidence=query.confidence, cost=query.cost)
-    edge = frontier(pred, cost=query.cost)
-    cap = f" at {query.cost} <= {query.max_cost:g}" if query.max_cost is not None else ""
-    choices = {
-        f"best{cap}": top.attrs["choice"],
-        f"cheapest with success >= {query.success:g} (confidence {query.confidence:g})": enough.attrs["choice"],
-    }
-    return choices, _records(top.assign(p_reach=enough["p_reach"], p_frontier=edge["p_frontier"]))
-
-
-def _records(table: xr.Dataset) -> list[dict[str, Any]]:
-    frame = table.drop_vars(["model", "strategy"]).to_dataframe().reset_index().dropna(subset=["success"])
-    return list(frame.sort_values(["benchmark", "regret"]).to_dict("records"))  # type: ignore[arg-type]
-
-
 def _summary(pred: xr.Dataset) -> list[dict[str, Any]]:
     """Give a row per LLM, benchmark, strategy and group, if any: mean and 90 % interval of every quantity."""
     import numpy as np
+
+    from ds3bayes.queries.words import mean_interval
 
     rows = []
     # What draws have no part in, such as the share observed, is a number of its own.
     known = pred[[name for name in pred.data_vars if "draw" not in pred[name].dims]]
     pred = pred.drop_vars(list(known.data_vars))
     # Options that there are not are blank in every draw.
-    low, high = (pred.quantile(p, ("chain", "draw"), skipna=False) for p in (0.05, 0.95))
-    mean = pred.mean(("chain", "draw"))
     dims = [name for name in ("model", "benchmark", "strategy", "group") if name in pred.dims]
-    for members in product(*(pred[name].values for name in dims)):
-        at = dict(zip(dims, members, strict=True))
-        if np.isnan(mean["success"].sel(at)):
-            continue
-        row: dict[str, Any] = {name: str(value) for name, value in at.items()}
-        for name in pred.data_vars:
-            row |= {
-                str(name): float(mean[name].sel(at)),
-                f"{name}_lower": float(low[name].sel(at)),
-                f"{name}_upper": float(high[name].sel(at)),
-            }
+    summaries = {}
+    for name in pred.data_vars:
+        drawn = pred[name].stack(sample=("chain", "draw")).transpose("sample", *dims).values
+        summaries[str(name)] = mean_interval(drawn)
+    for place in np.argwhere(np.isfinite(summaries["success"][0])):
+        row: dict[str, Any] = {dim: str(pred[dim].values[i]) for dim, i in zip(dims, place, strict=True)}
+        for name, found in summaries.items():
+            mean, low, high = (float(one[tuple(place)]) for one in found)
+            row |= {name: mean, f"{name}_lower": low, f"{name}_upper": high}
         for name, values in known.data_vars.items():
-            value = values.sel({dim: at[str(dim)] for dim in values.dims}).item()
+            at = {dim: pred[dim].values[i] for dim, i in zip(dims, place, strict=True) if dim in values.dims}
+            value = values.sel(at).item()
             row[str(name)] = None if value != value else value
         rows.append(row)
     return rows
@@ -1226,7 +1274,9 @@ def _cell(value: Any) -> str:
         return "yes" if value else "NO"
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else _plain(str(value))
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.4g}"
+    return _plain(str(value))
 
 
 def _of_check(result: Any) -> dict[str, Any]:
@@ -1252,9 +1302,28 @@ def _show_checks(results: list[Any]) -> None:
             _out.print(f"note  {result.name}: {_plain(result.sentence)}", soft_wrap=True)
 
 
-def _show_choices(choices: dict[str, str]) -> None:
-    for question, answer in choices.items():
-        _out.print(f"[bold]{question}[/]: {_plain(answer)}", soft_wrap=True)
+def _show_decision(decision: Any) -> None:
+    """Say a decision, with the options of the whole and of each benchmark."""
+    for one in (decision, *decision.parts):
+        if one is not decision:
+            _out.print(f"[bold]{_plain(one.benchmark)}[/]")
+        for place, sentence in enumerate(one.sentences):
+            _out.print(f"[bold]{_plain(sentence)}[/]" if place == 0 else _plain(sentence), soft_wrap=True)
+        if len(one.options):
+            _show(f"options on {_plain(one.benchmark)}", _told(one.options))
+
+
+def _told(options: Any) -> list[dict[str, Any]]:
+    """Keep what a terminal has room for of the options of a decision."""
+    import numpy as np
+
+    rows = []
+    for row in options.to_dict("records"):
+        marks = [name for name in ("chosen", "tied", "bound", "away", "edge") if row[name]]
+        kept = {name: row[name] for name in ("option", "success", "observed", "cost", "p_best", "regret", "p_reach")}
+        rows.append(kept | {"marks": ", ".join(marks)})
+    blank = [name for name in rows[0] if all(isinstance(row[name], float) and np.isnan(row[name]) for row in rows)]
+    return [{name: value for name, value in row.items() if name not in blank} for row in rows]
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -1,6 +1,7 @@
 """The command line: bad input ends in exit code 2 and one message, and machines can read the answers."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -243,12 +244,14 @@ def test_decide_speaks_json(run, fit_file, simulated_fit):
         "cot",
         "-s",
         "best_of_n(n=3)",
+        "--perfect-check",
     )
     assert code == 0
     answer = json.loads(out)
     pred = ds3.predict(simulated_fit, ["cot", "best_of_n(n=3)"])
-    wanted = ds3.best(pred, cost="usd", max_cost=0.05)
-    assert wanted.attrs["choice"] in answer["choices"].values()
+    wanted = ds3.best(pred, cost="usd", max_cost=0.05, perfect_check=True)
+    assert wanted.attrs["choice"] == f"{answer['benchmark']}: {answer['chosen']}"
+    assert answer["choice"].startswith(f"Best for at most USD 0.05 per task: {answer['chosen']}, with success")
     assert {row["option"] for row in answer["options"]} == set(wanted["option"].values)
     for row in answer["options"]:
         assert 0 <= row["p_best"] <= 1
@@ -374,9 +377,88 @@ def test_run_uses_a_fit_of_the_same_model_and_data(run, folder, monkeypatch):
     code, out, err = run("run", spec, "-o", "out", "--json")
     assert code == 0, err
     assert "using it" in err
-    assert json.loads(out)["options"]
+    assert json.loads(out)["decision"]["options"]
     assert {path.name for path in (folder / "out").iterdir()} >= {"report.html", "report.md", "tables", "run.nc"}
     assert "output_usd = 16.0" in (folder / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def numbers(text: str) -> set[str]:
+    return set(re.findall(r"\d+\.\d+", text))
+
+
+def test_one_folder_gives_one_answer(run, folder, monkeypatch):
+    """After prices, cap and target change in the spec, every output on the kept fit is of the new ones."""
+    spec, out = folder / "spec.toml", folder / "out"
+    asked = spec.read_text().replace('cost = "tokens"', 'cost = "usd"\nmax_cost = 0.5')
+    spec.write_text(asked.replace("success = 0.8", "success = 0.3"), encoding="utf-8")
+    assert run("run", spec, "-o", "out", "--json")[0] == 0
+    before = json.loads(run("decide", "out/run.nc", "--json")[1])
+    assert before["choice"].startswith("Best for at most USD 0.5 per task")
+
+    def never(*_, **__):
+        raise AssertionError("sampled again")
+
+    monkeypatch.setattr("ds3bayes.inference.fit.fit", never)
+    changed = spec.read_text().replace("output_usd = 8.0", "output_usd = 80.0")
+    changed = changed.replace("max_cost = 0.5", "max_cost = 7.25").replace("success = 0.3", "success = 0.35")
+    spec.write_text(changed, encoding="utf-8")
+
+    def costs(rows):
+        return {row["option"]: row["cost"] for row in rows}
+
+    decided = json.loads(run("decide", "out/run.nc", "--json")[1])
+    assert decided["choice"].startswith("Best for at most USD 7.25 per task")
+    assert "success 0.35" in decided["enough"]
+    assert costs(decided["options"]) == pytest.approx({o: 10 * c for o, c in costs(before["options"]).items()})
+    predicted = {row["strategy"]: row["usd"] for row in json.loads(run("predict", "out/run.nc", "--json")[1])}
+    assert predicted == pytest.approx(costs(decided["options"]))
+    assert run("report", "out/run.nc", "-o", "out/report.html")[0] == 0
+    page = (out / "report.md").read_text(encoding="utf-8")
+    assert decided["choice"] in page.replace("\\", "")
+    assert "output_usd = 80.0" in page
+    for old in ("output_usd = 8.0", "max_cost = 0.5", "USD 0.5 ", "success 0.3 "):
+        assert old not in page
+    # Once more by `run`: the folder holds nothing of the old questions and prices, the fit included.
+    again = json.loads(run("run", spec, "-o", "out", "--json")[1])["decision"]
+    assert again["choice"] == decided["choice"]
+    kept = json.loads(ds3.load(out / "run.nc").attrs["spec"])
+    assert (kept["query"]["max_cost"], kept["costs"]["*"]["output_usd"]) == (7.25, 80.0)
+    assert costs(pd.read_csv(out / "decision.csv").to_dict("records")) == pytest.approx(costs(decided["options"]))
+    assert xr.load_dataset(out / "predictions.nc")["usd"].mean() == pytest.approx(np.mean(list(predicted.values())))
+    assert not numbers(before["choice"]) & numbers(page) - numbers(decided["choice"]) - {"0.9"}
+
+
+def test_what_the_command_line_asked_of_a_folder_holds_until_it_is_asked_again(run, folder):
+    assert run("run", folder / "spec.toml", "-o", "out", "--cost", "usd", "--max-cost", "0.25")[0] == 0
+    assert "at most USD 0.25" in json.loads(run("decide", "out/run.nc", "--json")[1])["choice"]
+    assert run("run", folder / "spec.toml", "-o", "out")[0] == 0
+    assert "at any cost" in json.loads(run("decide", "out/run.nc", "--json")[1])["choice"]
+
+
+def test_another_model_in_the_spec_is_refused_by_questions_on_the_kept_fit(run, folder):
+    spec = folder / "spec.toml"
+    assert run("run", spec, "-o", "out")[0] == 0
+    was = spec.read_text()
+    spec.write_text(was + '\n[priors]\nspread = { family = "LogNormal", mu = 0.0, sigma = 0.1 }\n', encoding="utf-8")
+    before = set(folder.rglob("*"))
+    for verb in ("decide", "predict", "report"):
+        said = ["priors.spread", "Only questions and prices", "spec.toml", "fit anew"]
+        refused(run(verb, "out/run.nc"), folder, before, said)
+    # Sampling that would differ is no other model, and a spec that is gone leaves its last questions.
+    spec.write_text(was.replace("draws = ", "draws = 1"), encoding="utf-8")
+    assert run("decide", "out/run.nc")[0] == 0
+    spec.unlink()
+    code, _, err = run("decide", "out/run.nc")
+    assert code == 0
+    assert "is gone" in err
+
+
+def test_weights_and_checks_of_unknown_benchmarks_are_refused_first(run, tmp_path):
+    for key, value in (("weights", "{ bb = 1.0 }"), ("perfect_check", '["bb"]')):
+        spec = write(tmp_path, GOOD, f"query = {{{key} = {value}}}")
+        refused(
+            run("validate", spec), tmp_path, set(tmp_path.rglob("*")), [f"query.{key}", "'bb'", "benchmarks are: b"]
+        )
 
 
 def test_another_model_or_other_data_are_fitted_anew(folder):
@@ -505,8 +587,8 @@ def test_run_takes_a_log_to_a_decision(run, log, tmp_path, monkeypatch):
     code, out, err = run("run", log, "--max-cost", "900", "--target", "0.3", "-o", "out", "--json")
     assert code == 0, err
     answer = json.loads(out)
-    assert any("tokens <= 900" in one for one in answer["choices"])
-    assert any("success >= 0.3" in one for one in answer["choices"])
+    assert "at most 900 tokens per task" in answer["decision"]["choice"]
+    assert "success 0.3 " in answer["decision"]["enough"]
     assert "left out: 1 errored" in err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for told in ("48 attempts", "attempts.jsonl", "1 errored before they were scored", "column &#39;question_id&#39;"):

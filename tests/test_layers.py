@@ -97,6 +97,7 @@ GENERATIVE = (
     "observation",
     "capability",
     "spec",
+    "prices",
     "arrange",
     "likelihood",
     "task_effects",

@@ -104,6 +104,9 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     _check_attempt_names(typed, group, faults)
     faults.stop()
     cells, thinned = _collapse(typed, group, first)
+    if typed.has("answer"):
+        cells |= _votes(typed, group, len(first))
+        del cells["answer"]
     if ignored:
         hints = [f"{name!r}{_hint(name, columns.absent)}" for name in ignored]
         warnings.warn(
@@ -641,6 +644,8 @@ def _check_rows(typed: _Typed, faults: _Faults) -> None:
     _check_accuracy(typed, faults)
     _check_sizes(typed, faults)
     _check_names(typed, faults)
+    if typed.has("answer"):
+        _check_answers(typed, faults)
     if typed.has("wrong_answer_counts"):
         codes, words = typed.texts["wrong_answer_counts"]
         sums = np.array([sum(map(int, word.split("|"))) if word else np.nan for word in words], dtype=np.float64)
@@ -662,6 +667,36 @@ def _check_rows(typed: _Typed, faults: _Faults) -> None:
     for column in COLUMNS:
         if column.about != "row" and typed.has(column.name):
             _check_constant(column, typed, faults)
+
+
+def _check_answers(typed: _Typed, faults: _Faults) -> None:
+    """Check that answers are of single attempts, said once, and no references."""
+    given, attempts = typed.given("answer"), typed.number("attempts")
+    faults.add_rows(
+        given & (attempts != 1),
+        lambda row: (
+            f"{faults.got(row, 'answer')} in a row of {attempts[row]:g} attempts; allowed: blank. An answer is of one "
+            "attempt; give wrong_answer_counts instead"
+        ),
+    )
+    for name in ("wrong_answer_counts", "no_answer"):
+        if typed.given(name).any():
+            faults.add(f"columns 'answer' and {name!r}: the second follows from the first; give one of them")
+    if not typed.has("task"):
+        return
+    # A reference is the same for right and for wrong attempts at a task.
+    parts = [typed.texts[name][0] for name in ("benchmark", "task", "answer")]
+    owner = _joined(parts)
+    successes = typed.number("successes")
+    right, wrong = (np.bincount(owner, weights=given & (successes == k)) > 0 for k in (1, 0))
+    both = (right & wrong)[owner] & given & (successes == 0)
+    faults.add_rows(
+        both,
+        lambda row: (
+            f"{faults.got(row, 'answer')} in a wrong attempt, and in a right one at the same task: is it the right "
+            "answer, rather than the one given? Rename or remove the column then, and correct the scores otherwise"
+        ),
+    )
 
 
 def _check_accuracy(typed: _Typed, faults: _Faults) -> None:
@@ -1076,6 +1111,27 @@ def _collapse(typed: _Typed, group: Ints, first: Ints) -> tuple[dict[str, Any], 
             cells[name] = np.where(counts > 0, top, np.nan)
     cells |= _moments(typed, group, number)
     return cells, thinned
+
+
+def _votes(typed: _Typed, group: Ints, number: int) -> dict[str, Any]:
+    """Return how often each wrong answer of a cell was given, and how many attempts gave none.
+
+    A cell without any answer, a right one among them, logged none: nothing is known of its votes.
+    """
+    codes, words = typed.texts["answer"]
+    blank = np.array([word == "" for word in words], dtype=bool)[codes]
+    failed = typed.number("successes") == 0
+    logged = np.bincount(group[~blank], minlength=number) > 0
+    given = pd.DataFrame({"cell": group, "answer": codes})[failed & ~blank]
+    sizes = given.groupby(["cell", "answer"]).size().sort_values(ascending=False, kind="stable")
+    counts: list[list[str]] = [[] for _ in range(number)]
+    for (cell, _), size in sizes.items():
+        counts[cell].append(str(size))
+    none = np.bincount(group, weights=failed & blank, minlength=number)
+    return {
+        "wrong_answer_counts": _objects(["|".join(parts) for parts in counts]),
+        "no_answer": np.where(logged, none, np.nan),
+    }
 
 
 def _joined_texts(typed: _Typed, name: str, group: Ints, number: int) -> NDArray[Any]:

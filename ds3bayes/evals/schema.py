@@ -15,7 +15,7 @@ from ds3bayes.errors import InputError
 from ds3bayes.strategies import STRATEGIES
 
 Kind = Literal["text", "parts", "shares", "counts", "count", "number"]
-Merge = Literal["key", "sum", "mean", "max", "same", "moment", "join", "never", "drop"]
+Merge = Literal["key", "sum", "mean", "max", "same", "moment", "join", "votes", "never", "drop"]
 
 #: The largest count that a float64 holds exactly.
 LARGEST_COUNT = 2.0**53
@@ -210,6 +210,12 @@ COLUMNS: list[Column] = [
         unit="steps",
         merge="join",
         meaning="right steps before the first wrong one, of each wrong attempt that was checked, such as '3|0|5'",
+    ),
+    Column(
+        name="answer",
+        kind="text",
+        merge="votes",
+        meaning="answer of a single attempt (attempts = 1), blank for none: read as wrong_answer_counts and no_answer",
     ),
     Column(
         name="wrong_answer_counts",

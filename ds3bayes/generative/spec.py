@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -118,6 +118,54 @@ class Query(Part):
     max_cost: float | None = Field(None, gt=0.0, description="cost cap per task for `best`")
     success: float = Field(0.8, gt=0.0, lt=1.0, description="target of `cheapest`")
     confidence: float = Field(0.9, gt=0.0, lt=1.0, description="how sure `cheapest` must be of the target")
+    margin: float = Field(
+        0.01, ge=0.0, lt=1.0, description="difference in expected success that is not worth paying for"
+    )
+    perfect_check: bool | tuple[str, ...] = Field(
+        False,
+        description="whether wrong answers can be told from right ones when deployed, or the benchmarks where they "
+        "can; elsewhere strategies that pick by an oracle are upper bounds and never recommended",
+    )
+    weights: dict[str, Annotated[float, Field(gt=0.0)]] | None = Field(
+        None,
+        description="share of the deployed tasks that are like those of each benchmark, in any unit; benchmarks left "
+        "out are not decided on. Equal shares of all if absent",
+    )
+
+    def shares(self, benchmarks: Sequence[str]) -> dict[str, float]:
+        """Return the share of each benchmark that is decided on, summing to 1.
+
+        Parameters
+        ----------
+        benchmarks : sequence of str
+            Those that were observed.
+
+        Raises
+        ------
+        InputError
+            If the weights name one that was not.
+        """
+        weights = dict.fromkeys(benchmarks, 1.0) if self.weights is None else self.weights
+        _refuse_unknown("weights", weights, benchmarks)
+        if not weights:
+            raise InputError(f"query.weights names no benchmark; leave it out, or name some of {', '.join(benchmarks)}")
+        total = sum(weights.values())
+        return {name: weights[name] / total for name in benchmarks if name in weights}
+
+    def refuse_unknown_benchmarks(self, benchmarks: Sequence[str]) -> None:
+        """Refuse questions about benchmarks that were not observed.
+
+        Raises
+        ------
+        InputError
+        """
+        self.shares(benchmarks)
+        if not isinstance(self.perfect_check, bool):
+            _refuse_unknown("perfect_check", self.perfect_check, benchmarks)
+
+    def checkable(self, benchmark: str) -> bool:
+        """Return whether a perfect check exists for the answers of a benchmark."""
+        return self.perfect_check if isinstance(self.perfect_check, bool) else benchmark in self.perfect_check
 
     @field_validator("strategies")
     @classmethod
@@ -127,6 +175,16 @@ class Query(Part):
     def parsed(self) -> list[Strategy]:
         """Return the strategies as objects."""
         return [parse_strategy(text) for text in self.strategies]
+
+
+def _refuse_unknown(key: str, names: Iterable[str], benchmarks: Sequence[str]) -> None:
+    """Refuse benchmarks that a question names and that there are not."""
+    unknown = [name for name in names if name not in benchmarks]
+    if unknown:
+        raise InputError(
+            f"query.{key} names {', '.join(map(repr, unknown))}; the benchmarks are: {', '.join(benchmarks)}."
+            + did_you_mean(unknown[0], benchmarks)
+        )
 
 
 def _known_prior(name: str) -> str:

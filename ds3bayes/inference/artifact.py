@@ -13,6 +13,7 @@ from ds3bayes.deferred import pm
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.model import coordinates, parameters, readable
+from ds3bayes.generative.prices import LearnedPrices, learned_prices
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.theory.evaluate import python_mode
 
@@ -88,6 +89,12 @@ def spec_of(fit: xr.DataTree) -> ModelSpec:
     return ModelSpec.from_dict(json.loads(fit.attrs["spec"]), "fit")
 
 
+def prices_of(fit: xr.DataTree) -> LearnedPrices:
+    """Return the prices that the costs of a fit's rows tell, where its spec leaves them open."""
+    evals, held_out = evals_of(fit)
+    return _prices(_Stored(fit.attrs["spec"], fit.attrs["data_sha256"], held_out.tobytes(), evals))
+
+
 def design_of(fit: xr.DataTree) -> Design:
     """Rebuild the design of a fit from what it stores: once for a spec and data, however many questions are asked."""
     evals, held_out = evals_of(fit)
@@ -108,6 +115,11 @@ class _Stored:
 def _design(stored: _Stored) -> Design:
     spec = ModelSpec.from_dict(json.loads(stored.spec), "fit")
     return make_design(stored.evals, spec, np.frombuffer(stored.held_out, dtype=bool))
+
+
+@lru_cache(maxsize=8)
+def _prices(stored: _Stored) -> LearnedPrices:
+    return learned_prices(ModelSpec.from_dict(json.loads(stored.spec), "fit"), stored.evals)
 
 
 def prior_draws(design: Design, spec: ModelSpec, seed: int, draws: int = 500) -> xr.Dataset:

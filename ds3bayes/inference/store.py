@@ -97,7 +97,8 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
     ----------
     path : path
     spec : ModelSpec, optional
-        If given, the fit must have been made with the same model.
+        If given, the fit must have been made with the same model, and answers the questions of this spec at its
+        prices: those that it was made with are forgotten, and nothing is sampled.
 
     Returns
     -------
@@ -129,9 +130,11 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
     found = data_sha256(evals_of(tree)[0])
     if found != tree.attrs["data_sha256"]:
         raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
-    if spec is not None and spec.model_id != tree.attrs["model_id"]:
-        differences = _differences(json.loads(tree.attrs["spec"]), json.loads(spec.model_dump_json()))
-        raise InputError.of_faults(f"{path}: fitted with another model than the spec", differences)
+    if spec is None:
+        return tree
+    tree = answering(tree, spec, str(path))
+    if spec.model_id != tree.attrs["model_id"]:
+        raise InputError(f"{path}: fitted with the default priors of another version of ds3bayes; refit")
     return tree
 
 
@@ -142,6 +145,39 @@ def _migrate(tree: xr.DataTree) -> None:
     effects = tree["task_effects"].to_dataset()
     tree["task_effects"] = effects.assign(sound=xr.ones_like(effects["reachable"]))
     tree.attrs |= {"spec": json.dumps(content), "schema": SCHEMA}
+
+
+def answering(fit: xr.DataTree, spec: ModelSpec, where: str = "the fit") -> xr.DataTree:
+    """Return a fit that answers the questions of a spec at its prices, in place of those that it was made with.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    spec : ModelSpec
+        May differ from that of the fit in questions, prices, name, description and sampling.
+    where : str
+        Said in errors.
+
+    Raises
+    ------
+    InputError
+        If it states another model, or uses other rows; the message lists what differs.
+    """
+    old, new = (_of_model(one) for one in (ModelSpec.from_dict(json.loads(fit.attrs["spec"]), where), spec))
+    if spec.data is None:
+        del old["where"], new["where"]
+    if old != new:
+        raise InputError.of_faults(f"{where}: fitted with another model than the spec", _differences(old, new))
+    result = fit.copy()
+    result.attrs = {**fit.attrs, "spec": spec.model_dump_json()}
+    return result
+
+
+def _of_model(spec: ModelSpec) -> dict[str, object]:
+    """Return what a spec says of the model and its rows, as plain values."""
+    parts = {"capability", "population", "tokens", "holdout", "priors"}
+    content = json.loads(spec.model_dump_json(include=parts))
+    return {**content, "where": None if spec.data is None else spec.data.where}
 
 
 def _check_attrs(tree: xr.DataTree, where: str) -> None:

@@ -22,6 +22,7 @@ from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.queries.new_llms import bridge_given, effect_of_new, refuse_beyond_success, task_effects_of_new, walk_text
 from ds3bayes.queries.options import only_benchmark
 from ds3bayes.queries.predict import View
+from ds3bayes.queries.words import mean_interval
 from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.scaling import lowest_loss
@@ -170,10 +171,10 @@ def allocate(
                 [plan.success.mean() for plan in of_plan], "1", "posterior mean success of the plan"
             ),
             "plan_success_lower": planned(
-                [np.quantile(plan.success, 0.05) for plan in of_plan], "1", "lower end of its 90 % interval"
+                [float(mean_interval(plan.success)[1]) for plan in of_plan], "1", "lower end of its 90 % interval"
             ),
             "plan_success_upper": planned(
-                [np.quantile(plan.success, 0.95) for plan in of_plan], "1", "upper end of its 90 % interval"
+                [float(mean_interval(plan.success)[2]) for plan in of_plan], "1", "upper end of its 90 % interval"
             ),
             "regret": planned(regret, "1", "expected success lost against the best of each draw"),
             "p_best": planned(

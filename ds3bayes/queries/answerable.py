@@ -6,6 +6,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Design
+from ds3bayes.generative.prices import learned_prices
 from ds3bayes.generative.spec import ModelSpec
 
 
@@ -41,7 +42,7 @@ def may_fail(spec: ModelSpec) -> bool:
 
 
 def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
-    """Refuse what table and spec alone show to be unanswerable: tasks that are not there, a cap on unknown costs.
+    """Refuse what table and spec alone show to be unanswerable: tasks or benchmarks that are not there, unknown costs.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
             "query.tasks = 'observed', but all rows are aggregates without a task; set it to 'new': fresh tasks of the "
             "same population"
         )
+    spec.query.refuse_unknown_benchmarks([str(name) for name in dict.fromkeys(evals["benchmark"].values.tolist())])
     cost, cap = spec.query.cost, spec.query.max_cost
     if cap is None:
         return
@@ -73,11 +75,15 @@ def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
         "joules": ("params", "flop_per_joule"),
         "seconds": ("tokens_per_second",),
     }
+    learned = learned_prices(spec, evals)
+    spec = learned.priced(spec)
     for index, arm in enumerate(design.arms):
         price = spec.cost(arm.model)
         lacking = [name for name in needs.get(cost, ()) if getattr(price, name) is None]
         if lacking:
-            faults[f"the spec has no {' and '.join(lacking)} for {arm.model} ([costs.{arm.model!r}])"] = None
+            reason = learned.reasons.get(arm.model) if cost == "usd" else None
+            why = f", and cost_usd does not tell: {reason}" if reason else ""
+            faults[f"the spec has no {' and '.join(lacking)} for {arm.model} ([costs.{arm.model!r}]){why}"] = None
         if cost == "usd" and price.input_usd != 0 and not design.has_prompts[index]:
             faults[f"the table has no prompt_tokens for {arm.model} (or set input_usd = 0)"] = None
     if faults:

@@ -12,6 +12,7 @@ from ds3bayes.errors import InputError
 from ds3bayes.inference.artifact import design_of
 from ds3bayes.queries.options import draws_of, only_benchmark, parse_option
 from ds3bayes.queries.predict import predict
+from ds3bayes.queries.words import mean_interval
 
 
 def compare(
@@ -96,7 +97,7 @@ def compare(
     result["success_a"], result["success_b"] = success
     result["difference"] = success[0] - success[1]
     difference = result["difference"].values.ravel()
-    low, high = np.quantile(difference, [(1 - level) / 2, (1 + level) / 2])
+    _, low, high = mean_interval(difference, level)
     apart = np.sqrt(sum(float(one.var()) for one in success))
     scalars = {
         "mean": (difference.mean(), "posterior mean difference"),

@@ -12,7 +12,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.inference.artifact import design_of
-from ds3bayes.queries.decide import COSTS
+from ds3bayes.queries.choices import COSTS
 from ds3bayes.queries.grid import predict_grid
 from ds3bayes.queries.predict import View, predict, predict_limit
 from ds3bayes.strategies import Strategy, parse_strategy

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.inference.artifact import design_of
-from ds3bayes.queries.decide import COSTS
+from ds3bayes.queries.choices import COSTS
 from ds3bayes.queries.options import draws_of, only_benchmark, parse_option
 from ds3bayes.queries.predict import predict
 

@@ -12,8 +12,11 @@ from ds3bayes.evals import to_table
 from ds3bayes.generative.rows import row_strategy, searches
 from ds3bayes.inference.artifact import evals_of
 from ds3bayes.queries.predict import predict
+from ds3bayes.queries.words import mean_interval
 from ds3bayes.strategies import STRATEGIES
 
+# Share of an interval's width, at either end, where "inside" is a near miss.
+_EDGE = 0.05
 _COLUMNS = [
     "model",
     "benchmark",
@@ -25,6 +28,7 @@ _COLUMNS = [
     "mean",
     "lower",
     "upper",
+    "flat",
 ]
 
 
@@ -43,7 +47,9 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
     pandas.DataFrame
         One row per LLM, benchmark, sampler setting, set of rows (``held out`` or ``fitted``) and quantity
         (success per attempt, any of n attempts right, tokens and USD per attempt), with the number of tasks, the
-        observed value, the predictive mean and interval, and ``inside``. Intervals of success hold the binomial
+        observed value, the predictive mean and interval (widened to hold its mean), whether it is
+        ``flat``, nearly all draws being the same, ``inside``, and ``edge`` whether it is so within a twentieth of the
+        interval's width of an end. Intervals of success hold the binomial
         noise of the attempts; of tokens and USD those of the means over tasks. A row without a task is compared
         with the population that its tasks come from.
     """
@@ -62,7 +68,6 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         "run",
     ]
     rng = np.random.default_rng([seed, 6])
-    tails = [(1 - level) / 2, (1 + level) / 2]
     rows: list[tuple[Any, ...]] = []
     aggregated = table["task"] == ""
     for _, group in table[~aggregated].groupby([*keys, "held_out"], dropna=False, sort=False):
@@ -88,12 +93,12 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
                 "success per attempt",
                 len(tasks),
                 c.sum() / n.sum(),
-                *_summary(replicated.sum(axis=1) / n.sum(), tails),
+                *summary(replicated.sum(axis=1) / n.sum(), level),
             )
         )
         if n.min() == n.max() > 1:
             name = f"any of {n[0]} attempts right"
-            rows.append((*base, name, len(tasks), (c > 0).mean(), *_summary((replicated > 0).mean(axis=1), tails)))
+            rows.append((*base, name, len(tasks), (c > 0).mean(), *summary((replicated > 0).mean(axis=1), level)))
         search = searches(group["strategy"]).any()
         runs, per = (np.ones_like(n), "problem") if search else (n, "attempt")
         for quantity, column, scale in (("tokens", "tokens_mean", n), ("usd", "cost_usd", np.ones_like(n))):
@@ -107,22 +112,37 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
                     f"{unit} per {per}",
                     len(tasks),
                     seen,
-                    *_summary(at[quantity].values.mean(axis=1), tails),
+                    *summary(at[quantity].values.mean(axis=1), level),
                 )
             )
-    rows += _aggregates(fit, table[aggregated], tails, rng, seed)
+    rows += _aggregates(fit, table[aggregated], level, rng, seed)
     result = pd.DataFrame(rows, columns=_COLUMNS)
     result["inside"] = (result["observed"] >= result["lower"]) & (result["observed"] <= result["upper"])
+    result["edge"] = result["inside"] & ~result["flat"] & at_the_edge(result)
     return result.sort_values("rows", ascending=False, kind="stable", ignore_index=True)
 
 
-def _summary(draws: np.ndarray, tails: list[float]) -> tuple[float, float, float]:
-    low, high = np.quantile(draws, tails)
-    return float(draws.mean()), float(low), float(high)
+def at_the_edge(table: pd.DataFrame) -> pd.Series:
+    """Return whether values ``observed`` lie within a twentieth of an interval's width of one of its ends."""
+    nearest = np.minimum((table["observed"] - table["lower"]).abs(), (table["upper"] - table["observed"]).abs())
+    return nearest <= _EDGE * (table["upper"] - table["lower"])
+
+
+def summary(draws: np.ndarray, level: float) -> tuple[float, float, float, bool]:
+    """Return mean and interval of draws, and whether it is flat: nearly all say the same.
+
+    Parameters
+    ----------
+    draws : numpy.ndarray, shape (samples,)
+    level : float
+    """
+    mean, low, high = mean_interval(draws, level)
+    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(mean), float(low), float(high), bool(ends[0] == ends[1])
 
 
 def _aggregates(
-    fit: xr.DataTree, table: pd.DataFrame, tails: list[float], rng: np.random.Generator, seed: int
+    fit: xr.DataTree, table: pd.DataFrame, level: float, rng: np.random.Generator, seed: int
 ) -> list[tuple[Any, ...]]:
     """Compare rows without a task with the prediction for the population that their tasks come from."""
     if table.empty:
@@ -138,7 +158,7 @@ def _aggregates(
         n = int(row["attempts"])
         replicated = rng.binomial(n, at["success"].values) / n
         tasks = int(row["tasks"])
-        rows.append((*base, "success per attempt", tasks, row["successes"] / n, *_summary(replicated, tails)))
+        rows.append((*base, "success per attempt", tasks, row["successes"] / n, *summary(replicated, level)))
         if "tokens" in at and np.isfinite(row.get("tokens_mean", np.nan)):
             walks = 1 if strategy.is_search else strategy.attempts
             per_walk = at["tokens"].values / walks
@@ -148,5 +168,5 @@ def _aggregates(
                 sd = budgeted.sel(budgeted_arm=f"{row['model']} | {row['benchmark']} | {walk}")
                 scatter = sd.sel(draw=pred["draw"].values).values.ravel()
                 per_walk = per_walk * np.exp(scatter * rng.standard_normal(scatter.size))
-            rows.append((*base, "tokens per attempt", tasks, row["tokens_mean"], *_summary(per_walk, tails)))
+            rows.append((*base, "tokens per attempt", tasks, row["tokens_mean"], *summary(per_walk, level)))
     return rows

@@ -14,9 +14,10 @@ from scipy.special import expit
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.design import Arm, Design, Subsets
 from ds3bayes.generative.observation.aggregates import verifier_label
+from ds3bayes.generative.prices import LearnedPrices
 from ds3bayes.generative.spec import Cost, ModelSpec
 from ds3bayes.generative.task_effects import new_task_effects
-from ds3bayes.inference.artifact import design_of, spec_of
+from ds3bayes.inference.artifact import design_of, prices_of, spec_of
 from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import Learned, as_verifier
@@ -190,6 +191,7 @@ def as_dataset(
     partly = {name: reason for name, reason in absent.items() if name in found}
     attrs = {
         "tasks": view.which,
+        "learned_prices": view.prices.said or "none",
         "absent": "; ".join(f"{name}: {reason}" for name, reason in missing.items()) or "none",
         "partly_absent": "; ".join(f"{name}: {reason}" for name, reason in partly.items()) or "none",
     }
@@ -252,11 +254,13 @@ class View:
     only: frozenset[str] | None
     calibrated: bool
     seed: int
+    prices: LearnedPrices
 
     @classmethod
     def of(cls, fit: xr.DataTree, tasks: str | Sequence[str], calibrated: bool, new_tasks: int, seed: int) -> View:
         """Look at a fit; arguments as for `predict`."""
-        design, spec = design_of(fit), spec_of(fit)
+        learned = prices_of(fit)
+        design, spec = design_of(fit), learned.priced(spec_of(fit))
         effects = fit["task_effects"].to_dataset()
         posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
         only = None
@@ -282,7 +286,7 @@ class View:
                     + did_you_mean(first, known)
                 )
             which = f"{len(only)} observed tasks"
-        return cls(design, spec, effects, posterior, which, only, calibrated, seed)
+        return cls(design, spec, effects, posterior, which, only, calibrated, seed, learned)
 
     @property
     def samples(self) -> int:
@@ -616,7 +620,9 @@ class View:
         unpriced = [name for name in ("input_usd", "output_usd") if getattr(price, name) is None]
         lacking = []
         if unpriced:
-            lacking.append(f"the spec has no prices for {arm.model} (costs.*.{', '.join(unpriced)}, 0 where free)")
+            untold = self.prices.reasons.get(arm.model)
+            why = f"; cost_usd does not tell them: {untold}" if untold else ""
+            lacking.append(f"the spec has no prices for {arm.model} (costs.*.{', '.join(unpriced)}, 0 where free{why})")
         if prompt is None and price.input_usd != 0:
             lacking.append(f"the table has no prompt_tokens for {arm.model}")
         if price.input_usd and uncounted:

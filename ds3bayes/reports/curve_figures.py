@@ -1,7 +1,7 @@
 """Pictures of curves: success against attempts, budgets and training compute, and what skills an LLM has.
 
 The visual language is that of `ds3bayes.reports.figures`: bands are 90 % intervals of predictions, filled marks are
-observations that the fit saw, open ones were held out, and both have their own 90 % intervals.
+observations that the fit saw, open ones were held out, half-filled ones in part, and each has its own 90 % interval.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ds3bayes.queries.words import interval, number, share
 from ds3bayes.reports.curve_tables import MOST_PANELS, Curves, Levels, Scaling, masteries, prerequisites
 from ds3bayes.reports.figures import (
     _COLOURS,
@@ -39,7 +40,6 @@ from ds3bayes.reports.figures import (
     success_span,
 )
 from ds3bayes.reports.graph_figure import plot_learned_graph
-from ds3bayes.reports.tables import interval, number, share
 
 _SELECTORS = {"best of n, oracle": (ORANGE, "o"), "majority vote": (GREEN, "s")}
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
@@ -361,12 +361,19 @@ def _point(axes: Axes, x: float, row: Any, colour: str, marker: str) -> None:
         color=colour,
         marker=marker,
         markersize=5.5,
-        markerfacecolor="white" if row.rows == "held out" else colour,
+        **_face(row.rows, colour),
         markeredgewidth=1.4,
         capsize=2,
         elinewidth=1.0,
         zorder=4,
     )
+
+
+def _face(rows: str, colour: str) -> dict[str, Any]:
+    """Fill a mark by half if some of its rows were held out, not at all if all were."""
+    if rows == "partly held out":
+        return {"fillstyle": "left", "markerfacecolor": colour, "markerfacecoloralt": "white"}
+    return {"markerfacecolor": "white" if rows == "held out" else colour}
 
 
 def _span(lines: pd.DataFrame, points: pd.DataFrame) -> tuple[float, float]:
@@ -389,12 +396,14 @@ def _handle(label: str, look: tuple[str, str, Any]) -> Line2D:
 
 def _seen(points: pd.DataFrame) -> list[Line2D]:
     handles = []
-    for rows, face, label in (
-        ("fitted", GREY, "observed, seen by the fit"),
-        ("held out", "white", "observed, held out"),
-    ):
+    labels = {
+        "fitted": "observed, seen by the fit",
+        "partly held out": "observed, partly held out",
+        "held out": "observed, held out",
+    }
+    for rows, label in labels.items():
         if (points["rows"] == rows).any():
-            style: dict[str, Any] = {"marker": "o", "markerfacecolor": face, "markeredgewidth": 1.4, "markersize": 5.5}
+            style: dict[str, Any] = {"marker": "o", **_face(rows, GREY), "markeredgewidth": 1.4, "markersize": 5.5}
             handles.append(Line2D([], [], color=GREY, linestyle="", label=label, **style))
     return handles
 

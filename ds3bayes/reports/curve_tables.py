@@ -19,11 +19,11 @@ from ds3bayes.generative.rows import row_strategy
 from ds3bayes.inference.artifact import design_of, evals_of, spec_of
 from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
-from ds3bayes.reports.tables import LEVEL, Shown, interval, number, share
+from ds3bayes.queries.words import LEVEL, interval, mean_interval, number, share
+from ds3bayes.reports.tables import Shown
 from ds3bayes.strategies import STRATEGIES, Strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
 
-_TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 # Equally likely values of a standard normal.
 _NORMAL = norm.ppf((np.arange(100) + 0.5) / 100)
 #: Panels of one picture; the tables have the rest.
@@ -42,7 +42,8 @@ class Curves:
         along it; ``x`` is infinite at its limit.
     points : pandas.DataFrame
         ``model, benchmark, kind, x, success, lower, upper, attempts, rows``: observed shares with 90 % intervals, and
-        whether the fit saw them (``fitted`` or ``held out``); ``x`` is infinite where attempts had no budget.
+        whether the fit saw them (``fitted``, ``held out`` or ``partly held out``); ``x`` is infinite where attempts had
+        no budget. Those of other tasks than the curve's are left out.
     """
 
     lines: pd.DataFrame
@@ -89,7 +90,7 @@ def by_attempts(fit: xr.DataTree, tasks: str, most: int = 64, seed: int = 0) -> 
     frame = pd.DataFrame(lines, columns=[*_WHERE, "walk", "kind", "x", "mean", "lower", "upper"])
     walks = {(one.model, one.benchmark): one.walk for one in frame.itertuples()}
     points = []
-    for key, strategy, rows in _observed(fit):
+    for key, strategy, rows in _observed(fit, tasks):
         if walks.get(key[:2]) != _walk_text(strategy):
             continue
         n, c = rows["attempts"].to_numpy(), rows["successes"].to_numpy()
@@ -136,7 +137,7 @@ def by_budget(fit: xr.DataTree, tasks: str, seed: int = 0) -> Curves:
             (*base, walk, kind, float(x), *_summary(one)) for x, one in zip(at["budget"].values, draws, strict=True)
         ]
     points = []
-    for key, strategy, rows in _observed(fit):
+    for key, strategy, rows in _observed(fit, tasks):
         name = names.get((*key[:2], strategy.walk, strategy.effort or ""))
         if name is None or selector_name(strategy) is not None or strategy.name != strategy.walk:
             continue
@@ -160,17 +161,40 @@ def _walk_text(strategy: Strategy) -> str:
     return str(STRATEGIES[strategy.walk](effort=strategy.effort, budget_tokens=strategy.budget_tokens))
 
 
-def _observed(fit: xr.DataTree) -> list[tuple[tuple[str, str, str], Strategy, pd.DataFrame]]:
-    """Return the observed rows in groups of one LLM, benchmark, part of the data and strategy."""
+def _observed(fit: xr.DataTree, tasks: str) -> list[tuple[tuple[str, str, str], Strategy, pd.DataFrame]]:
+    """Return the observed rows that may stand on a curve, in groups of one LLM, benchmark and strategy.
+
+    A curve of the observed tasks is one of all tasks of its sampler: rows of some of them, held out or not, are a mark
+    of other tasks, so that all rows of a strategy make one mark, and none if they leave tasks out. New tasks are a
+    population, of which rows that the fit saw and rows held out are two samples.
+    """
     evals, held = evals_of(fit)
     table = to_table(evals).assign(held_out=held)
     keys = ["effort", "budget_tokens", "branching", "kept_states", "n_samples", "verifier", "strategy"]
+    samples = ["held_out"] if tasks == "new" else []
+    of_arm = _tasks_of_arms(fit)
     result = []
-    for _, rows in table.groupby([*_WHERE, *keys, "held_out"], dropna=False, sort=False):
+    for _, rows in table.groupby([*_WHERE, *keys, *samples], dropna=False, sort=False):
         first = rows.iloc[0].to_dict()
-        where = (str(first["model"]), str(first["benchmark"]), "held out" if first["held_out"] else "fitted")
-        result.append((where, row_strategy(first), rows))
+        strategy, unseen = row_strategy(first), rows["held_out"]
+        where = (str(first["model"]), str(first["benchmark"]))
+        if tasks != "new":
+            walk = str(strategy) if strategy.is_search else _walk_text(strategy)
+            if of_arm.get((*where, walk)) != frozenset(rows["task"]):
+                continue
+        seen = "held out" if unseen.all() else "partly held out" if unseen.any() else "fitted"
+        result.append(((*where, seen), strategy, rows))
     return result
+
+
+def _tasks_of_arms(fit: xr.DataTree) -> dict[tuple[str, str, str], frozenset[str]]:
+    """Return the tasks that a fit knows of every sampler, by LLM, benchmark and text of its single attempt."""
+    effects = fit["task_effects"].to_dataset()
+    arms, names = effects["cell_arm"].values, effects["cell_task"].values.astype(str)
+    return {
+        (arm.model, arm.benchmark, str(arm.strategy)): frozenset(names[arms == index])
+        for index, arm in enumerate(design_of(fit).arms)
+    }
 
 
 def _wilson(successes: int, attempts: int) -> tuple[float, float, float, int]:
@@ -182,8 +206,8 @@ def _wilson(successes: int, attempts: int) -> tuple[float, float, float, int]:
 
 
 def _summary(draws: np.ndarray) -> tuple[float, float, float]:
-    low, high = np.quantile(draws, _TAILS)
-    return float(draws.mean()), float(low), float(high)
+    mean, low, high = mean_interval(draws, LEVEL)
+    return float(mean), float(low), float(high)
 
 
 def curves_table(curves: Curves, what: str, x_name: str, limit: str) -> Shown:
@@ -306,7 +330,7 @@ def scaling(fit: xr.DataTree, tasks: str, sizes: int = 4, seed: int = 0) -> Scal
                 lines.append((label, facts["params"], flop, *_summary(at.sel(model=name).values)))
     frame = pd.DataFrame(lines, columns=["setting", "params", "flop", "mean", "lower", "upper"])
     points: list[tuple[Any, ...]] = []
-    for (model, benchmark, rows), strategy, group in _observed(fit):
+    for (model, benchmark, rows), strategy, group in _observed(fit, tasks):
         label = _setting(benchmark, strategy, llms.loc[model, "family"])
         if label not in set(frame["setting"]):
             continue

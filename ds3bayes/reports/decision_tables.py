@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ds3bayes.queries.words import mean_interval
+
 _TAILS = (0.05, 0.95)
 
 
@@ -29,8 +31,8 @@ def difference_table(result: xr.Dataset) -> pd.DataFrame:
         (result.attrs["b"], "success_b"),
         ("difference", "difference"),
     ):
-        low, high = np.quantile(result[name].values, [(1 - level) / 2, (1 + level) / 2])
-        rows.append({"what": what, "mean": float(result[name].mean()), "lower": float(low), "upper": float(high)})
+        mean, low, high = mean_interval(result[name].values.ravel(), level)
+        rows.append({"what": what, "mean": float(mean), "lower": float(low), "upper": float(high)})
     return pd.DataFrame(rows)
 
 

@@ -16,12 +16,13 @@ from ds3bayes.generative.capability.skill_graph import SkillMastery
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.prior import beliefs_of_fit
+from ds3bayes.queries.decide import Decision, decide
 from ds3bayes.queries.learned_graph import learned_graph
 from ds3bayes.queries.suspect_tasks import suspect_tasks
 from ds3bayes.reports import curve_tables, tables
 from ds3bayes.reports.curve_tables import Curves, Levels, Scaling
 from ds3bayes.reports.suspect_tasks import suspect_tasks_table
-from ds3bayes.reports.tables import Decision, Sweep
+from ds3bayes.reports.tables import Sweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Evidence:
     ----------
     fit, pred, spec, checks
         What the report is about.
-    decisions : list of Decision
+    decision : Decision
     compared : pandas.DataFrame
         Observed values beside their predictions.
     data : pandas.DataFrame
@@ -57,7 +58,7 @@ class Evidence:
     pred: xr.Dataset
     spec: ModelSpec
     checks: list[CheckResult]
-    decisions: list[Decision]
+    decision: Decision
     compared: pd.DataFrame
     data: pd.DataFrame
     learned: pd.DataFrame | None
@@ -111,7 +112,7 @@ def gather(fit: xr.DataTree, pred: xr.Dataset, spec: ModelSpec, checks: list[Che
         pred=pred,
         spec=spec,
         checks=checks,
-        decisions=tables.decide(pred, spec.query),
+        decision=decide(fit, pred),
         compared=tables.comparison(fit),
         data=tables.samplers(fit),
         learned=next((result.table for result in checks if "sd ratio" in result.table), None),
@@ -138,9 +139,8 @@ def frames(found: Evidence) -> dict[str, pd.DataFrame]:
     -------
     dict of str to pandas.DataFrame
     """
-    decided = [one.options.assign(benchmark=one.benchmark) for one in found.decisions]
     result = {
-        "decision": pd.concat(decided, ignore_index=True) if decided else None,
+        "decision": found.decision.rows,
         "observed_and_predicted": found.compared,
         "held_out": tables.held_out_score(found.compared),
         "data": found.data,

@@ -24,17 +24,8 @@ from matplotlib.lines import Line2D
 
 from ds3bayes.inference.check_pictures import BLUE, GREY, VERMILION
 from ds3bayes.inference.checks import CheckResult
-from ds3bayes.reports.tables import (
-    COST_NAMES,
-    HARDLY_LEARNED,
-    Sweep,
-    amount,
-    interval,
-    is_share,
-    number,
-    share,
-    worth_showing,
-)
+from ds3bayes.queries.words import COST_NAMES, amount, interval, number, share
+from ds3bayes.reports.tables import HARDLY_LEARNED, Sweep, is_share, worth_showing
 
 #: Widths in inches; a picture narrower than `_NARROW` puts its labels above the rows.
 WIDE, PHONE = 9.0, 3.8
@@ -125,7 +116,7 @@ def success_against_cost(
     Parameters
     ----------
     options : pandas.DataFrame
-        Of a `tables.Decision`.
+        Of a `Decision`.
     cost : str
         Which cost the options have.
     max_cost, target : float, optional
@@ -156,11 +147,15 @@ def success_against_cost(
             color=colour,
             marker=_MARKERS[place % len(_MARKERS)],
             markersize=6 if shown else 4,
+            markerfacecolor="white" if row.bound else colour,
             elinewidth=1.2,
             capsize=2,
             alpha=1.0 if shown else 0.35,
             zorder=3 if shown else 2,
         )
+        # Beside a pale option a mark would be all that is seen.
+        if np.isfinite(row.observed) and (shown or row.away):
+            _observed_mark(axes, row.cost, row.observed, away=row.away)
     front = options[options["on_frontier"].astype(bool)].sort_values("cost")
     guides = axes.step(front["cost"], front["success"], where="post", color=GREY, linewidth=1, zorder=1)
     positive = options[["cost_lower", "cost"]].min().min() > 0
@@ -180,6 +175,7 @@ def success_against_cost(
         guides.append(axes.axhline(target, color=GREY, linestyle=":", linewidth=1.2, zorder=1))
     handles = [_mark(place, _wrap(kind, 40)) for place, kind in enumerate(kinds)]
     handles.append(Line2D([], [], color=GREY, label="frontier of the means"))
+    handles += _explained(options)
     if max_cost is not None:
         handles.append(Line2D([], [], color=GREY, linestyle="--", label=f"cap, {amount(max_cost, cost, exact=True)}"))
     if target is not None:
@@ -201,6 +197,30 @@ def success_against_cost(
     return figure
 
 
+def _observed_mark(axes: Axes, x: float, y: float, *, away: bool) -> None:
+    """Draw what was observed of an option, a cross where its prediction for the same tasks is away from it."""
+    look: dict[str, Any] = {"marker": "x", "color": VERMILION, "markersize": 7, "markeredgewidth": 1.8}
+    if not away:
+        look = {"marker": "d", "color": BLACK, "markersize": 4}
+    axes.plot([x], [y], linestyle="", zorder=4, **look)
+
+
+def _explained(options: pd.DataFrame) -> list[Line2D]:
+    """Explain the marks of bounds and of what was observed, where there are any."""
+    seen, away = options["observed"].notna(), options["away"].astype(bool)
+    handles = []
+    if options["bound"].any():
+        handles.append(
+            Line2D([], [], color=GREY, marker="o", markerfacecolor="white", linestyle="", label="open: upper bound")
+        )
+    if (seen & ~away).any():
+        handles.append(Line2D([], [], color=BLACK, marker="d", markersize=4, linestyle="", label="observed"))
+    if away.any():
+        label = "observed, away from its prediction"
+        handles.append(Line2D([], [], color=VERMILION, marker="x", markeredgewidth=1.8, linestyle="", label=label))
+    return handles
+
+
 def _mark(place: int, label: str) -> Line2D:
     """Explain the colour and the marker of a place in the order of kinds."""
     colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
@@ -214,9 +234,18 @@ def say_success_against_cost(options: pd.DataFrame, *, cost: str) -> str:
         f"{row.number}: {row.option}, success {interval(row.success, row.success_lower, row.success_upper)}, "
         f"cost {interval(row.cost, row.cost_lower, row.cost_upper, cost=True)}"
         + (", on the frontier" if row.on_frontier else "")
+        + _said_beside(row)
         for row in rows.itertuples()
     ]
     return _listing(f"Predicted success against cost in {COST_NAMES[cost]}, means with 90 % intervals.", said)
+
+
+def _said_beside(row: Any) -> str:
+    """Say of an option that it is a bound, and what was observed of it."""
+    said = ", an upper bound" if row.bound else ""
+    if np.isfinite(row.observed):
+        said += f", observed {share(row.observed)}" + (", away from its prediction for the same tasks" * bool(row.away))
+    return said
 
 
 @_styled
@@ -224,12 +253,23 @@ def success_alone(
     options: pd.DataFrame, *, target: float | None = None, width: float = WIDE, ax: Axes | None = None
 ) -> Figure:
     """Draw predicted success of every option, for predictions without a cost."""
+    shown = worth_showing(options)
     rows = [
-        _Row(label=f"{row.number}  {row.option}", mean=row.success, lower=row.success_lower, upper=row.success_upper)
-        for row in worth_showing(options).itertuples()
+        _Row(
+            label=f"{row.number}  {row.option}" + " (bound)" * bool(row.bound),
+            mean=row.success,
+            lower=row.success_lower,
+            upper=row.success_upper,
+        )
+        for row in shown.itertuples()
     ]
     figure, axes = root_figure(ax, (width, _height(rows, width)))
     _draw_rows(axes, rows, width)
+    for row, y in zip(shown.itertuples(), row_centres(rows, width), strict=True):
+        if np.isfinite(row.observed):
+            _observed_mark(axes, row.observed, y, away=row.away)
+    if shown["observed"].notna().any():
+        show_legend(figure, axes, _explained(shown.assign(bound=False)), width, ax)
     if target is not None:
         axes.axvline(target, color=GREY, linestyle=":", linewidth=1.2)
     axes.set_xlim(-0.02, 1.02)
@@ -240,7 +280,7 @@ def success_alone(
 def say_success_alone(options: pd.DataFrame) -> str:
     """Put `success_alone` in words, with the numbers."""
     said = [
-        f"{row.number}: {row.option} {interval(row.success, row.success_lower, row.success_upper)}"
+        f"{row.number}: {row.option} {interval(row.success, row.success_lower, row.success_upper)}{_said_beside(row)}"
         for row in worth_showing(options).itertuples()
     ]
     return _listing("Predicted success, means with 90 % intervals.", said)
@@ -661,7 +701,7 @@ def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool
     narrow = width < _NARROW
     top = 0.0
     ticks, labels = [], []
-    for row in rows:
+    for row, y in zip(rows, row_centres(rows, width), strict=True):
         height = _row_height(row, width)
         text = _wrap(row.label, _label_width(width))
         weight = "bold" if row.header else "normal"
@@ -679,9 +719,7 @@ def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool
                 zorder=2,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
-            y = top + height - 0.12
         else:
-            y = top + height / 2
             ticks.append(y)
             labels.append(text)
         if np.isfinite(row.mean):
@@ -697,6 +735,14 @@ def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def row_centres(rows: Sequence[_Row], width: float) -> list[float]:
+    """Heights at which the intervals of rows are drawn."""
+    heights = [_row_height(row, width) for row in rows]
+    ends = np.cumsum(heights)
+    within = [height - 0.12 if width < _NARROW else height / 2 for height in heights]
+    return [float(end - height + inside) for end, height, inside in zip(ends, heights, within, strict=True)]
 
 
 def _draw_interval(axes: Axes, row: _Row, y: float) -> None:

@@ -22,8 +22,8 @@ from matplotlib.patheffects import withStroke
 from scipy.optimize import isotonic_regression
 
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.queries.words import mean_interval, number
 from ds3bayes.reports.figures import BLUE, GREY, ORANGE, _styled
-from ds3bayes.reports.tables import number
 from ds3bayes.theory.graph import SkillGraph
 
 # Inches: between columns, largest and smallest node, a node without a traversal, and from node to arrow.
@@ -163,13 +163,10 @@ def plot_learned_graph(
             f"there is no LLM {llm!r} in this fit; present: {', '.join(known)}." + did_you_mean(llm, known)
         )
     mastery = learned["mastery"].mean("llm") if llm is None else learned["mastery"].sel(llm=llm)
-    low, middle, high = (
-        {str(name): float(value) for name, value in zip(mastery["skill"].values, part.values, strict=True)}
-        for part in (
-            mastery.quantile(0.05, ("chain", "draw")),
-            mastery.mean(("chain", "draw")),
-            mastery.quantile(0.95, ("chain", "draw")),
-        )
+    stacked = mastery.stack(sample=("chain", "draw")).transpose("sample", "skill")
+    middle, low, high = (
+        {str(name): float(value) for name, value in zip(stacked["skill"].values, part, strict=True)}
+        for part in mean_interval(stacked.values)
     )
     shares = {
         (str(first), str(then)): float(share)

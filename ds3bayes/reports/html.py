@@ -23,13 +23,15 @@ from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.artifact import spec_of
 from ds3bayes.inference.checks import CheckResult, check
 from ds3bayes.inference.store import write_atomically
+from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.predict import predict
+from ds3bayes.queries.words import chance, interval, number, share
 from ds3bayes.reports import curve_figures, curve_tables, figures, markdown, tables
 from ds3bayes.reports.citations import references
 from ds3bayes.reports.curve_tables import Curves
 from ds3bayes.reports.evidence import Evidence, frames, gather, unlearned
 from ds3bayes.reports.suspect_tasks import suspects_shown
-from ds3bayes.reports.tables import Decision, Shown, Sweep, chance, number, share
+from ds3bayes.reports.tables import Shown, Sweep
 
 #: What each check asks, in words for a reader who has not met it.
 _QUESTIONS = {
@@ -107,10 +109,9 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
         "summary": _summary(found),
         "basis": _basis(found),
         "failed": [result.name for result in checks if not result.passed],
-        "no_cost": _no_cost(found.pred, spec),
         "partly": "" if found.pred.attrs.get("partly_absent", "none") == "none" else found.pred.attrs["partly_absent"],
         "which_tasks": found.which,
-        "decisions": [_decision(one, spec, several=len(found.decisions) > 1) for one in found.decisions],
+        "decisions": _decisions(found.decision, spec),
         "curves": [*_attempts(found), *_budgets(found)],
         "skills": _skills(found),
         "compared": [
@@ -131,6 +132,7 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
         "spec": spec.to_toml(),
         "references": references(spec, found.data, [result.name for result in checks]),
         "target": spec.query.success,
+        "margin": spec.query.margin,
     }
 
 
@@ -154,22 +156,21 @@ def _check(result: CheckResult, learned: pd.DataFrame | None) -> dict[str, Any]:
 
 
 def _summary(found: Evidence) -> list[str]:
-    """Say in three sentences, per benchmark, what to deploy, what reaches the target, and how far to trust that."""
-    several = len(found.decisions) > 1
-
-    def joined(said: Sequence[tuple[str, str]]) -> str:
-        parts = [f"On {name}: {_lower(text)}" if several else text for name, text in said if text]
-        return " ".join(parts[:5]) + (f" ({len(parts) - 5} more benchmarks are below.)" if len(parts) > 5 else "")
-
-    target = found.spec.query.success
-    deploy = joined([(one.benchmark, one.choice) for one in found.decisions])
-    enough = joined([(one.benchmark, one.enough or _reaches(one, target)) for one in found.decisions])
-    return [part for part in (deploy, enough, _trust(found)) if part]
+    """Say what to deploy, what reaches the target, what speaks against it, and how far to trust that."""
+    decision = found.decision
+    said = [decision.choice, decision.enough or _reaches(decision, found.spec.query.success), *decision.notes]
+    if not decision.chosen and decision.parts:
+        said += [f"On {one.benchmark}: {_lower(one.choice)}" for one in decision.parts[:5]]
+        said += [f"{len(decision.parts) - 5} more benchmarks are below."] if len(decision.parts) > 5 else []
+    return [part for part in (*said, _trust(found)) if part]
 
 
 def _reaches(decision: Decision, target: float) -> str:
     """Say how likely the target is, where no cost tells what is enough."""
-    top = decision.options.loc[decision.options["p_reach"].idxmax()]
+    real = decision.options[~decision.options["bound"].astype(bool)]
+    if real.empty:
+        return ""
+    top = real.loc[real["p_reach"].idxmax()]
     return f"Success {target:g} is most likely reached by {top['option']}, with probability {chance(top['p_reach'])}."
 
 
@@ -210,7 +211,7 @@ def _some(names: list[str], kind: str) -> str:
 def _verdict(compared: pd.DataFrame) -> str:
     """Say which held-out predictions were hit and which were missed, of those that have an interval."""
     kept_out = int((compared["rows"] == "held out").sum())
-    compared = compared[tables.has_interval(compared)]
+    compared = compared[~compared["flat"]]
     held = compared[compared["rows"] == "held out"]
     if held.empty and kept_out:
         return f"No interval of the {kept_out} held-out quantities has a width, so nothing here tests prediction."
@@ -221,11 +222,13 @@ def _verdict(compared: pd.DataFrame) -> str:
             f"{hits} of {len(compared)} fitted quantities lie inside their 90 % intervals."
         )
     missed = held[~held["inside"]]
+    near = int(held["edge"].sum())
+    edge = f"; {near} of them at the very edge" if near and len(held) > 1 else ", at its very edge" if near else ""
     if missed.empty:
         return (
-            f"Every one of the {len(held)} held-out quantities fell inside its 90 % predictive interval."
+            f"Every one of the {len(held)} held-out quantities fell inside its 90 % predictive interval{edge}."
             if len(held) > 1
-            else "The one held-out quantity fell inside its 90 % predictive interval."
+            else f"The one held-out quantity fell inside its 90 % predictive interval{edge}."
         )
     shares = tables.is_share(missed)
     named = []
@@ -237,18 +240,10 @@ def _verdict(compared: pd.DataFrame) -> str:
         )
     more = f"; and {len(named) - 4} more" if len(named) > 4 else ""
     return (
-        f"Of {len(held)} held-out quantities {len(held) - len(missed)} fell inside their 90 % predictive intervals and "
-        f"{len(missed)} {'was' if len(missed) == 1 else 'were'} missed: {'; '.join(named[:4])}{more}."
+        f"Of {len(held)} held-out quantities {len(held) - len(missed)} fell inside their 90 % predictive intervals"
+        + (f" ({near} of them at the very edge)" if near else "")
+        + f" and {len(missed)} {'was' if len(missed) == 1 else 'were'} missed: {'; '.join(named[:4])}{more}."
     )
-
-
-def _no_cost(pred: xr.Dataset, spec: ModelSpec) -> str:
-    cost = spec.query.cost
-    if cost in pred:
-        return ""
-    reasons = pred.attrs.get("absent", "no reason was recorded")
-    mine = [part for part in reasons.split("; ") if part.startswith(f"{cost}:")]
-    return f"These predictions hold no {cost} ({'; '.join(mine) or reasons}), so options are compared by success alone."
 
 
 def _attempts(found: Evidence) -> list[dict[str, Any]]:
@@ -383,17 +378,27 @@ def _score(compared: pd.DataFrame) -> Shown | None:
     return None if score.empty else tables.held_out_table(score)
 
 
-def _decision(decision: Decision, spec: ModelSpec, *, several: bool) -> dict[str, Any]:
+def _decisions(decision: Decision, spec: ModelSpec) -> list[dict[str, Any]]:
+    """Return the sections of a decision: on all benchmarks, and on each where there are several."""
+    sections = [(decision, [decision.reach])] if len(decision.options) else []
+    # Of the whole the summary just said the rest.
+    sections += [(one, one.sentences) for one in decision.parts]
+    return [_decision(one, [text for text in said if text], spec) for one, said in sections]
+
+
+def _decision(decision: Decision, sentences: list[str], spec: ModelSpec) -> dict[str, Any]:
     query, options = spec.query, decision.options
     priced = bool(np.isfinite(options["cost"]).any())
-    shown = tables.decision_table(decision, query, options["model"].nunique() > 1)
+    shown = tables.decision_table(decision, query)
     if priced:
         picture = _picture(
             figures.success_against_cost,
             f"Predicted success against cost on {decision.benchmark}. Bars are 90 % intervals in both directions; "
             "labels are the numbers of the table above, given to the options of least regret and to "
             "those on the frontier; the grey line joins the options that no other beats in both means."
-            + (" Pale points are options that the table leaves out." if shown.note else ""),
+            + (" Pale points are options that the table leaves out." if "not shown" in shown.note else "")
+            + (" Open marks are upper bounds." if options["bound"].any() else "")
+            + (" Small diamonds and crosses are what was observed." if options["observed"].notna().any() else ""),
             figures.say_success_against_cost(options, cost=query.cost),
             options,
             cost=query.cost,
@@ -408,9 +413,7 @@ def _decision(decision: Decision, spec: ModelSpec, *, several: bool) -> dict[str
             options,
             target=query.success,
         )
-    # Of a single benchmark the summary just said the first two.
-    said = (decision.choice, decision.enough, decision.reach) if several else (decision.reach,)
-    return {"decision": decision, "sentences": [one for one in said if one], "table": shown, "picture": picture}
+    return {"decision": decision, "sentences": sentences, "table": shown, "picture": picture}
 
 
 def _compared_pictures(compared: pd.DataFrame) -> list[Picture]:
@@ -477,7 +480,7 @@ def _sweep(sweep: Sweep, learned_parameters: pd.DataFrame | None) -> dict[str, A
         where = "inside" if alone["lower"] <= alone["observed"] <= alone["upper"] else "outside (missed)"
         gaps.append(
             f"{quantity}: observed {share(alone['observed'])}, which is {where} the interval from chain of "
-            f"thought alone, {tables.interval(alone['mean'], alone['lower'], alone['upper'])}"
+            f"thought alone, {interval(alone['mean'], alone['lower'], alone['upper'])}"
         )
     return {
         "sweep": sweep,

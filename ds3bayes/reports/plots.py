@@ -17,6 +17,7 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference.artifact import spec_of
 from ds3bayes.inference.checks import informed
+from ds3bayes.queries.decide import decision_of
 from ds3bayes.queries.learned_graph import learned_graph
 from ds3bayes.reports import curve_figures, curve_tables, figures, tables
 from ds3bayes.reports.curve_tables import Curves
@@ -30,6 +31,7 @@ def plot_frontier(
     benchmark: str | None = None,
     max_cost: float | None = None,
     success: float | None = None,
+    perfect_check: bool = False,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw predicted success against cost of every option, with the frontier of the means.
@@ -46,6 +48,9 @@ def plot_frontier(
         Cap per task, in the unit of ``cost``, drawn as a guide.
     success : float, optional
         Success aimed at, in (0, 1), drawn as a guide.
+    perfect_check : bool, default False
+        Whether answers can be checked when deployed; otherwise what picks by an oracle is drawn open, as an upper
+        bound, and is not on the frontier.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if absent.
 
@@ -60,8 +65,13 @@ def plot_frontier(
     """
     names = [str(name) for name in pred["benchmark"].values]
     chosen = _one_of(names, benchmark, "benchmark")
-    query = Query(cost=cost, max_cost=max_cost, success=0.8 if success is None else success)
-    options = tables.decide(pred.sel(benchmark=[chosen]), query)[0].options
+    query = Query(
+        cost=cost,
+        max_cost=max_cost if cost in pred else None,
+        success=0.8 if success is None else success,
+        perfect_check=perfect_check,
+    )
+    options = decision_of(pred.sel(benchmark=[chosen]), query).options
     if cost not in pred:
         return figures.success_alone(options, target=success, ax=ax)
     return figures.success_against_cost(options, cost=cost, max_cost=max_cost, target=success, key=True, ax=ax)

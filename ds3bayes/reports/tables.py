@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,14 @@ from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.design import Arm
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference.artifact import design_of, evals_of
-from ds3bayes.queries.decide import best, cheapest, frontier
+from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
 from ds3bayes.queries.predict import predict
+from ds3bayes.queries.words import COST_NAMES, LEVEL, chance, interval, mean_interval, number, share
 from ds3bayes.strategies import Strategy
 
 Array = np.ndarray
 
-#: Every interval of a report is equal-tailed and holds this much probability.
-LEVEL = 0.9
 #: Posterior sd over prior sd above which a parameter counts as hardly learned, as in `check`.
 HARDLY_LEARNED = 0.8
 #: Evaluators that the sweep of tree search sets, with the words that name them.
@@ -36,15 +36,6 @@ EVALUATORS: tuple[tuple[str, str | None], ...] = (
     ("very good (d = 4)", "noisy(d=4)"),
     ("never errs (oracle)", "oracle"),
 )
-COST_NAMES = {
-    "tokens": "generated tokens per task",
-    "usd": "USD per task",
-    "flops": "FLOP per task",
-    "joules": "joules per task",
-    "seconds": "seconds per task",
-}
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _SAMPLER_KEYS = {
     "model": "LLM",
     "benchmark": "benchmark",
@@ -82,205 +73,8 @@ class Shown:
     note: str = ""
 
 
-def number(value: float, digits: int = 3) -> str:
-    """Write a number with so many significant digits, thousands apart and powers of ten where it is long."""
-    if value is None or np.isnan(value):
-        return "–"
-    if np.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == 0:
-        return "0"
-    size = int(np.floor(np.log10(abs(value))))
-    if size >= 9 or size < -4:
-        front, _, power = f"{value:.{digits - 1}e}".partition("e")
-        return f"{front}×10{str(int(power)).translate(_RAISED)}".replace("-", "−")
-    return f"{value:,.{max(0, digits - 1 - size)}f}".replace("-", "−")
-
-
-def share(value: float) -> str:
-    """Write a success rate with three decimals."""
-    return "–" if np.isnan(value) else f"{value:.3f}"
-
-
-def chance(value: float) -> str:
-    """Write a probability with two decimals, never rounded to certainty."""
-    if np.isnan(value):
-        return "–"
-    if 0 < value < 0.005:
-        return "<0.01"
-    return ">0.99" if 0.995 < value < 1 else f"{value:.2f}"
-
-
-def interval(mean: float, lower: float, upper: float, cost: bool = False) -> str:
-    """Write a mean with its interval."""
-    if np.isnan(mean):
-        return "–"
-    write = number if cost else share
-    return f"{write(mean)} ({write(lower)} to {write(upper)})"
-
-
-def amount(value: float, cost: str, *, exact: bool = False) -> str:
-    """Write a cost with its unit; ``exact`` is for what a user stated."""
-    said = f"{value:,.10g}" if exact else number(value)
-    return {
-        "usd": f"USD {said}",
-        "tokens": f"{said} tokens",
-        "flops": f"{said} FLOP",
-        "joules": f"{said} J",
-        "seconds": f"{said} s",
-    }[cost]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What predictions say about one benchmark.
-
-    Parameters
-    ----------
-    benchmark : str
-    options : pandas.DataFrame
-        One row per LLM and strategy, least regret first: ``number, model, strategy``, success and cost with
-        interval, ``p_best, p_affordable, regret, p_frontier, on_frontier, p_reach, cost_to_reach``. A cost that is
-        absent is NaN.
-    choice, enough, reach : str
-        Sentences: the best within the cap, the cheapest that reaches the target, what reaching it costs.
-    """
-
-    benchmark: str
-    options: pd.DataFrame
-    choice: str
-    enough: str
-    reach: str
-
-
-def decide(pred: xr.Dataset, query: Query) -> list[Decision]:
-    """Decide for each benchmark, by cost and success, or by success alone if the cost is not predicted.
-
-    Parameters
-    ----------
-    pred : xarray.Dataset
-        From `predict`, without a task dimension.
-    query : Query
-        The spec's questions.
-
-    Returns
-    -------
-    list of Decision
-    """
-    return [_decide(pred.sel(benchmark=[name]), query) for name in pred["benchmark"].values]
-
-
-def _decide(pred: xr.Dataset, query: Query) -> Decision:
-    cost = query.cost
-    priced = cost in pred
-    cap = query.max_cost if priced else None
-    winner = best(pred, max_cost=cap, cost=cost)
-    keys = ["model", "strategy"]
-    frame = winner.isel(benchmark=0).to_dataframe().reset_index()
-    frame = frame[["option", *keys, "p_best", "p_affordable", "regret"]]
-    if frame["model"].nunique() > 1:
-        frame["option"] = frame["model"] + " · " + frame["strategy"]
-    draws = _draws(pred, "success", frame)
-    costs = _draws(pred, cost, frame) if priced else np.full_like(draws, np.nan)
-    for name, values in (("success", draws), ("cost", costs)):
-        frame[name] = values.mean(axis=0)
-        frame[f"{name}_lower"], frame[f"{name}_upper"] = np.quantile(values, _TAILS, axis=0)
-    reached = draws >= query.success
-    frame["p_reach"] = reached.mean(axis=0)
-    to_reach = np.where(reached & np.isfinite(costs), costs, np.inf)
-    # The mean of the two middle draws is undefined where one is infinite: take the upper of them.
-    frame["cost_to_reach"] = np.sort(to_reach, axis=0)[to_reach.shape[0] // 2] if priced else np.nan
-    frame["p_frontier"], frame["on_frontier"] = np.nan, False
-    if priced:
-        front = frontier(pred, cost=cost).isel(benchmark=0).to_dataframe()
-        front = front.set_index("strategy", append=True).reset_index()
-        found = front.set_index(keys).loc[list(zip(frame["model"], frame["strategy"], strict=True))]
-        frame["p_frontier"] = found["p_frontier"].to_numpy()
-        frame["on_frontier"] = found["on_frontier"].to_numpy() == 1
-    frame = frame[np.isfinite(frame["success"])].sort_values("regret", kind="stable", ignore_index=True)
-    frame.insert(0, "number", np.arange(1, len(frame) + 1))
-    benchmark = str(pred["benchmark"].values[0])
-    return Decision(
-        benchmark=benchmark,
-        options=frame,
-        choice=_choice(frame, cost, cap),
-        enough=_enough(pred, frame, query) if priced else "",
-        reach=_reach(to_reach.min(axis=1), query) if priced else "",
-    )
-
-
-def _draws(pred: xr.Dataset, name: str, options: pd.DataFrame) -> Array:
-    """Return draws (samples, option) of a quantity in the order of the options."""
-    at = pred[name].isel(benchmark=0).stack(sample=("chain", "draw")).transpose("model", "strategy", "sample")
-    models = [list(pred["model"].values).index(name) for name in options["model"]]
-    strategies = [list(pred["strategy"].values).index(name) for name in options["strategy"]]
-    return np.asarray(at.values[models, strategies]).T
-
-
-def _choice(options: pd.DataFrame, cost: str, cap: float | None) -> str:
-    limit = "at any cost" if cap is None else f"for at most {amount(cap, cost, exact=True)} per task"
-    if not (options["p_affordable"] > 0).any():
-        cheapest_one = options.loc[options["cost"].idxmin()]
-        return (
-            f"No option is within the cap of {amount(cap or np.nan, cost, exact=True)} per task; the cheapest is "
-            f"{cheapest_one['option']}, {amount(cheapest_one['cost'], cost)}."
-        )
-    top = options.iloc[0]
-    paid = "" if np.isnan(top["cost"]) else f" for {_money(top, cost)}"
-    said = (
-        f"Best {limit}: {top['option']}, with success "
-        f"{interval(top['success'], top['success_lower'], top['success_upper'])}{paid}; it is the best option with "
-        f"probability {chance(top['p_best'])}, and choosing it loses {share(top['regret'])} of success on average."
-    )
-    likeliest = options.loc[options["p_best"].idxmax()]
-    if likeliest["number"] == top["number"]:
-        return said
-    return (
-        f"{said} {likeliest['option']} is more often the best (probability {chance(likeliest['p_best'])}), but loses "
-        f"{share(likeliest['regret'])} on average"
-        + (
-            f", being over the cap with probability {chance(1 - likeliest['p_affordable'])}."
-            if likeliest["p_affordable"] < 1
-            else "."
-        )
-    )
-
-
-def _money(row: pd.Series, cost: str) -> str:
-    return f"{amount(row['cost'], cost)} ({number(row['cost_lower'])} to {number(row['cost_upper'])}) per task"
-
-
-def _enough(pred: xr.Dataset, options: pd.DataFrame, query: Query) -> str:
-    result = cheapest(pred, success=query.success, confidence=query.confidence, cost=query.cost).isel(benchmark=0)
-    good = result.to_dataframe().reset_index()
-    good = good[good["suffices"] == 1]
-    target = f"success {query.success:g} with probability at least {query.confidence:g}"
-    if good.empty:
-        near = options.loc[options["p_reach"].idxmax()]
-        return (
-            f"No option reaches {target}; the nearest is {near['option']}, with probability {chance(near['p_reach'])}."
-        )
-    first = good.loc[good["cost"].idxmin()]
-    row = options[(options["model"] == first["model"]) & (options["strategy"] == first["strategy"])].iloc[0]
-    return f"Cheapest that reaches {target}: {row['option']}, for {_money(row, query.cost)}."
-
-
-def _reach(lowest: Array, query: Query) -> str:
-    never = float(np.isinf(lowest).mean())
-    if never == 1:
-        return f"Success {query.success:g} is reached by no option in any posterior draw."
-    middle, low, high = (float(np.quantile(lowest[np.isfinite(lowest)], p)) for p in (0.5, *_TAILS))
-    said = f"{amount(middle, query.cost)} ({number(low)} to {number(high)}) per task"
-    if never == 0:
-        return f"Some option reaches success {query.success:g} in every draw; the cheapest then costs {said}."
-    return (
-        f"With probability {chance(never)} no option reaches success {query.success:g}; where one does, the cheapest "
-        f"costs {said}."
-    )
-
-
 def worth_showing(options: pd.DataFrame, limit: int = 25) -> pd.DataFrame:
-    """Keep the options of least regret and those on the frontier.
+    """Keep the options of least regret, those on the frontier and those that are recommended.
 
     Parameters
     ----------
@@ -289,21 +83,27 @@ def worth_showing(options: pd.DataFrame, limit: int = 25) -> pd.DataFrame:
     limit : int, default 25
         How many of least regret.
     """
-    return options[(options["number"] <= limit) | options["on_frontier"].astype(bool)]
+    recommended = options["chosen"] | options["enough"] | options["on_frontier"]
+    return options[(options["number"] <= limit) | recommended.astype(bool)]
 
 
-def decision_table(decision: Decision, query: Query, several_models: bool) -> Shown:
+def decision_table(decision: Decision, query: Query) -> Shown:
     """Write the options of a decision for a reader."""
     options = decision.options
     rows = worth_showing(options)
     priced = bool(np.isfinite(options["cost"]).any())
-    names = rows["model"] + " · " + rows["strategy"] if several_models else rows["strategy"]
-    columns = {"option": [f"{n}. {name}" for n, name in zip(rows["number"], names, strict=True)]}
+    columns = {"option": [f"{n}. {name}" for n, name in zip(rows["number"], rows["option"], strict=True)]}
     columns["success"] = _intervals(rows, "success", cost=False)
     if priced:
         columns[f"cost, {COST_NAMES[query.cost]}"] = _intervals(rows, "cost", cost=True)
-    columns["P(best)"] = [chance(p) for p in rows["p_best"]]
-    columns["expected regret"] = [share(p) for p in rows["regret"]]
+    columns["P(best)"] = [
+        "bound" if bound else chance(p) for p, bound in zip(rows["p_best"], rows["bound"], strict=True)
+    ]
+    several = options["tied"].sum() > 1
+    columns["expected regret"] = [
+        share(row.regret) + ", chosen" * bool(row.chosen) + ", tied" * bool(row.tied and several and not row.chosen)
+        for row in rows.itertuples()
+    ]
     if priced and query.max_cost is not None:
         columns["P(within cap)"] = [chance(p) for p in rows["p_affordable"]]
     if priced:
@@ -313,20 +113,43 @@ def decision_table(decision: Decision, query: Query, several_models: bool) -> Sh
         columns[f"cost to reach {query.success:g}"] = [
             "not reached" if np.isinf(value) else number(value) for value in rows["cost_to_reach"]
         ]
+    if options["observed"].notna().any():
+        columns["observed on the tasks it was run on"] = [_observed(row) for row in rows.itertuples()]
     left_out = len(options) - len(rows)
-    note = (
-        f"{left_out} of {len(options)} options are not shown: they have more regret than these and are not on the "
-        "frontier of the means."
-        if left_out
-        else ""
-    )
+    notes = []
+    if rows["bound"].any():
+        notes.append(
+            "“bound”: an upper bound, which assumes a perfect check of answers (query.perfect_check); it competes with "
+            "nothing."
+        )
+    if rows["away"].any():
+        notes.append(
+            "Marked: what was observed is away from what is predicted for the same tasks, the 90 % interval beside it."
+        )
+    if left_out:
+        notes.append(
+            f"{left_out} of {len(options)} options are not shown: they have more regret than these and are not on the "
+            "frontier of the means."
+        )
     frame = pd.DataFrame(columns)
     return Shown(
         caption=f"Options on {decision.benchmark}, least expected regret first; means with 90 % intervals",
         frame=frame,
         numeric=frozenset(frame.columns[1:]),
-        note=note,
+        marked=frozenset(np.flatnonzero(rows["away"]).tolist()),
+        note=" ".join(notes),
     )
+
+
+def _observed(row: Any) -> str:
+    """Write what was observed of an option, and where its prediction for the same tasks is, if away from it."""
+    if np.isnan(row.observed):
+        return ""
+    said = f"{share(row.observed)} ({row.observed_tasks:,.0f} tasks)"
+    predicted = f"{share(row.observed_lower)} to {share(row.observed_upper)}"
+    if row.away:
+        return f"{said}, predicted {predicted}"
+    return f"{said}, at the edge of {predicted}" if row.edge else said
 
 
 def _intervals(rows: pd.DataFrame, name: str, *, cost: bool) -> list[str]:
@@ -337,22 +160,19 @@ def _intervals(rows: pd.DataFrame, name: str, *, cost: bool) -> list[str]:
 def comparison(fit: xr.DataTree, seed: int = 0) -> pd.DataFrame:
     """Return `observed_vs_predicted` with a ``verdict`` in words and a ``sampler`` label without repetition."""
     table = observed_vs_predicted(fit, level=LEVEL, seed=seed)
-    table["verdict"] = [
-        "no interval: follows from what the fit is given"
-        if not wide
-        else "inside"
-        if row.inside
-        else f"missed: observed is {'above' if row.observed > row.upper else 'below'} the interval"
-        for row, wide in zip(table.itertuples(), has_interval(table), strict=True)
-    ]
+    table["verdict"] = [_verdict(row) for row in table.itertuples()]
     parts = [name for name in ("model", "benchmark") if table[name].nunique() > 1]
     table["sampler"] = [" · ".join(row) for row in table[[*parts, "strategy"]].astype(str).itertuples(index=False)]
     return table
 
 
-def has_interval(table: pd.DataFrame) -> pd.Series:
-    """Whether a compared quantity has an interval of some width: one without can be neither hit nor missed by luck."""
-    return table["upper"] - table["lower"] > 1e-9 * table["mean"].abs()
+def _verdict(row: Any) -> str:
+    """Say whether an observed value lies in its interval, and whether that tells anything."""
+    if row.flat:
+        return "no interval: follows from what the fit is given"
+    if not row.inside:
+        return f"missed: observed is {'above' if row.observed > row.upper else 'below'} the interval"
+    return "inside, at the very edge" if row.edge else "inside"
 
 
 def is_share(table: pd.DataFrame) -> pd.Series:
@@ -385,12 +205,12 @@ def comparison_table(table: pd.DataFrame, part: str = "") -> Shown:
         + " values and what the fit predicts for the same tasks; means with 90 % intervals",
         frame=frame,
         numeric=frozenset({"tasks", "observed", "predicted"}),
-        marked=frozenset(np.flatnonzero(~table["inside"] & has_interval(table)).tolist()),
+        marked=frozenset(np.flatnonzero(~table["inside"] & ~table["flat"]).tolist()),
     )
 
 
 def held_out_score(table: pd.DataFrame) -> pd.DataFrame:
-    """Score the predictions of held-out rows, by kind of quantity.
+    """Score the predictions of held-out rows, by kind of quantity; an interval without a width cannot be scored.
 
     Parameters
     ----------
@@ -404,7 +224,7 @@ def held_out_score(table: pd.DataFrame) -> pd.DataFrame:
         error, relative to the observed for tokens and prices) and ``width`` (mean width of the intervals, likewise).
         Quantities whose interval has no width are left out. Empty if no row was held out.
     """
-    held = table[(table["rows"] == "held out") & has_interval(table)]
+    held = table[(table["rows"] == "held out") & ~table["flat"]]
     kinds = held["quantity"].str.replace(r"^any of \d+ ", "any of the ", regex=True)
     rows = []
     for kind, group in held.groupby(kinds, sort=False):
@@ -562,8 +382,8 @@ def _sweep(fit: xr.DataTree, arm: Arm, rows: pd.DataFrame, seed: int) -> pd.Data
 
 
 def _mean_interval(draws: Array) -> tuple[float, float, float]:
-    low, high = np.quantile(draws, _TAILS)
-    return float(draws.mean()), float(low), float(high)
+    mean, low, high = mean_interval(draws, LEVEL)
+    return float(mean), float(low), float(high)
 
 
 def sweep_table(sweep: Sweep) -> Shown:

@@ -22,6 +22,7 @@ from ds3bayes.strategies.base import (
     Strategy,
     Walk,
     check_whole,
+    has_perfect_verifier,
     with_budget,
 )
 from ds3bayes.strategies.lengths import Lengths
@@ -49,6 +50,9 @@ REPEATED_SAMPLING = arxiv(
     "2407.21787",
     "repeated sampling and coverage (best-of-n with an oracle)",
 )
+
+#: The sampler of attempts where nothing else is said: a chain of thought.
+DEFAULT_SAMPLER = "cot"
 
 # Probability that a walk without budget may still be under way where its distribution is cut.
 _TAIL = 1e-13
@@ -308,7 +312,7 @@ class AttemptStrategy(RepeatedSampling):
     curve_end: ClassVar[int] = 1 << 20
 
     n: int
-    sampler: str = "cot"
+    sampler: str = DEFAULT_SAMPLER
 
     def faults(self) -> list[str]:
         """Check ``n`` and ``sampler``, then what the subclass adds."""
@@ -332,6 +336,11 @@ class AttemptStrategy(RepeatedSampling):
     def attempts(self) -> int:
         """The number n of attempts."""
         return self.n
+
+    @property
+    def assumes_perfect_check(self) -> bool:
+        """Whether an oracle picks among several attempts."""
+        return self.n > 1 and has_perfect_verifier(self)
 
     @classmethod
     def variants(cls, verifiers: Sequence[LearnedVerifier]) -> list[Self]:

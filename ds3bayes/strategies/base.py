@@ -194,6 +194,11 @@ class Strategy(ABC):
     def attempts(self) -> int:
         """Number of attempts, or of outputs of one tree search, that the answer is chosen from."""
 
+    @property
+    def assumes_perfect_check(self) -> bool:
+        """Whether something picks that never errs: where no such check exists, success is an upper bound."""
+        return has_perfect_verifier(self)
+
     @abstractmethod
     def token_units(self, path_length: Any = None) -> Any:
         """Return how many units of tokens are spent on one task, at most where that is random.
@@ -652,6 +657,12 @@ def as_verifier(value: Any) -> Verifier | LearnedVerifier:
             return LearnedVerifier(given["name"])
         hint = did_you_mean(name, ("oracle", "noisy", "learned"))
     raise InputError(f"must be oracle, noisy(d=NUMBER), learned(name=NAME) or a Verifier, got {value!r}.{hint}")
+
+
+def has_perfect_verifier(strategy: Strategy) -> bool:
+    """Whether a field of a strategy is an oracle."""
+    found = (getattr(strategy, field.name) for field in fields(strategy))
+    return any(isinstance(one, Verifier) and math.isinf(one.discrimination) for one in found)
 
 
 def read_verifier(strategy: Strategy, field: str) -> list[str]:

@@ -57,6 +57,11 @@ class GPass(AttemptStrategy):
             found.append(f"right must lie in 1..n = 1..{self.n}, got {self.right}")
         return found
 
+    @property
+    def assumes_perfect_check(self) -> bool:
+        """Whether fewer than a majority need to be right, which no vote would find."""
+        return 2 * self.right <= self.n and self.n > 1
+
     def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
         """Probability that at least ``right`` of the attempts are right."""
         del concentration, wrong

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import comb
 
 from ds3bayes.errors import InputError
-from ds3bayes.strategies.base import as_verifier, check_share, check_whole, register
+from ds3bayes.strategies.base import as_verifier, check_share, check_whole, has_perfect_verifier, register
 from ds3bayes.strategies.thoughts import ThoughtSearch
 from ds3bayes.strategies.walks import Bools
 from ds3bayes.theory.cost import tree_candidates
@@ -103,6 +103,11 @@ class TreeOfThought(ThoughtSearch):
     def attempts(self) -> int:
         """The number of answers written out by one tree search."""
         return self.outputs
+
+    @property
+    def assumes_perfect_check(self) -> bool:
+        """Whether any of several outputs counts, or the evaluator never errs."""
+        return self.outputs > 1 or has_perfect_verifier(self)
 
     @property
     def stated_fidelity(self) -> float | None:

@@ -1,5 +1,6 @@
 """Fits on disk: the same after a round trip, refused when altered, never half-written."""
 
+import json
 import shutil
 import warnings
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_another_models_spec_is_refused_and_the_differences_named(saved):
 def test_the_same_models_spec_is_taken(saved, simulated_spec):
     ds3.load(saved, simulated_spec)
     ds3.load(saved, simulated_spec.model_copy(update={"name": "another name"}))
+
+
+def test_a_kept_fit_answers_a_new_specs_questions_at_its_prices(saved, simulated_spec):
+    content = simulated_spec.model_dump(mode="json", exclude_none=True)
+    content["costs"]["*"]["output_usd"] *= 3
+    content["query"] |= {"cost": "usd", "success": 0.25, "strategies": ["cot"]}
+    before, after = ds3.load(saved), ds3.load(saved, ds3.ModelSpec.from_dict(content))
+    xr.testing.assert_identical(before["posterior"].to_dataset(), after["posterior"].to_dataset())
+    old, new = (ds3.predict(one, ["cot"], seed=3) for one in (before, after))
+    np.testing.assert_allclose(new["usd"], 3 * old["usd"])
+    decision = ds3.decide(after)
+    assert decision.options["option"].tolist() == ["cot"]
+    assert "success 0.25 " in decision.enough
+    # What was kept is as it was, and other rows are another fit.
+    assert json.loads(before.attrs["spec"])["costs"]["*"]["output_usd"] == 8.0
+    content["data"] = {"path": "t.csv", "where": "attempts > 3"}
+    with pytest.raises(ds3.InputError, match=r"where: fitted with None, spec has 'attempts > 3'"):
+        ds3.load(saved, ds3.ModelSpec.from_dict(content))
 
 
 def test_what_is_no_fit_is_refused(tmp_path):

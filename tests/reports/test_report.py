@@ -17,7 +17,10 @@ from matplotlib.text import Text
 import ds3bayes as ds3
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference import store
-from ds3bayes.reports import figures, html, report, tables
+from ds3bayes.queries import words
+from ds3bayes.queries.decide import decision_of
+from ds3bayes.queries.observed_vs_predicted import at_the_edge
+from ds3bayes.reports import curve_tables, figures, html, report, tables
 
 VOID = {"meta", "img", "source", "br", "hr", "link"}
 
@@ -197,16 +200,16 @@ def test_verdict_says_when_nothing_was_held_out(fitted):
 def test_summary_agrees_with_best(fitted, text):
     spec = ds3.ModelSpec.from_dict(SPEC)
     pred = ds3.predict(fitted, spec.query.parsed())
-    best = ds3.best(pred, max_cost=500, cost="tokens")
-    place = int(np.nanargmin(best["regret"].isel(benchmark=0)))
-    assert (
-        f"Best for at most 500 tokens per task: {best['model'].values[place]} · {best['strategy'].values[place]}"
-        in text
-    )
+    decision = ds3.decide(fitted)
+    assert ds3.best(pred, max_cost=500, cost="tokens").attrs["choice"] == f"bench <b>: {decision.chosen}"
+    assert f"Best for at most 500 tokens per task: {decision.chosen}, with success" in text
+    for sentence in decision.sentences:
+        assert sentence in text
 
 
 def test_without_its_cost_the_decision_is_by_success_and_says_why(fitted, checks, tmp_path):
-    spec = ds3.ModelSpec.from_dict(SPEC | {"query": {**SPEC["query"], "cost": "usd"}})
+    query = {name: value for name, value in SPEC["query"].items() if name != "max_cost"}
+    spec = ds3.ModelSpec.from_dict(SPEC | {"query": {**query, "cost": "usd"}})
     unpriced = fitted.copy()
     unpriced.attrs = {**fitted.attrs, "spec": spec.model_dump_json()}
     seen = Reader(report(unpriced, path=tmp_path / "r.html", checks=checks).read_text(encoding="utf-8"))
@@ -218,7 +221,7 @@ def test_without_its_cost_the_decision_is_by_success_and_says_why(fitted, checks
 def test_options_that_an_llm_lacks_are_left_out(fitted):
     pred = ds3.predict(fitted, ["cot", "tot(branching=3, kept_states=2)"])
     pred["success"].loc[{"model": "plain", "strategy": "tot(branching=3, kept_states=2)"}] = np.nan
-    options = tables.decide(pred, Query())[0].options
+    options = decision_of(pred, Query()).options
     assert len(options) == 3
     assert options["success"].notna().all()
 
@@ -284,6 +287,16 @@ def many_options(count: int) -> pd.DataFrame:
             "cost_to_reach": np.inf,
             "p_frontier": 0.5,
             "on_frontier": front,
+            "chosen": False,
+            "tied": False,
+            "enough": False,
+            "bound": False,
+            "observed": np.nan,
+            "observed_tasks": np.nan,
+            "observed_lower": np.nan,
+            "observed_upper": np.nan,
+            "away": False,
+            "edge": False,
         }
     ).iloc[order]
     frame.insert(0, "number", np.arange(1, count + 1))
@@ -292,8 +305,10 @@ def many_options(count: int) -> pd.DataFrame:
 
 def test_long_lists_of_options_are_cut_and_the_rest_counted():
     options = many_options(90)
-    decision = tables.Decision(benchmark="b", options=options, choice="", enough="", reach="")
-    shown = tables.decision_table(decision, Query(), several_models=True)
+    decision = ds3.Decision(
+        benchmark="b", options=options, chosen="", choice="", enough="", reach="", weights={"b": 1.0}
+    )
+    shown = tables.decision_table(decision, Query())
     kept = len(shown.frame)
     assert 25 <= kept < 90
     assert f"{90 - kept} of 90 options are not shown" in shown.note
@@ -355,11 +370,83 @@ def test_sweep_moves_with_the_evaluator_and_holds_the_observed(fitted):
     ],
 )
 def test_numbers_are_written_for_people(value, said):
-    assert tables.number(value) == said
+    assert words.number(value) == said
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(0.001, "<0.01"), (0.999, ">0.99"), (1.0, "1.00"), (0.0, "0.00"), (0.5, "0.50")]
 )
 def test_probabilities_are_never_rounded_to_certainty(value, said):
-    assert tables.chance(value) == said
+    assert words.chance(value) == said
+
+
+def compared_row(observed: float, lower: float, upper: float) -> pd.DataFrame:
+    row = {"model": "m", "benchmark": "b", "strategy": "cot", "rows": "held out", "quantity": "success per attempt"}
+    row |= {"tasks": 9, "observed": observed, "mean": 0.5 * (lower + upper), "lower": lower, "upper": upper}
+    frame = pd.DataFrame([row])
+    frame["inside"] = (frame["observed"] >= frame["lower"]) & (frame["observed"] <= frame["upper"])
+    frame["flat"] = lower == upper
+    frame["edge"] = frame["inside"] & ~frame["flat"] & at_the_edge(frame)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("observed", "said"),
+    [
+        (0.5, "inside"),
+        (0.70, "inside, at the very edge"),
+        (0.31, "inside, at the very edge"),
+        (0.33, "inside"),
+        (0.71, "missed: observed is above the interval"),
+    ],
+)
+def test_a_near_miss_is_said(observed, said, monkeypatch):
+    monkeypatch.setattr(tables, "observed_vs_predicted", lambda *_, **__: compared_row(observed, 0.3, 0.7))
+    found = tables.comparison(None)
+    assert found["verdict"].tolist() == [said]
+    assert ("edge" in html._verdict(found)) is ("edge" in said)
+
+
+def test_an_interval_without_width_is_no_success(monkeypatch):
+    monkeypatch.setattr(tables, "observed_vs_predicted", lambda *_, **__: compared_row(1.0, 1.0, 1.0))
+    found = tables.comparison(None)
+    assert found["verdict"].tolist() == ["no interval: follows from what the fit is given"]
+    assert tables.held_out_score(found).empty
+
+
+def test_means_lie_in_their_intervals():
+    """One draw in fifty is a thousand times the others: their mean is above nineteen in twenty of them."""
+    draws = np.r_[np.full(98, 1.0), np.full(2, 1000.0)]
+    mean, low, high = words.mean_interval(draws)
+    assert mean == pytest.approx(20.98)
+    assert np.quantile(draws, 0.95) == 1.0
+    assert (low, high) == (1.0, mean)
+    # Where it lies inside already, the interval is the equal-tailed one.
+    even = np.linspace(0.0, 1.0, 101)
+    assert words.mean_interval(even) == pytest.approx((0.5, 0.05, 0.95))
+
+
+def test_every_printed_mean_lies_in_its_printed_interval(page):
+    """Of all tables of the page; a mean stands before its interval in brackets."""
+    number = r"[−-]?[\d,]+(?:\.\d+)?"
+    found = re.findall(rf"({number}) \(({number}) to ({number})\)", page)
+    assert len(found) > 50
+    for parts in found:
+        mean, low, high = (float(one.replace(",", "").replace("−", "-")) for one in parts)
+        assert low <= mean <= high, parts
+
+
+def test_marks_of_other_tasks_are_not_drawn_on_a_curve_of_these(fitted, prior_fit):
+    """Half of the tree rows are held out: one mark of all tasks, not two of other halves."""
+    frame = evaluations().query("strategy == 'cot' and model == 'plain'")
+    votes = frame.assign(strategy="majority", n_samples=4.0, attempts=1, successes=1)
+    spec = ds3.ModelSpec.from_dict({"holdout": [{"where": "strategy == 'cot'", "fraction": 0.25}]})
+    fit = prior_fit(ds3.read_evals(pd.concat([frame, votes.iloc[:5]])), spec)
+    points = curve_tables.by_attempts(fit, "observed", 8).points
+    single = points[points["kind"] == ""]
+    assert single["rows"].tolist() == ["partly held out"]
+    assert single["success"].item() == pytest.approx(frame["successes"].sum() / frame["attempts"].sum())
+    # Votes on five of the twelve tasks are no mark on a curve of twelve.
+    assert "majority vote" not in set(points["kind"])
+    # New tasks are a population: what was seen and what was held out are two samples of it.
+    assert set(curve_tables.by_attempts(fit, "new", 8).points["rows"]) >= {"fitted", "held out"}

@@ -139,7 +139,4 @@ def test_allocate_on_the_command_line(run):
 def test_decide_says_what_a_target_takes(run):
     code, out, _ = run("decide", 0, "-s", "cot", "--success", "0.6", "--reach", "best_of_n(n=*)", "--json")
     assert code == 0
-    assert (
-        "best_of_n(n=*, verifier=oracle): success 0.6 is"
-        in json.loads(out)["choices"]["to reach success 0.6 by best_of_n(n=*)"]
-    )
+    assert "best_of_n(n=*, verifier=oracle): success 0.6 is" in json.loads(out)["to_reach"]["best_of_n(n=*)"]

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import ds3bayes as ds3
-from ds3bayes.reports import curve_figures, curve_tables, tables
+from ds3bayes.reports import curve_figures, curve_tables, figures, tables
 from ds3bayes.reports.curve_tables import Curves, Levels, Scaling
 from ds3bayes.reports.figures import _COLOURS, reach
 
@@ -169,13 +169,18 @@ def test_held_out_rows_are_scored():
 
     table = pd.DataFrame(
         {
-            "rows": ["held out", "held out", "held out", "fitted"],
-            "quantity": ["success per attempt", "any of 4 attempts right", "tokens per attempt", "tokens per attempt"],
-            "observed": [0.5, 0.8, 200.0, 1.0],
-            "mean": [0.4, 0.9, 150.0, 9.0],
-            "lower": [0.3, 0.85, 100.0, 8.0],
-            "upper": [0.6, 0.95, 300.0, 9.5],
-            "inside": [True, False, True, False],
+            "rows": ["held out", "held out", "held out", "held out", "fitted"],
+            # The last but one is said by nearly all draws, so that there is nothing to score.
+            "quantity": [
+                *("success per attempt", "any of 4 attempts right", "tokens per attempt"),
+                *("success per attempt", "tokens per attempt"),
+            ],
+            "observed": [0.5, 0.8, 200.0, 1.0, 1.0],
+            "mean": [0.4, 0.9, 150.0, 0.99, 9.0],
+            "lower": [0.3, 0.85, 100.0, 0.99, 8.0],
+            "upper": [0.6, 0.95, 300.0, 1.0, 9.5],
+            "flat": [False, False, False, True, False],
+            "inside": [True, False, True, True, False],
         }
     )
     score = tables.held_out_score(table).set_index("quantity")
@@ -213,3 +218,24 @@ def test_what_has_no_interval_is_neither_hit_nor_missed():
 def test_a_mean_may_lie_outside_its_interval() -> None:
     # Nearly all draws are 1 and a few are 0.
     assert reach(0.97, 1.0, 1.0) == [[0.0], [pytest.approx(0.03)]]
+
+
+def test_bounds_and_what_was_observed_are_drawn_and_said(fitted):
+    decision = ds3.decide(fitted)
+    options = decision.options.copy()
+    seen = options["observed"].notna()
+    assert seen.sum() == 4
+    options.loc[options.index[seen][0], "away"] = True
+    drawn = figures.success_against_cost(options, cost="tokens")
+    labels = {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert {"open: upper bound", "observed", "observed, away from its prediction"} <= labels
+    crosses = [line for line in drawn.axes[0].lines if line.get_marker() == "x"]
+    assert [float(line.get_ydata()[0]) for line in crosses] == [options.loc[options.index[seen][0], "observed"]]
+    said = figures.say_success_against_cost(options, cost="tokens")
+    assert said.count("an upper bound") == options["bound"].sum() == 2
+    assert said.count("away from its prediction for the same tasks") == 1
+    alone = figures.success_alone(options)
+    assert "observed, away from its prediction" in {text.get_text() for text in alone.legends[0].get_texts()}
+    assert any("(bound)" in label.get_text() for label in alone.axes[0].get_yticklabels())
+    table = tables.decision_table(decision, ds3.generative.spec.Query())
+    assert table.frame["P(best)"].tolist().count("bound") == 2
