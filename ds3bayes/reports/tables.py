@@ -373,7 +373,7 @@ def _sweep(fit: xr.DataTree, arm: Arm, rows: pd.DataFrame, seed: int) -> pd.Data
         pred = alone if position == 0 else calibrated
         at = pred["success"].sel(model=arm.model, benchmark=arm.benchmark, strategy=str(strategy), task=tasks)
         q = at.stack(sample=("chain", "draw")).transpose("sample", "task").values
-        drawn = stats.binom.ppf(noise, n, q)
+        drawn = np.asarray(stats.binom.ppf(noise, n, q))
         found.append((label, "one output right", *_mean_interval(drawn.sum(axis=1) / n.sum()), c.sum() / n.sum()))
         if n.max() > 1:
             several = f"any of {n[0]} outputs right" if n.min() == n.max() else "any output of a task right"
