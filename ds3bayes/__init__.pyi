@@ -18,6 +18,7 @@ from .queries.compare import compare
 from .queries.cost_to_reach import cost_to_reach
 from .queries.curves import attempts_curve, budget_curve
 from .queries.decide import Decision, decide
+from .queries.gate import Gate, gate
 from .queries.grid import predict_grid
 from .queries.learned_graph import learned_graph
 from .queries.new_llms import predict_llms
@@ -80,6 +81,7 @@ __all__ = [
     "EarlyStoppingMajority",
     "FitWarning",
     "GPass",
+    "Gate",
     "InputError",
     "Majority",
     "ModelSpec",
@@ -107,6 +109,7 @@ __all__ = [
     "evals",
     "fit",
     "frontier",
+    "gate",
     "generative",
     "held_out_calibration",
     "inference",

@@ -465,6 +465,55 @@ def compare(
 
 @app.command(
     epilog=_examples(
+        "ds3bayes gate main/logs branch/logs --margin 0.02 --confidence 0.95",
+        "ds3bayes gate old.csv new.csv --markdown gate.md --junit gate.xml --json",
+        "ds3bayes gate evals.csv evals.csv --baseline-where \"model == 'v1'\" --candidate-where \"model == 'v2'\"",
+    )
+)
+def gate(
+    baseline: Annotated[str, typer.Argument(help="table, log or folder of logs of what is there", show_default=False)],
+    candidate: Annotated[str, typer.Argument(help="the same of what is to replace it", show_default=False)],
+    margin: Annotated[float, typer.Option(help="fall of success that does not matter")] = 0.02,
+    confidence: Annotated[float, typer.Option(help="probability that either verdict needs")] = 0.95,
+    tasks: Annotated[
+        str, typer.Option("--tasks", help="'observed': these very tasks; 'new': others like them")
+    ] = "observed",
+    baseline_where: Annotated[str | None, typer.Option(help="query that keeps rows of the baseline")] = None,
+    candidate_where: Annotated[str | None, typer.Option(help="query that keeps rows of the candidate")] = None,
+    options: With = None,
+    markdown: Annotated[Path | None, typer.Option(help="also write a summary for a pull request")] = None,
+    junit: Annotated[Path | None, typer.Option(help="also write JUnit XML")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a candidate is no worse than a baseline: exit status 0 no worse, 1 worse, 3 undecided."""
+    from ds3bayes.evals import read_evals, select
+    from ds3bayes.inference.store import write_atomically
+    from ds3bayes.queries.gate import gate as query
+
+    sides = []
+    for source, where in ((baseline, baseline_where), (candidate, candidate_where)):
+        evals = read_evals(source, **_options(options))
+        sides.append(evals if where is None else select(evals, where))
+    for path in (markdown, junit):
+        if path is not None:
+            _writable(path.parent)
+    with _doing("fitting both"):
+        result = query(*sides, margin=margin, confidence=confidence, tasks=tasks)  # type: ignore[arg-type]
+    for path, text in ((markdown, result.markdown), (junit, result.junit)):
+        if path is not None:
+            write_atomically(path, text().encode())
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        _out.print(_plain(result.sentence), soft_wrap=True)
+        if len(result.table) > 1:
+            _show("by benchmark", result.table.to_dict("records"))
+    if result.status:
+        raise typer.Exit(result.status)
+
+
+@app.command(
+    epilog=_examples(
         "ds3bayes rank run.nc -s cot --tasks new",
         "ds3bayes rank run.nc --of option --json",
     )
