@@ -27,6 +27,7 @@ from .queries.posterior_predictive import posterior_predictive
 from .queries.predict import predict
 from .queries.predict_grades import predict_grades
 from .queries.samplers import samplers
+from .queries.suspect_tasks import suspect_tasks
 from .queries.variance import variance
 from .reports import (
     plot_allocation,
@@ -149,6 +150,7 @@ __all__ = [
     "simulate",
     "strategies",
     "strategy_laws",
+    "suspect_tasks",
     "theory",
     "thinned",
     "traverse",

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -280,12 +281,18 @@ def check(
         bool, typer.Option("--sbc", help="also by simulation, as `ds3bayes sbc` does: takes minutes")
     ] = False,
     tasks: Annotated[int | None, typer.Option(help="with --sbc, the first tasks of each benchmark only")] = None,
+    refits: Annotated[
+        int, typer.Option(help="most tasks to refit without, where they cannot be left out otherwise", min=0)
+    ] = 20,
     as_json: Json = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder for each check's table (.csv) and picture (.png)")
     ] = None,
 ) -> None:
-    """Check a fit: convergence, posterior prediction, leave-one-out, what was learned. Exit code 1 if one fails."""
+    """Check a fit: convergence, posterior prediction, leave-one-out. Exit code 1 if one fails.
+
+    Notes follow, which cannot fail: what was learned, and what depends on the prior.
+    """
     from ds3bayes.inference.artifact import evals_of, spec_of
     from ds3bayes.inference.checks import check as run_checks
     from ds3bayes.inference.store import load, write_atomically
@@ -296,7 +303,7 @@ def check(
     if output is not None:
         _writable(output)
     with _doing("checking"):
-        results = run_checks(loaded)
+        results = run_checks(loaded, refits=refits)
     if by_simulation:
         from ds3bayes.queries.calibration import sbc, sbc_check
 
@@ -313,7 +320,7 @@ def check(
             result.picture().savefig(drawn, format="png", dpi=150)
             write_atomically(output / f"{name}.png", drawn.getvalue())
     if as_json:
-        _print_json([{"name": r.name, "passed": r.passed, "sentence": r.sentence} for r in results])
+        _print_json([_of_check(one) | {"note": one.note} for one in results])
     else:
         _show_checks(results)
     if not all(result.passed for result in results):
@@ -457,6 +464,39 @@ def compare(
 
 
 @app.command(
+    epilog=_examples(
+        "ds3bayes suspects run.nc",
+        "ds3bayes suspects run.nc --least 0.2 --json",
+    )
+)
+def suspects(
+    fit_file: FitFile,
+    least: Annotated[float, typer.Option(help="least probability of being broken of the tasks that are listed")] = 0.05,
+    spent: Annotated[bool, typer.Option("--spent", help="list the tasks that every LLM is sure to solve")] = False,
+    level: Annotated[float, typer.Option(help="success above which an LLM is sure to solve a task")] = 0.99,
+    as_json: Json = False,
+) -> None:
+    """List the tasks that may be broken (wrong key, impossible test), or that no longer tell LLMs apart."""
+    from ds3bayes.queries.suspect_tasks import suspect_tasks
+    from ds3bayes.reports.suspect_tasks import suspect_tasks_table
+
+    result = suspect_tasks(_load(fit_file), level=level)
+    by = "spent" if spent else "broken"
+    table = suspect_tasks_table(result)
+    rows = table[table[by] >= least].sort_values(by, ascending=False, kind="stable").to_dict("records")
+    if as_json:
+        _print_json({"absent": result.attrs["absent"], "level": level, "tasks": rows})
+        return
+    if result.attrs["absent"] != "none":
+        _say.print(f"[yellow]not asked of some tasks[/]: {_plain(result.attrs['absent'])}", soft_wrap=True)
+    title = f"tasks that are {by} with probability {least:g} or more: {len(rows)} of {len(table)}"
+    if rows:
+        _show(title, rows)  # type: ignore[arg-type]
+    else:
+        _out.print(title)
+
+
+@app.command(
     name="next",
     epilog=_examples(
         "ds3bayes next run.nc -s cot -s 'tot(branching=5, kept_states=5)' --cost usd",
@@ -573,6 +613,7 @@ def simulate(
     models: Annotated[int, typer.Option(help="number of LLMs")] = 1,
     path_length: Annotated[int, typer.Option(help="skills per task")] = 5,
     reachability: Annotated[float, typer.Option(help="probability that a task is reachable")] = 1.0,
+    soundness: Annotated[float, typer.Option(help="probability that a task can be solved at all")] = 1.0,
     scenario: Annotated[
         str | None,
         typer.Option(
@@ -600,6 +641,7 @@ def simulate(
             models=models,
             path_length=path_length,
             reachability=reachability,
+            soundness=soundness,
             seed=seed,
         )
     elif scenario in SCENARIOS:
@@ -618,6 +660,7 @@ def simulate(
     epilog=_examples(
         "ds3bayes calibrate counts.csv --samples 10 --samples 100 --at 100 --seeds 3",
         "ds3bayes calibrate counts.csv --joint -o scores.nc --json",
+        "ds3bayes calibrate counts.csv --model llm-7b --rival beta-binomial --rival my_rivals:forecast",
     )
 )
 def calibrate(
@@ -636,6 +679,15 @@ def calibrate(
     at: Annotated[list[int] | None, typer.Option(help="k of the pass@k to forecast; repeat for more")] = None,
     seeds: Annotated[int, typer.Option(help="subsamples per LLM")] = 3,
     joint: Annotated[bool, typer.Option("--joint", help="also fit all LLMs in one model")] = False,
+    model: Annotated[list[str] | None, typer.Option(help="this LLM only; repeat for more")] = None,
+    benchmark: Annotated[list[str] | None, typer.Option(help="this benchmark only; repeat for more")] = None,
+    rival: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a rival by its name in the table, or a function of your own as MODULE:NAME, from (counts, k, draws, "
+            "rng) to draws of pass@k; repeat for more. All named ones by default"
+        ),
+    ] = None,
     least_attempts: Annotated[int, typer.Option(help="leave out LLMs with fewer attempts at some task")] = 1000,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="also write all scores to this .nc file")
@@ -654,6 +706,9 @@ def calibrate(
         at=at or (100,),
         seeds=seeds,
         fits=("alone", "joint") if joint else ("alone",),
+        baselines=None if rival is None else [_rival(name) for name in rival],
+        models=model,
+        benchmarks=benchmark,
         least_attempts=least_attempts,
         progress=_say.is_terminal,
     )
@@ -820,7 +875,8 @@ def run(
         _print_json(
             {
                 "folder": str(folder),
-                "checks": [{"name": r.name, "passed": r.passed, "sentence": r.sentence} for r in results],
+                "checks": [_of_check(one) for one in results if not one.note],
+                "notes": [{"name": one.name, "sentence": one.sentence} for one in results if one.note],
                 "decision": decision.as_dict(),
                 "observed_vs_predicted": json.loads(compared.to_json(orient="records")),
             }
@@ -835,6 +891,22 @@ def run(
     _say.print(f"report: [bold]{_plain(str(path))}[/]")
     if strict and not all(result.passed for result in results):
         raise typer.Exit(1)
+
+
+def _rival(name: str) -> Any:
+    """Return a rival's name, or the function that MODULE:NAME stands for; modules of this folder are found."""
+    if ":" not in name:
+        return name
+    module, _, function = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"--rival {name}: {error}; give MODULE:NAME of a function, its module being installed or in this folder"
+        ) from None
+    finally:
+        sys.path.pop(0)
 
 
 def _read(path: Path) -> tuple[Any, xr.Dataset]:
@@ -1172,10 +1244,27 @@ def _cell(value: Any) -> str:
     return _plain(str(value))
 
 
+def _of_check(result: Any) -> dict[str, Any]:
+    """Return a check for a program to read; a note, which cannot fail, has not passed either."""
+    return {
+        "name": result.name,
+        "passed": None if result.note else result.passed,
+        "sentence": result.sentence,
+    }
+
+
 def _show_checks(results: list[Any]) -> None:
-    for result in results:
+    """Show checks, how many passed, and below them notes."""
+    checks = [one for one in results if not one.note]
+    for result in checks:
         mark = "[green]pass[/]" if result.passed else "[bold red]FAIL[/]"
         _out.print(f"{mark}  {result.name}: {_plain(result.sentence)}", soft_wrap=True)
+    _out.print(f"{sum(one.passed for one in checks)} of {len(checks)} checks passed")
+    if len(checks) < len(results):
+        _out.print("[bold]Notes[/]")
+    for result in results:
+        if result.note:
+            _out.print(f"note  {result.name}: {_plain(result.sentence)}", soft_wrap=True)
 
 
 def _show_decision(decision: Any) -> None:

@@ -280,6 +280,14 @@ def test_check_speaks_json_and_fails_short_chains(run, fit_file):
     assert code == 1
     assert not results["convergence"]["passed"]
     assert results["posterior prediction"]["passed"]
+    notes = {"what was learned", "dependence on the prior"}
+    assert {name for name, one in results.items() if one["note"]} == notes
+    assert {name for name, one in results.items() if one["passed"] is None} == notes
+    _, out, _ = run("check", fit_file, "--refits", 0)
+    shown = out[: out.index("Notes")]
+    assert " of 3 checks passed" in shown
+    assert not any(name in shown for name in notes)
+    assert all(f"note  {name}: " in out for name in notes)
 
 
 def test_check_writes_tables_and_pictures(run, fit_file, tmp_path):

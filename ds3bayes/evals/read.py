@@ -29,6 +29,7 @@ from ds3bayes.evals.schema import (
     SYNONYMS,
     Column,
     misspelt,
+    other_name,
     strategy_names,
 )
 from ds3bayes.strategies import STRATEGIES
@@ -49,7 +50,19 @@ _SHARES = re.compile(r"[1-9]\d{0,14}(\|[1-9]\d{0,14})*", re.ASCII)
 
 #: Characters that nobody sees.
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+#: Names that no two attempts anywhere have: a UUID, or a short one.
+_UNIQUE = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9A-Za-z]{22}", re.IGNORECASE | re.ASCII)
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+#: What to do about scores between wrong and right; sums of them that happen to be whole are no counts either.
+_PARTIAL = (
+    ". Partial credit does not add up to successes, in no row of this table: count the attempts with full credit, and "
+    "give the score of each in `grades` (such as '10|7|0') with `grade_max`"
+)
+#: Fewest tasks at which two runs that agree in everything are one run under two names, and how many of them must be
+#: neither never nor always solved where no tokens tell.
+_SAME_TASKS, _SAME_MIXED = 20, 10
+#: How far mean tokens may exceed the budget that cuts them: budgets are not kept to the token.
+_OVER_BUDGET = 0.05
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -88,13 +101,14 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
         faults.stop()
     _check_rows(typed, faults)
     group, first = _cells(typed, faults)
+    _check_attempt_names(typed, group, faults)
     faults.stop()
     cells, thinned = _collapse(typed, group, first)
     if typed.has("answer"):
         cells |= _votes(typed, group, len(first), cells)
         del cells["answer"]
     if ignored:
-        hints = [f"{name!r}{did_you_mean(name, columns.absent)}" for name in ignored]
+        hints = [f"{name!r}{_hint(name, columns.absent)}" for name in ignored]
         warnings.warn(
             f"{table.where}: left out, not columns of an evaluation table: {'; '.join(hints)}",
             UserWarning,
@@ -112,7 +126,7 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     free = bool(tokens.size) and np.nanmax(tokens, initial=-1.0) == 0.0
     if free:
         cells["tokens_mean"] = np.full(tokens.shape, np.nan)
-    for sentence in _suspicions(cells, free):
+    for sentence in [*_suspicions(cells, free), *_runs_under_two_names(typed, cells)]:
         warnings.warn(f"{table.where}: {sentence}", UserWarning, skip_file_prefixes=_HERE)
     return _dataset(cells, source=table.name, rows_read=typed.rows, ignored=", ".join(ignored))
 
@@ -135,6 +149,69 @@ def _suspicions(cells: dict[str, Any], free: bool) -> list[str]:
     if free:
         found.append("tokens are 0 in all rows: taken as not known, not as free")
     return found
+
+
+def _runs_under_two_names(typed: _Typed, cells: dict[str, Any]) -> list[str]:
+    """Say which runs agree in all their attempts' names, or in all counts and tokens, as one run does with itself."""
+    told = {name: cells[name] for name in KEY if name != "task" and name in cells}
+    rows = pd.DataFrame({**told, "task": cells.get("task", ""), "attempts": cells["attempts"]})
+    rows["successes"], rows["tokens"] = cells["successes"], cells.get("tokens_mean", np.nan)
+    found: dict[tuple[str, str], str] = {}
+    first: dict[Any, str] = {}
+    named = rows[rows["task"] != ""]
+    for _, mine in named.groupby(list(told), dropna=False, sort=False):
+        if len(mine) < _SAME_TASKS:
+            continue
+        mixed = int(((mine["successes"] > 0) & (mine["successes"] < mine["attempts"])).sum())
+        if max(mixed, mine["tokens"].nunique()) < _SAME_MIXED:
+            continue
+        ordered = mine.sort_values("task")
+        counts = ordered[["attempts", "successes", "tokens"]].to_numpy(dtype=float)
+        signature = (mine["benchmark"].iloc[0], *ordered["task"], counts.tobytes())
+        label = _run_label(mine.iloc[0])
+        if (other := first.setdefault(signature, label)) != label:
+            found[other, label] = f"the same counts and tokens at all {len(mine)} tasks"
+    for (other, label), number in _shared_attempts(typed).items():
+        found.setdefault((other, label), f"{number} attempts of the same name")
+    return [
+        f"{other} and {label} have {what}: is one run there under two names, and so counted twice? Leave one out"
+        for (other, label), what in found.items()
+    ]
+
+
+def _shared_attempts(typed: _Typed) -> dict[tuple[str, str], int]:
+    """Count the attempts of each two runs that have one name, where names tell attempts apart all over a run."""
+    if not typed.has("attempt"):
+        return {}
+    codes, words = typed.texts["attempt"]
+    # Epochs start anew with every task.
+    telling = np.array([bool(word) and not word.isdigit() for word in words])[codes] & ~typed.lost
+    if not telling.any():
+        return {}
+    at = np.flatnonzero(telling)
+    rows = pd.DataFrame(
+        {"row": at, "run": _setting(typed)[at], "name": codes[at], "right": typed.number("successes")[at]}
+    )
+    rows = rows[~rows.duplicated(["run", "name"], keep=False).groupby(rows["run"]).transform("any")]
+    rows = rows[rows.duplicated("name", keep=False)]
+    unique = np.array([bool(_UNIQUE.fullmatch(word)) for word in words])
+    shared: dict[tuple[str, str], int] = {}
+    pairs = rows.merge(rows, on="name", suffixes=("", "_other"))
+    for _, mine in pairs[pairs["run"] < pairs["run_other"]].groupby(["run", "run_other"], sort=False):
+        same = bool((mine["right"] == mine["right_other"]).all())
+        if unique[mine["name"]].all() or (same and len(mine) >= _SAME_MIXED):
+            one, other = (
+                _run_label({key: typed.text(key, mine[side].to_numpy()[:1])[0] for key in typed.texts if key in KEY})
+                for side in ("row", "row_other")
+            )
+            shared[one, other] = len(mine)
+    return shared
+
+
+def _run_label(row: Any) -> str:
+    """Name a run by what its rows share."""
+    parts = [row[name] for name in KEY if name in row and name != "task"]
+    return " | ".join(str(part) for part in parts if part == part and part not in ("", None))
 
 
 def data_sha256(evals: xr.Dataset) -> str:
@@ -269,10 +346,13 @@ class _Faults:
         if rows.size:
             self.groups.append((rows, say))
 
+    def cell(self, row: int, name: str) -> object:
+        """Return what a cell holds."""
+        return self.table.frame.iloc[row, self.table.headers.index(name)]
+
     def got(self, row: int, name: str) -> str:
         """Return a row's place, a column and the value found there."""
-        position = self.table.headers.index(name)
-        return f"{self.table.place(row)}, column {name!r}: got {_shown(self.table.frame.iloc[row, position])}"
+        return f"{self.table.place(row)}, column {name!r}: got {_shown(self.cell(row, name))}"
 
     def stop(self) -> None:
         """Raise what was found, if anything was: some of every kind, in the order of rows."""
@@ -339,13 +419,25 @@ def _match_headers(table: _Table, faults: _Faults) -> tuple[_Headers, list[str]]
             ignored.append(header)
     for column in COLUMNS:
         if column.required and column.name in absent and column.name not in spelt:
-            near = next((f" Did you mean to rename {h!r}?" for h in ignored if did_you_mean(h, [column.name])), "")
+            called = [h for h in ignored if column.name in other_name(h, absent)]
+            called += [h for h in ignored if not other_name(h, absent) and did_you_mean(h, [column.name])]
+            near = f" Did you mean to rename {called[0]!r}?" if called else ""
+            if column.name == "attempts":
+                near += " In a table with a row per attempt it is 1."
             faults.add(f"column {column.name!r} ({column.meaning}) is missing and required.{near}")
     if len(table.headers) == 1 and any(mark in table.headers[0] for mark in ";\t"):
         faults.add(f"the header is {_shown(table.headers[0])}: is the file cut by something else than commas?")
     if not len(table.frame):
         faults.add("the table has no rows")
     return _Headers(position, absent), ignored
+
+
+def _hint(header: str, absent: tuple[str, ...]) -> str:
+    """Say which column a header may stand for, if any, with what the column holds."""
+    names = other_name(header, absent)
+    if not names:
+        return did_you_mean(header, absent)
+    return " Did you mean " + " or ".join(f"{name!r} ({COLUMN[name].meaning})" for name in names) + "?"
 
 
 @dataclass
@@ -355,7 +447,7 @@ class _Typed:
     rows: int
     numbers: dict[str, Floats] = field(default_factory=dict)
     texts: dict[str, tuple[Ints, list[str]]] = field(default_factory=dict)
-    #: Cells at fault, of the columns that name a cell and of the attempts.
+    #: Cells at fault, of the columns that name a cell and of those that rows are compared by.
     wrong: dict[str, Mask] = field(default_factory=dict)
 
     @property
@@ -481,10 +573,15 @@ def _type_number(column: Column, series: pd.Series, typed: _Typed, faults: _Faul
 
     def say(row: int) -> str:
         large = readable[row] and high < values[row] < np.inf and high > 1
-        return f"{faults.got(row, name)}; allowed: " + (f"at most {high:.16g}" if large else column.allowed)
+        partial = name == "successes" and 0 < values[row] < np.inf and values[row] % 1 > 0
+        return (
+            f"{faults.got(row, name)}; allowed: "
+            + (f"at most {high:.16g}" if large else column.allowed)
+            + (_PARTIAL if partial else "")
+        )
 
     faults.add_rows(wrong, say)
-    if column.merge == "key" or name == "attempts":
+    if column.merge == "key" or name in ("attempts", "truncated"):
         typed.wrong[name] = wrong
     # Cells at fault become blank, so that one bad cell is one fault.
     typed.numbers[name] = np.where(fine, values, np.nan)
@@ -544,7 +641,6 @@ def _check_rows(typed: _Typed, faults: _Faults) -> None:
     for name in ("no_answer", "truncated"):
         # An attempt without an answer, or cut off before it, is no success.
         at_most(name, typed.number(name), attempts - successes, "attempts - successes")
-    at_most("tokens_mean", typed.number("tokens_mean"), typed.number("tokens_max"), "tokens_max")
     _check_accuracy(typed, faults)
     _check_sizes(typed, faults)
     _check_names(typed, faults)
@@ -562,7 +658,10 @@ def _check_rows(typed: _Typed, faults: _Faults) -> None:
             ),
         )
     _check_synonyms(typed, faults)
+    _check_tokens(typed, faults)
+    _check_truncated(typed, faults)
     _check_traces(typed, faults)
+    _check_tasks(typed, faults)
     _check_aggregates(typed, faults)
     _check_parameters(typed, faults)
     for column in COLUMNS:
@@ -684,6 +783,111 @@ def _check_synonyms(typed: _Typed, faults: _Faults) -> None:
         typed.numbers["tokens_mean"] = np.where(np.isnan(mean), implied, mean)
 
 
+def _check_tokens(typed: _Typed, faults: _Faults) -> None:
+    """Check mean tokens against those of the longest attempt, and against a budget that cut attempts off."""
+    tokens, budget = typed.number("tokens_mean"), typed.number("budget_tokens")
+    cut, samples = typed.number("truncated"), np.nan_to_num(typed.number("n_samples"), nan=1.0)
+
+    def got(row: int) -> str:
+        said = "tokens_mean" in faults.table.headers and not math.isnan(
+            as_number(faults.cell(row, "tokens_mean")) or 0.0
+        )
+        return faults.got(row, "tokens_mean" if said else "completion_tokens")
+
+    longest = typed.number("tokens_max")
+    # A mean of totals may be off by its rounding.
+    faults.add_rows(
+        tokens > longest * (1 + 1e-9), lambda row: f"{got(row)}; allowed: at most tokens_max = {longest[row]:g}"
+    )
+    faults.add_rows(
+        (cut > 0) & (tokens > budget * samples * (1 + _OVER_BUDGET)),
+        lambda row: (
+            f"{got(row)}, but attempts were cut off (truncated = {cut[row]:g}) at budget_tokens = {budget[row]:g}; "
+            "allowed: no more than the budget on average. If it is what the LLM was asked for and something else cut "
+            "its attempts, give in `budget_tokens` the limit that did"
+        ),
+    )
+
+
+def _check_truncated(typed: _Typed, faults: _Faults) -> None:
+    """Refuse rows that do not say how many attempts a budget cut, where others of the same budget do."""
+    told = typed.given("truncated")
+    there = typed.given("budget_tokens") & typed.given("task") & ~typed.lost
+    if not (there & told).any() or "truncated" not in faults.table.headers:
+        return
+    names = ("model", "benchmark", "strategy", "n_samples", "effort")
+    walk = _joined(_codes(typed, names))
+    setting = _joined(_codes(typed, (*names, "budget_tokens")))
+    cuts = np.isin(walk, walk[there & (typed.number("truncated") > 0)])
+    first = np.full(setting.max() + 1, -1, dtype=np.int64)
+    rows = np.flatnonzero(there & told)[::-1]
+    first[setting[rows]] = rows
+    faults.add_rows(
+        there & ~told & cuts & (first[setting] >= 0),
+        lambda row: (
+            f"{faults.got(row, 'truncated')}, but {faults.got(int(first[setting[row]]), 'truncated')} at the same "
+            "budget; allowed: a count in every row of a budget, 0 where it cut no attempt, or in none"
+        ),
+    )
+
+
+def _check_tasks(typed: _Typed, faults: _Faults) -> None:
+    """Refuse rows without a task that may be about any: among others that name theirs, or of single attempts."""
+    named, lost = typed.given("task"), typed.lost
+    setting = _setting(typed)
+    first = np.full(setting.max(initial=0) + 1, -1, dtype=np.int64)
+    rows = np.flatnonzero(named & ~lost)[::-1]
+    first[setting[rows]] = rows
+    silent = ~named & ~lost & np.isnan(typed.number("tasks"))
+    among = silent & (first[setting] >= 0)
+    faults.add_rows(
+        among,
+        lambda row: (
+            f"{faults.got(row, 'task')}, but {faults.got(int(first[setting[row]]), 'task')} of the same model, "
+            "benchmark, strategy and parameters; allowed: a task in each of them. If the row adds up other tasks, say "
+            "how many in `tasks`"
+        ),
+    )
+    single = silent & ~among & (typed.number("attempts") == 1)
+    several = np.bincount(setting[single], minlength=setting.max(initial=0) + 1)
+    leading = np.zeros(typed.rows, dtype=bool)
+    rows = np.flatnonzero(single & (several[setting] > 1))
+    leading[rows[np.unique(setting[rows], return_index=True)[1]]] = True
+    faults.add_rows(
+        leading,
+        lambda row: (
+            f"{faults.table.place(row)} and {several[setting[row]] - 1} more hold one attempt each without a task, so "
+            "that it is not known which are attempts at one task; allowed: a `task` in each row, or tasks = 1 in each "
+            "where every attempt is at another task"
+        ),
+    )
+
+
+def _check_attempt_names(typed: _Typed, group: Ints, faults: _Faults) -> None:
+    """Check that what names one attempt names no other one of its cell."""
+    if not typed.has("attempt"):
+        return
+    given, attempts = typed.given("attempt") & ~typed.lost, typed.number("attempts")
+    faults.add_rows(
+        given & (attempts > 1),
+        lambda row: (
+            f"{faults.got(row, 'attempt')} in a row of {attempts[row]:g} attempts; allowed: blank, or attempts = 1"
+        ),
+    )
+    rows, codes = np.flatnonzero(given), typed.texts["attempt"][0]
+    names = pd.DataFrame({"cell": group[rows], "name": codes[rows]})
+    again = np.zeros(typed.rows, dtype=bool)
+    again[rows[names.duplicated().to_numpy()]] = True
+    first = dict(zip(map(tuple, names[::-1].to_numpy().tolist()), rows[::-1].tolist(), strict=True))
+    faults.add_rows(
+        again,
+        lambda row: (
+            f"{faults.got(row, 'attempt')}, as in {faults.table.place(first[group[row], codes[row]])} of the same "
+            "model, benchmark, task, strategy and parameters; allowed: each attempt once"
+        ),
+    )
+
+
 def _check_traces(typed: _Typed, faults: _Faults) -> None:
     """Check where wrong attempts went wrong against how many there were and how many steps their task has."""
     if not typed.has("steps_before_error"):
@@ -795,13 +999,10 @@ def _joined(codes: Iterable[Ints]) -> Ints:
     return result
 
 
-# --- cells --------------------------------------------------------------------------------------------------
-
-
-def _cells(typed: _Typed, faults: _Faults) -> tuple[Ints, Ints]:
-    """Return the cell of each row and each cell's first row; cells that repeat wrongly are faults."""
+def _codes(typed: _Typed, names: Iterable[str]) -> list[Ints]:
+    """Return columns that name a cell as codes, those that there are."""
     parts = []
-    for name in KEY:
+    for name in names:
         if name in typed.texts:
             parts.append(typed.texts[name][0])
         elif name in typed.numbers:
@@ -812,7 +1013,20 @@ def _cells(typed: _Typed, faults: _Faults) -> tuple[Ints, Ints]:
                 # One sample, said or not, is the same setting where an attempt is one sample.
                 values = np.where(single, np.nan, values)
             parts.append(pd.factorize(values)[0].astype(np.int64) + 1)
-    group, distinct = pd.factorize(_joined(parts))
+    return parts
+
+
+def _setting(typed: _Typed) -> Ints:
+    """Return one code per LLM, benchmark, strategy with its parameters, and run."""
+    return _joined(_codes(typed, [name for name in KEY if name != "task"]))
+
+
+# --- cells --------------------------------------------------------------------------------------------------
+
+
+def _cells(typed: _Typed, faults: _Faults) -> tuple[Ints, Ints]:
+    """Return the cell of each row and each cell's first row; cells that repeat wrongly are faults."""
+    group, distinct = pd.factorize(_joined(_codes(typed, KEY)))
     group = group.astype(np.int64)
     first = np.full(len(distinct), typed.rows, dtype=np.int64)
     known = np.flatnonzero(~typed.lost)
@@ -865,13 +1079,15 @@ def _collapse(typed: _Typed, group: Ints, first: Ints) -> tuple[dict[str, Any], 
     if len(first) == typed.rows:
         # Nothing repeats: cell i is row i.
         cells |= typed.numbers
-        cells |= {name: typed.text(name, first) for name in typed.texts}
+        cells |= {name: typed.text(name, first) for name in typed.texts if COLUMN[name].merge != "drop"}
         return cells, []
     number = len(first)
     sizes = np.bincount(group, minlength=number)
     thinned = []
     for column in COLUMNS:
         name = column.name
+        if column.merge == "drop":
+            continue
         if column.merge == "join" and name in typed.texts:
             cells[name] = _joined_texts(typed, name, group, number)
             continue

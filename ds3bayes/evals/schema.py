@@ -15,7 +15,7 @@ from ds3bayes.errors import InputError
 from ds3bayes.strategies import STRATEGIES
 
 Kind = Literal["text", "parts", "shares", "counts", "count", "number"]
-Merge = Literal["key", "sum", "mean", "max", "same", "moment", "join", "votes", "never"]
+Merge = Literal["key", "sum", "mean", "max", "same", "moment", "join", "votes", "never", "drop"]
 
 #: The largest count that a float64 holds exactly.
 LARGEST_COUNT = 2.0**53
@@ -41,7 +41,8 @@ class Column:
     required : bool
         Whether every row must hold a value.
     merge : str
-        What becomes of it when per-attempt rows of one cell are collapsed. ``key`` columns name the cell.
+        What becomes of it when per-attempt rows of one cell are collapsed. ``key`` columns name the cell; one to
+        ``drop`` serves checks alone, and is not in the read dataset.
     about : {"row", "task", "model"}
         What it describes. A column about a task or a model must not contradict itself between rows.
     read_as : str
@@ -150,6 +151,12 @@ COLUMNS: list[Column] = [
     Column(name="effort", kind="text", merge="key", meaning="reasoning effort asked of the LLM"),
     Column(name="verifier", kind="text", merge="key", meaning="what scores or checks the samples"),
     Column(name="run", kind="text", merge="key", meaning="name of the run, where one evaluation was run several times"),
+    Column(
+        name="attempt",
+        kind="text",
+        merge="drop",
+        meaning="name of the one attempt of the row, such as its epoch or uuid; no two of a cell may have the same",
+    ),
     Column(
         name="attempts",
         kind="count",
@@ -500,6 +507,26 @@ SYNONYMS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+#: Columns that tables of other tools call by another name, by that name; the one most likely meant first.
+OTHER_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **dict.fromkeys(("llm", "model_name", "model_id"), ("model",)),
+        **dict.fromkeys(("dataset", "eval", "eval_name"), ("benchmark",)),
+        **dict.fromkeys(("question_id", "problem_id", "sample_id", "item_id", "doc_id", "problem"), ("task",)),
+        **dict.fromkeys(("method", "inference_strategy"), ("strategy",)),
+        **dict.fromkeys(("correct", "n_correct", "num_correct", "is_correct", "passed", "solved"), ("successes",)),
+        **dict.fromkeys(("score", "reward"), ("successes", "grades", "accuracy")),
+        **dict.fromkeys(("trials", "total", "n", "num_samples"), ("attempts",)),
+        **dict.fromkeys(("epoch", "uuid", "trial", "attempt_id", "rollout"), ("attempt",)),
+        **dict.fromkeys(("tokens", "output_tokens", "generated_tokens"), ("completion_tokens", "tokens_mean")),
+        "input_tokens": ("prompt_tokens",),
+        **dict.fromkeys(("cost", "usd", "price", "total_cost"), ("cost_usd",)),
+        **dict.fromkeys(("latency", "duration", "time"), ("seconds",)),
+        **dict.fromkeys(("reasoning_effort", "thinking_effort"), ("effort",)),
+        **dict.fromkeys(("thinking_budget", "reasoning_budget", "token_budget"), ("budget_tokens",)),
+    }
+)
+
 
 def strategy_names() -> tuple[str, ...]:
     """Return the names that the ``strategy`` column may hold.
@@ -559,6 +586,12 @@ def misspelt(header: str, absent: tuple[str, ...]) -> str:
     scores = {name: SequenceMatcher(None, plain, _letters(name)).ratio() for name in absent}
     near = max(scores, key=lambda name: scores[name], default="")
     return near if near and scores[near] > 0.82 else ""
+
+
+def other_name(header: str, absent: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the absent columns that other tools call by a header, the likeliest first; empty if there are none."""
+    plain = "_".join(header.lower().replace("-", " ").replace("_", " ").split())
+    return tuple(name for name in OTHER_NAMES.get(plain, ()) if name in absent)
 
 
 def _letters(name: str) -> str:

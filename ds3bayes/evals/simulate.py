@@ -23,6 +23,8 @@ from ds3bayes.strategies.walks import ENDLESS, TRUNCATED, Floats, Ints, Restaura
 
 _LONGEST_WALK = 100_000
 _MOST_WALKS = 20_000_000
+# Answer that right attempts give where the key is wrong: no other has so large a number.
+_RIGHT_BUT_FOR_THE_KEY = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +36,11 @@ class Simulation:
     evals : xarray.Dataset
         What `read_evals` would return for them.
     truth : xarray.Dataset
-        ``eventual_success``, ``pace`` and ``reachable`` with dims ``(model, task)``, ``path_length`` with dim
-        ``task``, ``location`` with dim ``model``, and the scalars ``spread``, ``skew``, ``interaction_sd``,
-        ``reachability``, ``typical_pace``, ``difficulty_effect``, ``tokens_per_step`` and
+        ``eventual_success``, ``pace`` and ``reachable`` with dims ``(model, task)``, ``path_length`` and ``sound``
+        with dim ``task``, ``location`` with dim ``model``, and the scalars ``spread``, ``skew``, ``interaction_sd``,
+        ``reachability``, ``soundness``, ``typical_pace``, ``difficulty_effect``, ``tokens_per_step`` and
         ``wrong_answer_concentration``. ``eventual_success`` is the chance that one attempt without a budget
-        succeeds if the task is reachable.
+        succeeds if the task is reachable and sound.
     """
 
     evals: xr.Dataset
@@ -57,6 +59,7 @@ def simulate(
     skew: float = 0.0,
     interaction_sd: float = 0.0,
     reachability: float = 1.0,
+    soundness: float = 1.0,
     pace: float = 0.1,
     difficulty_effect: float = 0.2,
     tokens_per_step: float = 25.0,
@@ -94,6 +97,9 @@ def simulate(
     reachability : float
         Probability in [0, 1] that a needed skill was learned, drawn once per model, task and skill. An
         attempt at a task with a skill missing wanders until its budget ends or it commits to a wrong answer.
+    soundness : float
+        Probability in [0, 1] that a task is sound, drawn once per task. The key of any other is wrong: attempts go as
+        they would, and none counts as a success, for any model; right ones give one and the same wrong answer.
     pace : float
         Probability in (0, 1) that a step finishes its unit, for a task at the mode.
     difficulty_effect : float
@@ -143,6 +149,7 @@ def simulate(
     check("skew", skew, "a number in [-10, 10]", lambda x: abs(x) <= 10)
     check("interaction_sd", interaction_sd, "a number in [0, 50]", lambda x: 0 <= x <= 50)
     check("reachability", reachability, "a number in [0, 1]", lambda x: 0 <= x <= 1)
+    check("soundness", soundness, "a number in [0, 1]", lambda x: 0 <= x <= 1)
     check("pace", pace, "a number in (0, 1)", lambda x: 0 < x < 1)
     check("difficulty_effect", difficulty_effect, "a number in [-50, 50]", lambda x: abs(x) <= 50)
     check("tokens_per_step", tokens_per_step, "a number >= 1", lambda x: x >= 1)
@@ -174,6 +181,7 @@ def simulate(
         skew=skew,
         interaction_sd=interaction_sd,
         reachability=reachability,
+        soundness=soundness,
         pace=pace,
         difficulty_effect=difficulty_effect,
     )
@@ -279,6 +287,7 @@ def _draw_truth(
     skew: float,
     interaction_sd: float,
     reachability: float,
+    soundness: float,
     pace: float,
     difficulty_effect: float,
 ) -> xr.Dataset:
@@ -293,6 +302,8 @@ def _draw_truth(
     # Far beyond what counts can tell apart, and short of where a probability rounds to 0 or 1.
     success_logit = np.clip(location + shift + deviation, -700, 36)
     reachable = rng.random((models, tasks)) < reachability**lengths
+    # Only where some may be unsound, so that evaluations of a seed stay what they were.
+    sound = rng.random(tasks) < soundness if soundness < 1 else np.ones(tasks, dtype=bool)
     paces = expit(np.clip(logit(pace) + difficulty_effect * ease, -700, 36))
     width = len(str(tasks - 1))
     both = ("model", "task")
@@ -308,6 +319,7 @@ def _draw_truth(
             ),
             "logit_eventual_success": (both, success_logit, {"units": "1"}),
             "reachable": (both, reachable, {"long_name": "whether the model has every skill of the task"}),
+            "sound": ("task", sound, {"long_name": "whether the task's key is right"}),
             "pace": (
                 both,
                 np.broadcast_to(paces, (models, tasks)).copy(),
@@ -319,6 +331,7 @@ def _draw_truth(
             "skew": ((), float(skew)),
             "interaction_sd": ((), float(interaction_sd)),
             "reachability": ((), float(reachability)),
+            "soundness": ((), float(soundness)),
             "typical_pace": ((), float(pace)),
             "difficulty_effect": ((), float(difficulty_effect)),
         },
@@ -341,6 +354,7 @@ def _draw_table(
     reachable = truth["reachable"].to_numpy().ravel()
     if None in budgets:
         _check_duration(rhos, paces, np.where(reachable, lengths, ENDLESS))
+    sound = np.broadcast_to(truth["sound"].to_numpy(), truth["pace"].shape).reshape(-1, 1)
     task = PathTask(
         path_length=lengths[:, None],
         advance=(rhos * paces)[:, None],
@@ -361,6 +375,7 @@ def _draw_table(
             drawn = replace(strategy, budget_tokens=None if budget is None else int(budget)).simulate(
                 task, rng, size=(len(rhos), attempts), wrong_answers=wrong_answers
             )
+            success = drawn.success & sound
             columns_out: dict[str, Any] = {
                 "model": np.repeat(model_names, len(task_names)),
                 "benchmark": benchmark,
@@ -368,7 +383,7 @@ def _draw_table(
                 **strategy.to_row(),
                 "budget_tokens": np.nan if budget is None else budget,
                 "attempts": attempts,
-                "successes": drawn.success.sum(axis=1),
+                "successes": success.sum(axis=1),
                 "tokens_mean": drawn.tokens.mean(axis=1),
                 "tokens_max": drawn.tokens.max(axis=1),
             }
@@ -379,11 +394,13 @@ def _draw_table(
                 columns_out |= {
                     "no_answer": cut,
                     "truncated": cut,
-                    "wrong_answer_counts": _share_texts(drawn.answers[:, :, 0]),
+                    "wrong_answer_counts": _share_texts(
+                        np.where(drawn.success & ~sound, _RIGHT_BUT_FOR_THE_KEY, drawn.answers[:, :, 0])
+                    ),
                 }
             with np.errstate(divide="ignore"):
                 logs = np.log(drawn.tokens)
-            for outcome, chosen in (("correct", drawn.success), ("wrong", ~drawn.success)):
+            for outcome, chosen in (("correct", success), ("wrong", ~success)):
                 counts = chosen.sum(axis=1)
                 mean = _ratio(np.where(chosen, logs, 0.0).sum(axis=1), counts)
                 deviation = np.where(chosen, logs - mean[:, None], 0.0)

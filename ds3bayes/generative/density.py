@@ -10,11 +10,12 @@ What belongs to the task and is not observed::
     x_a = location_a + spread_a z + e_a         logit of an attempt's eventual success in arm a (a walk)
     e_a ~ own_sd_a t(dof)                       what is the arm's own at this task
     R_l ~ Bernoulli(gamma_l)                    whether LLM l learned every skill that the task needs
+    V   ~ Bernoulli(sigma)                      whether the task is sound: not so with a wrong key or an impossible test
     L   ~ Normal(0, 1)                          its path is longer than easiness says, for all arms
 
 What is observed of it, given those::
 
-    c_a       ~ Binomial(n_a, R_l logistic(x_a))
+    c_a       ~ Binomial(n_a, V R_l logistic(x_a))
     log tau_a ~ Normal(log_tokens_a - token_slope_a z + length_spread_a L,  token_sd_a^2 + attempt_variance_a / k_a)
 
 and, where attempts have scores from 0 to K, full credit K being success, the scores of those that failed::
@@ -24,13 +25,16 @@ and, where attempts have scores from 0 to K, full credit K being success, the sc
 
 A tree search has its mean logit success in place of ``location_a + spread_a z``: what its selector of steps makes of
 the walk that it searches over. What lies out of a walk's reach may be within that of a tree, which also finds answers
-by luck; so R_l does not enter there.
+by luck; so R_l does not enter there. What is unsound is failed by every attempt of every LLM, a tree's too. Whether a
+task is sound is asked where two LLMs or more share tasks; of a lone LLM, what nobody ever solves is out of its reach,
+and sigma is 1.
 
 Summed out, with phi the normal density of all log tokens together (L makes them correlated)::
 
-    p(c, tau) = int dz S(z) phi(log tau | z)
-                  prod over LLMs  l  [ gamma_l  prod_a B_a(z)  +  (1 - gamma_l) prod_a 1{c_a = 0} S_a(z) ]
-                  prod over trees a  B_a(z)
+    p(c, tau) = int dz S(z) phi(log tau | z) [ sigma G(z)  +  (1 - sigma) prod over all a  1{c_a = 0} S_a(z) ]
+
+    G(z)      = prod over LLMs  l  [ gamma_l  prod_a B_a(z)  +  (1 - gamma_l) prod_a 1{c_a = 0} S_a(z) ]
+                prod over trees a  B_a(z)
 
     B_a(z)    = int dx t((x - mean_a(z)) / own_sd_a) Binomial(c_a; n_a, logistic(x)) s_a(x)
     S_a(z)    = int dx t((x - mean_a(z)) / own_sd_a) s_a(x)
@@ -139,6 +143,7 @@ def log_density(
     *,
     skew: float,
     gamma: dict[str, float],
+    soundness: float = 1.0,
     nodes: Nodes,
     dof: float,
 ) -> float:
@@ -151,6 +156,8 @@ def log_density(
         Log ratio of the two pieces' widths in the law of easiness; 0 is a normal.
     gamma : dict of str to float
         Reachability of each LLM, in (0, 1]; 1 takes every task as within reach.
+    soundness : float, default 1
+        sigma, in (0, 1]; 1 takes every task as sound.
     nodes : Nodes
     dof : float
         Of the arms' own effects.
@@ -166,7 +173,7 @@ def log_density(
     counts = [mean_binomial(one, x) * told for one, told in zip(data, scores, strict=True)]
     total = 0.0
     for z, share in zip(nodes.easiness.tolist(), weight.tolist(), strict=True):
-        given_z = math.exp(log_density_of_tokens(data, arms, z))
+        sound = 1.0
         for llm in dict.fromkeys(arm.llm for arm in arms):
             walks = [i for i, arm in enumerate(arms) if arm.llm == llm and not arm.tree]
             if walks:
@@ -174,11 +181,15 @@ def log_density(
                 missed = math.prod(
                     over_own_effect(scores[i], arms[i], z, x, dof) * (data[i].successes == 0) for i in walks
                 )
-                given_z *= gamma[llm] * reached + (1.0 - gamma[llm]) * missed
+                sound *= gamma[llm] * reached + (1.0 - gamma[llm]) * missed
         for i, arm in enumerate(arms):
             if arm.tree:
-                given_z *= over_own_effect(counts[i], arm, z, x, dof)
-        total += share * given_z
+                sound *= over_own_effect(counts[i], arm, z, x, dof)
+        unsound = math.prod(
+            over_own_effect(scores[i], arm, z, x, dof) * (data[i].successes == 0) for i, arm in enumerate(arms)
+        )
+        of_tokens = math.exp(log_density_of_tokens(data, arms, z))
+        total += share * of_tokens * (soundness * sound + (1.0 - soundness) * unsound)
     return math.log(total)
 
 

@@ -290,6 +290,25 @@ class Design:
         """Names of the benchmarks of the arms, in order of first appearance."""
         return list(dict.fromkeys(arm.benchmark for arm in self.arms))
 
+    def has_several_llms(self, block: Block) -> bool:
+        """Whether several LLMs share the tasks of a block: they then tell tasks that are unsound for all of them."""
+        return np.unique(self.pair_of_arm[list(block.arms)]).size > 1
+
+    @cached_property
+    def shared_benchmarks(self) -> list[str]:
+        """Names of the benchmarks of which several LLMs share tasks."""
+        shared = [self.arms[block.arms[0]].benchmark for block in self.blocks if self.has_several_llms(block)]
+        return list(dict.fromkeys(shared))
+
+    def soundness_of(self, block: Block, given: Mapping[str, Any]) -> Any:
+        """Probability (1,) that a task of a block is sound, from parameters by name, tensors or one draw's arrays.
+
+        None where that is not asked: of a lone LLM, whose reachability says it already, or if the spec says so.
+        """
+        if "soundness" not in given or not self.has_several_llms(block):
+            return None
+        return given["soundness"][[self.shared_benchmarks.index(self.arms[block.arms[0]].benchmark)]]
+
     @cached_property
     def subsets(self) -> Subsets:
         """Which arms each parameter belongs to."""

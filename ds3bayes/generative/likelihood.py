@@ -180,10 +180,14 @@ def own_effect_scale(subsets: Subsets, arm: int, given: Mapping[str, Any]) -> An
 
 def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
     """Log-likelihood of each distinct task signature and node, shape (U, J); task law not yet included."""
-    if spec.population.reachability:
-        total = _of_counts(block, terms, design, given)
-    else:
-        total = terms.of_tasks(terms.log_cells, [np.arange(len(block.arms))])[:, 0]
+    total = log_likelihood_if_sound(block, terms, design, spec, given)
+    soundness = design.soundness_of(block, given)
+    if soundness is not None:
+        first, _, _ = block.distinct
+        every = [np.arange(len(block.arms))]
+        missed = None if terms.log_missed is None else terms.of_tasks(terms.log_missed, every)
+        solved = block.successes[first].sum(axis=1, keepdims=True)
+        total = _or_missed(total[:, None], missed, soundness, solved, axis=1)[:, 0] + pt.log(soundness)
     tokens = token_terms(block, terms.easiness, design, given)
     if tokens is not None:
         total = total + tokens.log_likelihood
@@ -192,6 +196,13 @@ def log_likelihood(block: Block, terms: Terms, design: Design, spec: ModelSpec, 
         of_distinct = {key: array[first] for key, array in told.items()}
         total = total + OBSERVATIONS[name].at_nodes(of_distinct, block, design, terms.easiness, given)
     return total
+
+
+def log_likelihood_if_sound(block: Block, terms: Terms, design: Design, spec: ModelSpec, given: Parameters) -> Tensor:
+    """Log-likelihood (U, J) of the counts of each distinct task at each node, were it sound."""
+    if spec.population.reachability:
+        return _of_counts(block, terms, design, given)
+    return terms.of_tasks(terms.log_cells, [np.arange(len(block.arms))])[:, 0]
 
 
 def _of_counts(block: Block, terms: Terms, design: Design, given: Parameters) -> Tensor:
@@ -224,9 +235,9 @@ def _of_counts(block: Block, terms: Terms, design: Design, given: Parameters) ->
 
 
 def _or_missed(reached: Tensor, missed: Tensor | None, reach: Tensor, solved: np.ndarray, axis: int) -> Tensor:
-    """Add to the likelihood of tasks without successes that of being out of reach; to no other's.
+    """Add to the likelihood of tasks without successes that of being out of reach, or unsound; to no other's.
 
-    Out of reach, every attempt fails: that explains a task without successes, and no other. It is asked of those alone,
+    There every attempt fails: that explains a task without successes, and no other. It is asked of those alone,
     for sums of exponentials are what a gradient spends its time on. All is relative to being within reach, whose
     probability is then one number for all tasks.
 

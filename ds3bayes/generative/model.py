@@ -31,7 +31,8 @@ def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:
     the logit of its eventual success under a walk is ``location + spread z`` plus the arm's own Student t
     effect. A tree search turns the walk's step probability rho = q^(1/m) into its own through a step selector
     and an answer fidelity, with its own slope on z and its own effect. With probability 1 - reachability the
-    task lies outside what the LLM's skills reach, and every attempt fails. Counts are binomial given those;
+    task lies outside what the LLM's skills reach, and every attempt fails. Where LLMs share tasks, a task is unsound
+    with probability 1 - soundness, and every attempt of every LLM fails. Counts are binomial given those;
     mean generated tokens are log-normal, longer for harder tasks; wrong answers partition by a Chinese
     restaurant process. Task effects are summed out on grids, so the sampler sees the population only;
     `ds3bayes.generative.density` is the joint density of one task in equations and plain NumPy.
@@ -67,6 +68,7 @@ def coordinates(spec: ModelSpec, design: Design) -> dict[str, list[str]]:
     every = {
         "population": list(design.populations),
         "model_benchmark": list(design.pairs),
+        "shared_benchmark": design.shared_benchmarks if spec.population.soundness else [],
         "tree": list(design.trees),
         **{name: [labels[arm] for arm in getattr(subsets, name)] for name in subsets.__dataclass_fields__},
         "token_trend": ["all LLMs"] if ranked_llms(design) else [],

@@ -24,6 +24,12 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "Uniform": ("lower", "upper"),
 }
 _ANY_SIGN = {"mu", "lower", "upper"}
+# Where each family has its mass; that of a uniform one lies between its bounds.
+_SUPPORT: dict[str, tuple[float, float]] = {
+    "Beta": (0.0, 1.0),
+    **dict.fromkeys(("Exponential", "Gamma", "HalfNormal", "LogNormal"), (0.0, np.inf)),
+    **dict.fromkeys(("Normal", "StudentT"), (-np.inf, np.inf)),
+}
 
 
 class Prior(BaseModel):
@@ -67,6 +73,13 @@ class Prior(BaseModel):
     def parameters(self) -> dict[str, float]:
         """The family's parameters by PyMC's names."""
         return dict(self.__pydantic_extra__)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """Lower and upper end of the values that it allows."""
+        if self.family == "Uniform":
+            return self.parameters["lower"], self.parameters["upper"]
+        return _SUPPORT[self.family]
 
     def variable(self, name: str, **kwargs: Any) -> Any:
         """Add this prior to the model in whose context the call stands.
@@ -130,6 +143,24 @@ class Parameter(NamedTuple):
     meaning: str
     of_a_task: bool = False
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """Values that mean something: of a probability 0 to 1, of a scale above 0, of others all."""
+        return self.prior.support
+
+    def refusal(self, stated: Prior) -> str:
+        """Say why a prior cannot be this parameter's, with what can; empty if it can."""
+        (low, high), (lowest, highest) = stated.support, self.range
+        if low >= lowest and high <= highest:
+            return ""
+        fitting = [name for name, (least, most) in _SUPPORT.items() if least >= lowest and most <= highest]
+        values = "0 to 1" if highest == 1.0 else "above 0"
+        bounds = "lower >= 0" + (" and upper <= 1" if highest == 1.0 else "")
+        return (
+            f"{stated} gives weight to values that it cannot have; it is {values} ({self.meaning}). Allowed: "
+            f"{', '.join(sorted(fitting))}, or Uniform with {bounds}; the default is {self.prior}"
+        )
+
 
 # Parameters that models have whatever their capability; each kind of capability adds its own.
 DEFAULTS: dict[str, Parameter] = {
@@ -142,6 +173,11 @@ DEFAULTS: dict[str, Parameter] = {
         prior("Beta", alpha=4.0, beta=1.0),
         ("model_benchmark",),
         "probability that all skills of a task are reachable by walks",
+    ),
+    "soundness": Parameter(
+        prior("Beta", alpha=9.0, beta=1.0),
+        ("shared_benchmark",),
+        "probability that a task is sound; what is not is failed by every attempt of every LLM",
     ),
     "log_tokens": Parameter(
         prior("Normal", mu=log(500.0), sigma=2.5),

@@ -24,6 +24,11 @@ class Population(Part):
         description="law of logit eventual success: two-piece normal, normal, or DS3's path law rho^m",
     )
     reachability: bool = Field(True, description="allow for tasks outside the reachable component")
+    soundness: bool = Field(
+        True,
+        description="allow for tasks that no attempt of any LLM can solve (a wrong key, an impossible test), where two "
+        "or more LLMs share tasks",
+    )
     path_length: int | None = Field(
         None, ge=1, description="known number of skills per task where the table has no `steps`"
     )

@@ -238,6 +238,15 @@ class ModelSpec(Part):
     sampling: Sampling = Sampling()
     query: Query = Query()
 
+    @field_validator("priors")
+    @classmethod
+    def _in_range(cls, stated: dict[str, Prior]) -> dict[str, Prior]:
+        known = known_parameters()
+        refused = {name: known[name].refusal(one) for name, one in stated.items()}
+        if any(refused.values()):
+            raise ValueError("; ".join(f"{name}: {why}" for name, why in refused.items() if why))
+        return stated
+
     @property
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter that a model of this spec can have, with its default prior."""
@@ -293,9 +302,14 @@ class ModelSpec(Part):
     def model_id(self) -> str:
         """SHA-256 (first 16 digits) of what defines the model: not of names, paths, sampling or questions."""
         content = self.model_dump(mode="json", include={"capability", "population", "tokens", "holdout"})
+        # Without it, the model is that of releases which did not know it, and so is its id.
+        absent = set() if content["population"]["soundness"] else {"soundness"}
+        for name in absent:
+            del content["population"][name]
         content["priors"] = {
             name: self.prior(name).model_dump(mode="json")
             for name in dict.fromkeys([*DEFAULTS, *self.capability.parameters, *self.priors])
+            if name not in absent
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

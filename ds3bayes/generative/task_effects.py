@@ -17,6 +17,7 @@ from ds3bayes.generative.likelihood import (
     axis_place,
     block_terms,
     log_likelihood,
+    log_likelihood_if_sound,
     log_marginal,
     own_effect_scale,
     reach_groups,
@@ -69,11 +70,14 @@ class PopulationAtDraws:
                 "log_marginal": log_marginal(block, terms, design, spec, given),
             }
             outputs |= {name: pt.as_tensor(value) for name, value in terms.extra.items()}
+            sound = design.soundness_of(block, given) is not None
+            if sound:
+                outputs["log_sound"] = log_likelihood_if_sound(block, terms, design, spec, given)
+            alone = [np.array([column]) for column in range(len(block.arms))]
             if spec.population.reachability:
-                alone = [np.array([column]) for column in range(len(block.arms))]
                 outputs["log_cell"] = terms.of_tasks(terms.log_cells, alone)
-                if terms.log_missed is not None:
-                    outputs["log_missed"] = terms.of_tasks(terms.log_missed, alone)
+            if (spec.population.reachability or sound) and terms.log_missed is not None:
+                outputs["log_missed"] = terms.of_tasks(terms.log_missed, alone)
             for column, table in enumerate(block.tables):
                 if table.axis is not None or table.told:
                     outputs[f"log_mass_{column}"] = terms.log_mass[column]
@@ -171,7 +175,8 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
     -------
     xarray.Dataset
         With dims (chain, draw, cell), a cell being a (task, arm) of the design, tasks within a block outermost:
-        ``logit_success`` logit of an attempt's eventual success on a reachable task; ``reachable`` 0 or 1;
+        ``logit_success`` logit of an attempt's eventual success on a reachable task; ``sound`` 0 or 1, whether the
+        task can be solved at all; ``reachable`` 0 or 1, whether it is sound and, for walks, within the LLM's reach;
         ``log_tokens`` log of the task's mean generated tokens per unit, where tokens were observed in the arm,
         else NaN; ``easiness`` of the task; with dims (chain, draw, task) ``log_likelihood`` of the task's
         counts and tokens with its effects summed out.
@@ -195,7 +200,7 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
             ("chain", "draw", "cell"),
             np.concatenate([part[name].reshape(len(draws), -1) for part in parts], axis=1).reshape(shape),
         )
-        for name in ("logit_success", "reachable", "log_tokens", "easiness")
+        for name in ("logit_success", "sound", "reachable", "log_tokens", "easiness")
     }
     variables["log_likelihood"] = (
         ("chain", "draw", "task"),
@@ -282,7 +287,9 @@ def _draw_block(
     easiness, location = (
         np.broadcast_to(terms[name], (distinct, *terms[name].shape[1:])) for name in ("easiness", "location")
     )
-    reachable = _reachable(block, design, spec, terms, draw, node, rng)
+    sound = _sound(block, design, terms, draw, node, rng)
+    # What is unsound is out of reach of trees, too.
+    reachable = _reachable(block, design, spec, terms, draw, node, rng) & sound[:, None]
     logit = np.empty((tasks, arms))
     subsets = design.subsets
     for column, arm in enumerate(block.arms):
@@ -329,11 +336,32 @@ def _draw_block(
     easiness = np.repeat(easiness[signature, node][:, None], arms, axis=1)
     return {
         "logit_success": logit,
+        "sound": np.repeat(sound[:, None], arms, axis=1).astype(np.int8),
         "reachable": reachable.astype(np.int8),
         "log_tokens": tokens,
         "easiness": easiness,
         "log_likelihood": terms["log_marginal"][signature],
     }
+
+
+def _sound(
+    block: Block,
+    design: Design,
+    terms: dict[str, Array],
+    draw: Mapping[str, Array],
+    node: Array,
+    rng: np.random.Generator,
+) -> Array:
+    """Draw whether each task is sound, given its node, (T,): any that was ever solved is."""
+    soundness = design.soundness_of(block, draw)
+    if soundness is None:
+        return np.ones(len(block.tasks), dtype=bool)
+    _, signature, _ = block.distinct
+    log_odds = np.log(soundness) - np.log1p(-soundness) + terms["log_sound"][signature, node]
+    if "log_missed" in terms:
+        log_odds = log_odds - terms["log_missed"][signature, :, node].sum(axis=1)
+    odds = np.where(block.successes.sum(axis=1) > 0, 1.0, expit(log_odds))
+    return rng.random(len(odds)) < odds
 
 
 def _reachable(
@@ -398,12 +426,15 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
     population = PopulationAtDraws(design, spec, posterior)
     subsets = design.subsets
     most = max(len(block.arms) for block in design.blocks)
-    parts: dict[str, list[Array]] = {"logit_success": [], "reachable": [], "log_tokens": [], "easiness": []}
+    parts: dict[str, list[Array]] = {
+        name: [] for name in ("logit_success", "sound", "reachable", "log_tokens", "easiness")
+    }
+    asked = "soundness" in posterior
     columns = by_draw(posterior)
     at_draws = zip(*(population.each(number, columns) for number in range(len(design.blocks))), strict=True)
     for index, (draw, terms_of) in enumerate(zip(each_draw(posterior), at_draws, strict=True)):
-        # Columns: two for the task, reachability, path length, then two per arm for its own effect and tokens.
-        points = qmc.Sobol(4 + 2 * most, rng=np.random.default_rng([seed, index])).random(tasks)
+        # Columns: two for the task, reachability, path length, two per arm for its own effect and tokens, soundness.
+        points = qmc.Sobol(4 + 2 * most + asked, rng=np.random.default_rng([seed, index])).random(tasks)
         points = np.clip(points, 1e-9, 1 - 1e-9)
         row: dict[str, list[Array]] = {name: [] for name in parts}
         for number, block in enumerate(design.blocks):
@@ -421,13 +452,16 @@ def new_task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, tas
             for place, column in enumerate(timed):
                 own = mean[0, place] + terms["length_spread"][place] * ndtri(points[:, 3])
                 tokens[:, column] = own + sd[place] * ndtri(points[:, 5 + 2 * column])
-            reach = np.ones((tasks, arms), dtype=np.int8)
+            soundness = design.soundness_of(block, draw)
+            sound = np.ones(tasks, dtype=bool) if soundness is None else points[:, -1] < soundness
+            reach = np.ones((tasks, arms), dtype=bool)
             if spec.population.reachability:
                 for pair, mine in reach_groups(block, design):
                     if pair >= 0:
                         reach[:, mine] = (points[:, 2] < draw["reachability"][pair])[:, None]
             row["logit_success"].append(logit.ravel())
-            row["reachable"].append(reach.ravel())
+            row["sound"].append(np.repeat(sound, arms).astype(np.int8))
+            row["reachable"].append((reach & sound[:, None]).astype(np.int8).ravel())
             row["log_tokens"].append(tokens.ravel())
             row["easiness"].append(np.repeat(easiness, arms))
         for name, pieces in row.items():

@@ -18,7 +18,7 @@ from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.theory.evaluate import python_mode
 
 #: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
-SCHEMA = 1
+SCHEMA = 2
 
 
 def thinned(fit: xr.DataTree) -> xr.DataTree:

@@ -14,6 +14,12 @@ MAX_AT_DEPTH = 0.01
 HIGH_K = 0.7
 #: Largest share of tasks that may be influential.
 MAX_INFLUENTIAL = 0.05
+#: Most tasks that a check refits without, the most influential first, and the draws of each of two chains.
+MAX_REFITS, REFIT_DRAWS = 20, 250
+#: R-hat above which so short a refit tells nothing.
+MAX_RHAT_OF_REFIT = 1.1
+#: By how much leaving out one task may move the expected success at new tasks: in posterior sds, and in itself.
+MAX_MOVE, SMALL_MOVE = 1.0, 0.01
 #: Posterior sd over prior sd above which a parameter was hardly learned.
 HARDLY_LEARNED = 0.8
 #: Sensitivity to power-scaling above which a prediction depends on the prior.

@@ -1,4 +1,4 @@
-"""`check`: does a fit hold water? Each check is an object with a verdict, a sentence and a table."""
+"""`check`: does a fit hold water? Each check, and each note, is an object with a verdict, a sentence and a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import arviz_stats as az
 import numpy as np
@@ -15,9 +15,10 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 from scipy.stats import rankdata
 
+from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import new_task_effects
@@ -31,14 +32,21 @@ from ds3bayes.inference.bounds import (
     HIGH_K,
     MAX_AT_DEPTH,
     MAX_INFLUENTIAL,
+    MAX_MOVE,
+    MAX_REFITS,
     MAX_RHAT,
+    MAX_RHAT_OF_REFIT,
     MIN_BFMI,
     MIN_DRAWS_OF_TAIL,
     MIN_ESS,
+    REFIT_DRAWS,
+    SMALL_MOVE,
 )
 
 # Of how many diverging draws it is said where they lie, and how many sds of their mean rank set them apart.
 _FEW_DIVERGING, _APART = 3, 3.0
+# A log-likelihood that varies less over draws is constant but for rounding: nothing was seen of the task.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +57,15 @@ class CheckResult:
     ----------
     name : str
     passed : bool
+        True of a note.
     sentence : str
         The verdict in plain words, with what to do if it failed.
     table : pandas.DataFrame
         The numbers behind it.
     draw : callable
         Draws that table on matplotlib axes: ``draw(table, ax)``.
+    note : bool
+        Whether it only says something and cannot fail: notes are not counted among checks.
     """
 
     name: str
@@ -62,14 +73,15 @@ class CheckResult:
     sentence: str
     table: pd.DataFrame = field(repr=False)
     draw: Callable[[pd.DataFrame, Axes], None] = field(repr=False)
+    note: bool = False
 
     def __str__(self) -> str:
         return f"{self.verdict}  {self.name}: {self.sentence}"
 
     @property
     def verdict(self) -> str:
-        """``pass`` or ``FAIL``."""
-        return "pass" if self.passed else "FAIL"
+        """``pass``, ``FAIL`` or ``note``."""
+        return "note" if self.note else "pass" if self.passed else "FAIL"
 
     def picture(self, *, ax: Axes | None = None) -> Figure:
         """Draw the numbers behind the check, with the bounds it holds them against.
@@ -93,25 +105,28 @@ class CheckResult:
         return figure
 
 
-def check(fit: xr.DataTree, *, seed: int = 0) -> list[CheckResult]:
-    """Run every check on a fit.
+def check(fit: xr.DataTree, *, refits: int = MAX_REFITS, seed: int = 0) -> list[CheckResult]:
+    """Run every check on a fit, and note what it rests on.
 
     Parameters
     ----------
     fit : xarray.DataTree
+    refits : int, default 20
+        Most tasks (or aggregated rows) that the model is fitted again without, where importance sampling cannot leave
+        them out; 0 for none. Each takes 500 draws.
     seed : int, default 0
         Of the replicated data.
 
     Returns
     -------
     list of CheckResult
-        Convergence, posterior prediction of the task population, leave-one-task-out, prior contraction, sensitivity
-        of predictions to the prior.
+        Checks: convergence, posterior prediction of the task population, leave-one-task-out. Notes, which cannot fail:
+        prior contraction, sensitivity of predictions to the prior.
     """
     return [
         convergence(fit),
         posterior_prediction(fit, seed=seed),
-        leave_one_out(fit),
+        leave_one_out(fit, refits=refits, seed=seed),
         informed(fit),
         sensitivity(fit),
     ]
@@ -324,8 +339,32 @@ def _statistics(c: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def leave_one_out(fit: xr.DataTree) -> CheckResult:
-    """Check by Pareto-smoothed importance sampling whether single tasks (or aggregated rows) dominate the fit."""
+def leave_one_out(fit: xr.DataTree, *, refits: int = 0, seed: int = 0) -> CheckResult:
+    """Check whether single tasks (or aggregated rows) dominate the fit, by leaving each of them out.
+
+    Pareto-smoothed importance sampling does so at no cost, except for those whose Pareto k is above 0.7: up to
+    ``refits`` of them, the largest k first, are left out by a fit without them. It fails if leaving out one of these
+    moves the expected success of some sampler at new tasks by more than a posterior sd and .01, or if more than 5 %
+    of all are left with a high k.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    refits : int, default 0
+        Of two chains of 250 draws each.
+    seed : int, default 0
+        Of the refits, and of the new tasks.
+
+    Returns
+    -------
+    CheckResult
+        Its table has ``elpd`` and ``pareto_k`` of every task, and of those that were refitted ``moved``, by how many
+        posterior sds the expected success moved that moved most.
+
+    References
+    ----------
+    Vehtari, Gelman, Gabry (2017), Statistics and Computing 27.
+    """
     unit, group = ("task", "tasks") if "tasks" in fit["log_likelihood"] else ("aggregate", "aggregates")
     name = f"leave one {unit} out"
     if faulty := _too_few_draws(fit, name, [unit, "elpd", "pareto_k"], pictures.draw_leave_one_out):
@@ -335,7 +374,7 @@ def leave_one_out(fit: xr.DataTree) -> CheckResult:
         warnings.simplefilter("ignore", UserWarning)
         # Held-out tasks were not seen, so there is nothing to leave out.
         points = fit["log_likelihood"].to_dataset()[[group]]
-        seen = points[group].std(("chain", "draw")).values > 0
+        seen = points[group].std(("chain", "draw")).values > _ROUNDING
         points = points.isel({unit: seen})
         # Effective draws are those of the draws that have likelihoods.
         posterior = fit["posterior"].to_dataset().sel(draw=points["draw"].values)
@@ -344,44 +383,153 @@ def leave_one_out(fit: xr.DataTree) -> CheckResult:
         )
     k = np.asarray(loo.pareto_k).ravel()
     table = pd.DataFrame({unit: points[unit].values, "elpd": np.asarray(loo.elpd_i).ravel(), "pareto_k": k})
+    table["place"] = np.flatnonzero(seen)
     table = table.sort_values("pareto_k", ascending=False, ignore_index=True)
     high = int((k > HIGH_K).sum())
+    left_out: dict[int, _LeftOut] = {}
+    reason = ""
+    if high and refits:
+        left_out, reason = _left_out(fit, group, table["place"].to_numpy()[: min(high, refits)], seed)
+        for row, one in left_out.items():
+            table.loc[row, ["elpd", "moved"]] = one.elpd, one.sds
+    table = table.drop(columns="place")
+    unknown = high - len(left_out)
+    moving = {row: one for row, one in left_out.items() if one.sds > MAX_MOVE and one.by > SMALL_MOVE}
+    total, se = float(table["elpd"].sum()), float(np.sqrt(k.size * table["elpd"].var(ddof=0)))
     said = (
-        f"expected log predictive density of a left-out {unit}: {loo.elpd / k.size:.2f} ({loo.elpd:.1f} in all, "
-        f"standard error {loo.se:.1f})"
+        f"expected log predictive density of a left-out {unit}: {total / k.size:.2f} ({total:.1f} in all, standard "
+        f"error {se:.1f})"
     )
-    passed = high <= MAX_INFLUENTIAL * k.size
     if not high:
-        advice = f"; no {unit} dominates."
-    else:
-        advice = (
-            f"; {high} of {k.size} {unit}s decide much of the fit (Pareto k above {HIGH_K:g}), most {table[unit][0]!r} "
-            f"(k = {table['pareto_k'][0]:.2f}): see whether its rows are right"
+        said += f"; no {unit} dominates."
+    if left_out:
+        most = max(left_out.values(), key=lambda one: one.sds)
+        said += (
+            f", {_number(len(left_out), unit)} of Pareto k above {HIGH_K:g} left out by refits (without them it would "
+            f"read {float(loo.elpd):.1f})"
         )
-        # An arm's own task effect is there for arms that share tasks only.
-        shared = any(block.easiness is not None for block in design_of(fit).blocks)
-        if k.size < FEW_TASKS:
-            advice += f"; with so few {unit}s each decides what is believed of new ones: add {unit}s."
-        elif unit == "task":
-            advice += "; if they are, tasks differ in a way that the model does not expect: try "
-            advice += "a smaller population.interaction_dof, or " if shared else ""
-            advice += "another population.family."
-        else:
-            advice += "."
+        if not moving:
+            said += (
+                f"; none of these moves the expected success at new tasks by more than {MAX_MOVE:g} posterior sd and "
+                f"{SMALL_MOVE:g} (most by {most.sds:.1f} sd, of {most.words})"
+            )
+    for row, one in list(moving.items())[:3]:
+        said += (
+            f"; without {table[unit][row]!r} the expected success at new tasks moves by {one.sds:.1f} posterior sds, "
+            f"of {one.words}"
+        )
+    if moving:
+        said += (
+            f": see whether {'its' if len(moving) == 1 else 'their'} rows are right; if they are, success at new tasks "
+            f"is as uncertain as these differences, and more {unit}s make it less so"
+        )
+    if unknown:
+        said += _not_left_out(table, unit, unknown, refits, reason, fit)
+    passed = not moving and unknown <= MAX_INFLUENTIAL * k.size
     return CheckResult(
         name=name,
         passed=bool(passed),
-        sentence=said + advice,
+        sentence=said if said.endswith(".") else said + ".",
         table=table,
         draw=pictures.draw_leave_one_out,
     )
 
 
-def informed(fit: xr.DataTree) -> CheckResult:
-    """Say which parameters the data inform: posterior sd over prior sd, with quantiles of both.
+def _not_left_out(table: pd.DataFrame, unit: str, unknown: int, refits: int, reason: str, fit: xr.DataTree) -> str:
+    """Say which tasks of high Pareto k were not left out exactly, why, and what to do."""
+    approximate = table[(table["pareto_k"] > HIGH_K) & (table["moved"].isna() if "moved" in table else True)]
+    said = (
+        f"; {unknown} of {len(table)} {unit}s decide much of the fit (Pareto k above {HIGH_K:g}), most "
+        f"{approximate[unit].iloc[0]!r} (k = {approximate['pareto_k'].iloc[0]:.2f})"
+    )
+    if reason:
+        said += f", and could not be left out by refits ({reason})"
+    elif refits:
+        said += f", beyond the {refits} refits that are made at most (`ds3.check(fit, refits={refits + unknown})`)"
+    else:
+        said += ", and `ds3.check(fit)` says by refits what leaving them out changes"
+    said += ": see whether its rows are right"
+    if len(table) < FEW_TASKS:
+        return said + f"; with so few {unit}s each decides what is believed of new ones: add {unit}s"
+    if unit != "task":
+        return said
+    # An arm's own task effect is there for arms that share tasks only.
+    shared = any(block.easiness is not None for block in design_of(fit).blocks)
+    said += "; if they are, tasks differ in a way that the model does not expect: try "
+    return said + ("a smaller population.interaction_dof, or " if shared else "") + "another population.family"
 
-    This check has no wrong outcome: it passes, and names what was not learned.
-    """
+
+def _number(count: int, unit: str) -> str:
+    return f"the one {unit}" if count == 1 else f"{count} {unit}s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LeftOut:
+    """What a fit without one task says: its elpd, and which sampler's expected success moved most, by how much."""
+
+    elpd: float
+    sds: float
+    by: float
+    words: str
+
+
+def _left_out(fit: xr.DataTree, group: str, places: np.ndarray, seed: int) -> tuple[dict[int, _LeftOut], str]:
+    """Leave tasks out by refits, by their order; and the reason why some, or all, could not be."""
+    from ds3bayes.inference.fit import FitWarning
+    from ds3bayes.inference.refits import TaskRefits
+
+    found: dict[int, _LeftOut] = {}
+    reasons: dict[str, None] = {}
+    try:
+        wrapper = TaskRefits(fit, draws=REFIT_DRAWS, chains=2, seed=seed, var_name=group)  # type: ignore[arg-type]
+    except InputError as error:
+        return found, str(error)
+    before = _expected_success(fit, fit["posterior"].to_dataset(), seed)
+    for row, place in enumerate(places):
+        try:
+            with warnings.catch_warnings():
+                # So few draws are short of what a fit wants; chains that disagree are seen below.
+                warnings.simplefilter("ignore", FitWarning)
+                without, left = wrapper.sel_observations(place)
+                refit = wrapper.sample(without)
+        except InputError as error:
+            reasons[str(error)] = None
+            continue
+        posterior = refit["posterior"].to_dataset()
+        if float(az.rhat(posterior).to_array().max()) > MAX_RHAT_OF_REFIT:
+            reasons["its chains disagree"] = None
+            continue
+        likelihood = wrapper.log_likelihood__i(left, refit).values
+        after = _expected_success(fit, posterior, seed)
+        sds = {label: abs(after[label][0] - mean) / max(sd, 1e-12) for label, (mean, sd) in before.items()}
+        most = max(sds, key=lambda label: sds[label])
+        found[row] = _LeftOut(
+            elpd=float(logsumexp(likelihood) - np.log(likelihood.size)),
+            sds=sds[most],
+            by=abs(after[most][0] - before[most][0]),
+            words=f"{most} from {before[most][0]:.3f} to {after[most][0]:.3f}",
+        )
+    return found, "; ".join(reasons)
+
+
+def _expected_success(
+    fit: xr.DataTree, posterior: xr.Dataset, seed: int, draws: int = 200
+) -> dict[str, tuple[float, float]]:
+    """Mean and sd over draws of each sampler's expected success at new tasks, the same ones for every posterior."""
+    design = design_of(fit)
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+    thin = posterior.isel(draw=slice(None, None, max(1, total // draws)))
+    fresh = new_task_effects(design, spec_of(fit), thin, 256, seed)
+    q = xr.apply_ufunc(expit, fresh["logit_success"]) * fresh["reachable"]
+    means = {
+        label: q.isel(cell=np.flatnonzero(fresh["cell_arm"].values == arm)).mean("cell").values
+        for arm, label in enumerate(design.labels)
+    }
+    return {label: (float(values.mean()), float(values.std())) for label, values in means.items()}
+
+
+def informed(fit: xr.DataTree) -> CheckResult:
+    """Note which parameters the data inform: posterior sd over prior sd, with quantiles of both."""
     prior, posterior, spec = fit["prior"].to_dataset(), fit["posterior"].to_dataset(), spec_of(fit)
     rows = []
     latent = {name for name, one in spec.parameters.items() if one.of_a_task}
@@ -412,7 +560,9 @@ def informed(fit: xr.DataTree) -> CheckResult:
             " Missing skills (reachability) and wrong turns both keep success below 1: counts tell them apart only by "
             "how many tasks are never solved; step-level outcomes (column steps_before_error) would tell directly."
         )
-    return CheckResult(name="what was learned", passed=True, sentence=sentence, table=table, draw=pictures.draw_learned)
+    return CheckResult(
+        name="what was learned", passed=True, sentence=sentence, table=table, draw=pictures.draw_learned, note=True
+    )
 
 
 def uninformative(design: Design) -> list[str]:
@@ -457,11 +607,11 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 def sensitivity(fit: xr.DataTree, *, threshold: float = DEPENDS_ON_PRIOR) -> CheckResult:
-    """Say which predictions depend on the prior, by power scaling.
+    """Note which predictions depend on the prior, by power scaling.
 
     The prior (and the likelihood) is raised to powers slightly below and above 1 by importance weights; how far that
     moves a prediction is the gradient of the cumulative Jensen-Shannon distance. Predictions are each sampler's mean
-    success (over its observed tasks, or of its aggregated rows) and mean tokens. Like `informed` it always passes, and
+    success (over its observed tasks, or of its aggregated rows) and mean tokens. Like `informed` it cannot fail; it
     names what rests on the prior: sensitivity above ``threshold``, of the order of one hundredth of a posterior sd.
 
     References
@@ -471,7 +621,7 @@ def sensitivity(fit: xr.DataTree, *, threshold: float = DEPENDS_ON_PRIOR) -> Che
     """
     name = "dependence on the prior"
     if faulty := _too_few_draws(fit, name, ["prediction", "prior", "likelihood"], pictures.draw_sensitivity):
-        return faulty
+        return replace(faulty, passed=True, note=True)
     spec = spec_of(fit)
     effects = fit["task_effects"].to_dataset()
     posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
@@ -517,7 +667,9 @@ def sensitivity(fit: xr.DataTree, *, threshold: float = DEPENDS_ON_PRIOR) -> Che
         + "; ".join(f"{row.prediction} ({row.prior:.2f})" for row in resting.head(3).itertuples())
         + ": state the prior with them."
     )
-    return CheckResult(name=name, passed=True, sentence=sentence, table=table, draw=pictures.draw_sensitivity)
+    return CheckResult(
+        name=name, passed=True, sentence=sentence, table=table, draw=pictures.draw_sensitivity, note=True
+    )
 
 
 def _too_few_draws(

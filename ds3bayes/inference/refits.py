@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import arviz as az
 import numpy as np
 import xarray as xr
+from scipy import stats
 
+from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.errors import InputError
 from ds3bayes.generative.arrange import make_design
-from ds3bayes.generative.task_effects import PopulationAtDraws, each_draw
+from ds3bayes.generative.model import assemble
+from ds3bayes.generative.task_effects import PopulationAtDraws, by_draw, each_draw
 from ds3bayes.inference.artifact import design_of, evals_of, spec_of
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.inference.fit import warn_of_faults
 
 
 class TaskRefits(az.SamplingWrapper):
-    """Refits the model of a fit without some tasks, so that ArviZ can leave them out exactly.
+    """Refits the model of a fit without some tasks, or aggregated rows, so that ArviZ can leave them out exactly.
 
     ``az.loo_kfold(fit, ds3.TaskRefits(fit), var_name="tasks", k=5)`` leaves out a fifth of the tasks at a time and asks
     how well the others predict all they were observed to do: counts and tokens, every LLM and strategy at once. It is
@@ -34,12 +37,14 @@ class TaskRefits(az.SamplingWrapper):
         Chains sampled at the same time.
     task_draws : int, default 1000
         About how many draws of a refit the left-out tasks are judged at, evenly thinned.
+    var_name : {"tasks", "aggregates"}, default "tasks"
+        What is left out, as the fit's log-likelihood names it: tasks, or rows without a task.
 
     Raises
     ------
     InputError
-        If the fit has no tasks (only aggregated rows), or tasks whose attempts a budget cut: their latent tokens are
-        part of the posterior, which a refit without the task lacks.
+        If the fit has none of them, or tasks whose attempts a budget cut: their latent tokens are part of the
+        posterior, which a refit without the task lacks.
 
     Warns
     -----
@@ -61,12 +66,16 @@ class TaskRefits(az.SamplingWrapper):
         seed: int | None = None,
         cores: int = 2,
         task_draws: int = 1000,
+        var_name: Literal["tasks", "aggregates"] = "tasks",
     ) -> None:
         super().__init__(model=None, idata_orig=fit)
         self.evals, self.held_out = evals_of(fit)
         self.spec, self.design = spec_of(fit), design_of(fit)
-        if not any(block.tasks for block in self.design.blocks):
+        self.unit = {"tasks": "task", "aggregates": "aggregate"}[var_name]
+        if self.unit == "task" and not any(block.tasks for block in self.design.blocks):
             raise InputError("the fit has no tasks to leave out: its table holds aggregated rows only")
+        if self.unit == "aggregate" and "curves" not in self.design.observed:
+            raise InputError("the fit has no rows without a task to leave out")
         if "attempts" in self.design.observed:
             raise InputError(
                 "attempts at some tasks were cut by a budget, and such tasks cannot be left out: use `az.loo`, or fit "
@@ -78,7 +87,9 @@ class TaskRefits(az.SamplingWrapper):
         )
         self.cores, self.task_draws = cores, task_draws
         self._posterior = fit["posterior"].to_dataset()
-        self._population = PopulationAtDraws(self.design, self.spec, self._posterior)
+        self._population = (
+            None if self.unit == "aggregate" else PopulationAtDraws(self.design, self.spec, self._posterior)
+        )
         self._compiled: CompiledModel | None = None
 
     def sel_observations(self, idx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,9 +98,13 @@ class TaskRefits(az.SamplingWrapper):
         Parameters
         ----------
         idx : int or int array
-            Places of tasks along the dim ``task`` of the fit's log-likelihood.
+            Places along the dim ``task`` (or ``aggregate``) of the fit's log-likelihood.
         """
         places = np.atleast_1d(idx)
+        if self.unit == "aggregate":
+            without = self.held_out.copy()
+            without[np.flatnonzero((self.evals["task"].values == "") & ~self.held_out)[places]] = True
+            return without, places
         # A task of a benchmark belongs to one block, whichever arms try it.
         known = [
             (self.design.arms[block.arms[0]].benchmark, task) for block in self.design.blocks for task in block.tasks
@@ -113,23 +128,37 @@ class TaskRefits(az.SamplingWrapper):
         return fitted_model
 
     def log_likelihood__i(self, excluded_obs: np.ndarray, idata__i: xr.DataTree) -> xr.DataArray:
-        """Log-likelihood of left-out tasks, their effects summed out: dims (chain, draw, task)."""
+        """Log-likelihood of left-out tasks, their effects summed out: dims (chain, draw, task), or of rows."""
         posterior = idata__i["posterior"].to_dataset()
         step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // self.task_draws))
         posterior = posterior.isel(draw=slice(None, None, step))
-        values = np.stack([self._at(draw)[excluded_obs] for draw in each_draw(posterior)])
+        if self.unit == "aggregate":
+            values = self._aggregates(posterior)[:, excluded_obs]
+        else:
+            values = np.stack([self._at(draw)[excluded_obs] for draw in each_draw(posterior)])
         return xr.DataArray(
             values.reshape(posterior.sizes["chain"], posterior.sizes["draw"], -1),
-            dims=("chain", "draw", "task"),
+            dims=("chain", "draw", self.unit),
             coords={
                 "chain": posterior["chain"],
                 "draw": posterior["draw"],
-                "task": self.idata_orig["log_likelihood"]["task"].values[excluded_obs],
+                self.unit: self.idata_orig["log_likelihood"][self.unit].values[excluded_obs],
             },
         )
 
+    def _aggregates(self, posterior: xr.Dataset) -> np.ndarray:
+        """Log-likelihood of every row without a task of the fit at draws: (sample, aggregate)."""
+        model = assemble(self.spec, self.design)
+        given = {str(name): model[name] for name in posterior.data_vars if name != "aggregate_success"}
+        shapes = {name: posterior[name].shape[2:] for name in given}
+        at_points = AtPoints(given, shapes, {"success": model["aggregate_success"]})
+        expected = at_points(by_draw(posterior[list(given)]))["success"]
+        attempts, successes = np.array([[one.attempts, one.successes] for one in self.design.observed["curves"]]).T
+        return np.asarray(stats.binom.logpmf(successes, attempts, np.clip(expected, 0.0, 1.0)))
+
     def _at(self, draw: Any) -> np.ndarray:
         """Log-likelihood of every task of the fit at one draw."""
+        assert self._population is not None
         parts = [
             self._population(index, draw)["log_marginal"][block.distinct[1]]
             for index, block in enumerate(self.design.blocks)
@@ -142,10 +171,12 @@ class TaskRefits(az.SamplingWrapper):
         gone = [
             str(name)
             for name, values in self._posterior.data_vars.items()
+            # One expected success for each row that is left.
+            if str(name) != "aggregate_success"
             if name not in posterior or posterior[name].shape[2:] != values.shape[2:]
         ]
         if gone:
             raise InputError(
-                f"without the tasks of one fold there is nothing that {', '.join(gone)} belongs to: use more folds, or "
-                "give `folds` that spread over each fold what only some tasks were observed with"
+                f"without the {self.unit}s of one fold there is nothing that {', '.join(gone)} belongs to: use more "
+                "folds, or give `folds` that spread over each fold what only some tasks were observed with"
             )

@@ -125,6 +125,8 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
             f"{path}: written by a newer ds3bayes (schema {tree.attrs['schema']}; this one reads up to {SCHEMA}): "
             "upgrade"
         )
+    if tree.attrs["schema"] < SCHEMA:
+        _migrate(tree)
     found = data_sha256(evals_of(tree)[0])
     if found != tree.attrs["data_sha256"]:
         raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
@@ -134,6 +136,15 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
     if spec.model_id != tree.attrs["model_id"]:
         raise InputError(f"{path}: fitted with the default priors of another version of ds3bayes; refit")
     return tree
+
+
+def _migrate(tree: xr.DataTree) -> None:
+    """Bring a fit of an older schema to this one: its model did not ask whether tasks are sound."""
+    content = json.loads(tree.attrs["spec"])
+    content["population"].setdefault("soundness", False)
+    effects = tree["task_effects"].to_dataset()
+    tree["task_effects"] = effects.assign(sound=xr.ones_like(effects["reachable"]))
+    tree.attrs |= {"spec": json.dumps(content), "schema": SCHEMA}
 
 
 def answering(fit: xr.DataTree, spec: ModelSpec, where: str = "the fit") -> xr.DataTree:

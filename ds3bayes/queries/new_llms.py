@@ -187,7 +187,7 @@ def task_effects_of_new(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Effects of tasks on the logit success of an LLM never evaluated, and which it reaches, both (samples, tasks).
 
-    Shared easiness is as learned, the LLM's own effects are drawn.
+    Shared easiness and which tasks are sound are as learned, the LLM's own effects are drawn.
     """
     design = view.design
     easiness = view.easiness(arm)
@@ -197,9 +197,9 @@ def task_effects_of_new(
         scales = draws["interaction_sd"].transpose("sample", ...).values
         scale = scales[samples, rng.integers(0, scales.shape[1], view.samples)][:, None]
         effects = effects + scale * rng.standard_t(view.spec.population.interaction_dof, size=easiness.shape)
-    reached = np.ones(easiness.shape)
+    reached = view.sound(arm).astype(float)
     if "reachability" in draws:
         reach = draws["reachability"].transpose("sample", ...).values
         chance = reach[samples, rng.integers(0, reach.shape[1], view.samples)][:, None]
-        reached = (rng.random(easiness.shape) < chance).astype(float)
+        reached = reached * (rng.random(easiness.shape) < chance)
     return effects, reached

@@ -53,6 +53,8 @@ def predict(
     tasks: Literal["observed", "new"] | Sequence[str] = "observed",
     per_task: bool = False,
     outcome: bool = False,
+    outcome_tasks: int | None = None,
+    outcome_attempts: int | None = None,
     calibrated: bool = True,
     new_tasks: int = 256,
     seed: int = 0,
@@ -72,8 +74,11 @@ def predict(
     per_task : bool, default False
         Keep a ``task`` dimension instead of the mean over tasks.
     outcome : bool, default False
-        Add the sampling noise of evaluating each task once: what a real evaluation would read, not what it
-        expects. For ``tasks="new"`` as many tasks are evaluated as were observed.
+        Add the sampling noise of an evaluation: what a real one would read, not what it expects.
+    outcome_tasks : int, optional
+        With ``outcome`` and ``tasks="new"``, how many fresh tasks are evaluated: as many as were observed by default.
+    outcome_attempts : int, optional
+        With ``outcome``, how often each task is tried, once by default.
     calibrated : bool, default True
         False predicts tree search from chain of thought alone: its offset and slope, step selector, answer
         fidelity and own task effect come from their priors, as if no tree had ever been observed.
@@ -101,9 +106,11 @@ def predict(
     package's orthogonal form); success learned at an observed budget is divided by that factor first, and
     capped at 1 when an extrapolation to a larger budget would exceed it.
     """
+    _check_outcome(outcome, outcome_tasks, outcome_attempts, fresh=tasks == "new", per_task=per_task)
     view = View.of(fit, tasks, calibrated, new_tasks, seed)
     chosen = expand(view, strategies)
     labels = list(chosen)
+    tries = outcome_attempts or 1
     names = view.task_names
     rng = np.random.default_rng([seed, 3])
     size = (view.samples, len(view.models), len(view.design.benchmarks), len(labels))
@@ -120,13 +127,13 @@ def predict(
                 if per_task:
                     store = found.setdefault(name, np.full((*size, len(names)), np.nan))
                     if name == "success" and outcome:
-                        values = (rng.random(values.shape) < values).astype(float)
+                        values = rng.binomial(tries, values) / tries
                     positions = [names.index(row) for row in rows]
                     store[(*place, positions)] = values
                 else:
                     store = found.setdefault(name, np.full(size, np.nan))
                     if name == "success" and outcome:
-                        values = view.one_evaluation(values, arm, rng)
+                        values = view.one_evaluation(values, arm, rng, outcome_tasks, tries)
                     store[place] = values.mean(axis=1)
     absent = {name: " and ".join(reasons) for name, reasons in lacking.items()}
     return as_dataset(view, found, absent, labels, names if per_task else None)
@@ -341,6 +348,10 @@ class View:
         """Standardised easiness of an arm's tasks, (samples, tasks)."""
         return self._stacked["easiness"][:, self._cells[index]]
 
+    def sound(self, index: int) -> Array:
+        """Whether an arm's tasks can be solved at all, 0 or 1, (samples, tasks)."""
+        return self._stacked["sound"][:, self._cells[index]]
+
     def settings(self, strategy: Strategy, pair: str) -> list[tuple[Arm, Strategy]]:
         """Return the arms of one LLM and benchmark that a strategy can draw from, with the strategy set to each."""
         arms = [arm for arm in self.design.arms if arm.pair == pair]
@@ -373,7 +384,8 @@ class View:
         tokens = spent = self._tokens(strategy, index, cells)
         budget = None if strategy.budget_tokens == arm.budget_tokens else strategy.budget_tokens
         if isinstance(strategy, ThoughtSearch):
-            q = expit(self._tree_logit(strategy, index, cells))
+            # A tree reaches what walks do not, unless nothing can solve the task.
+            q = expit(self._tree_logit(strategy, index, cells)) * self.sound(index)
             length = self.design.path_length[[index]][None]
             if budget is not None:
                 units = float(strategy.token_units(length[0, 0]))
@@ -689,13 +701,35 @@ class View:
         )
         return np.exp(centre + slope * (np.log(tokens) - mean) + 0.5 * sd**2)
 
-    def one_evaluation(self, success: Array, arm: Arm, rng: np.random.Generator) -> Array:
-        """Outcome (samples, tasks) of evaluating each task once; for new tasks, as many as were observed."""
+    def one_evaluation(
+        self, success: Array, arm: Arm, rng: np.random.Generator, tasks: int | None, attempts: int
+    ) -> Array:
+        """Share of right attempts (samples, tasks) of an evaluation; of new tasks, as many as asked for or observed."""
         if self.which == "new":
             block = self.design.blocks[int(self.design.population_of_arm[self.design.arms.index(arm)])]
-            pick = rng.integers(0, success.shape[1], size=(success.shape[0], len(block.tasks)))
+            size = len(block.tasks) if tasks is None else tasks
+            if not size:
+                raise InputError(
+                    f"{arm}: its evaluations are aggregates, so it is not known how many tasks an evaluation has; say "
+                    "so by outcome_tasks"
+                )
+            pick = rng.integers(0, success.shape[1], size=(success.shape[0], size))
             success = np.take_along_axis(success, pick, axis=1)
-        return (rng.random(success.shape) < success).astype(float)
+        return rng.binomial(attempts, success) / attempts
+
+
+def _check_outcome(outcome: bool, tasks: int | None, attempts: int | None, *, fresh: bool, per_task: bool) -> None:
+    """Refuse a size of an evaluation that is none, or where none is asked for."""
+    for name, value in (("outcome_tasks", tasks), ("outcome_attempts", attempts)):
+        if value is not None and not outcome:
+            raise InputError(f"{name} = {value}: says how an evaluation is made; ask for one by outcome=True")
+        if value is not None and value < 1:
+            raise InputError(f"{name} = {value}; allowed: 1 or more")
+    if tasks is not None and (not fresh or per_task):
+        raise InputError(
+            f"outcome_tasks = {tasks}: is for the mean over fresh tasks (tasks='new', per_task=False); of observed "
+            "tasks each is evaluated, or those whose names `tasks` gives"
+        )
 
 
 def _attended(params: Any, tokens: Any, prompt: Any, n_layer: Any, d_attn: Any, attempts: Any, squared: Any) -> Any:

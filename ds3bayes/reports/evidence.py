@@ -18,8 +18,10 @@ from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.prior import beliefs_of_fit
 from ds3bayes.queries.decide import Decision, decide
 from ds3bayes.queries.learned_graph import learned_graph
+from ds3bayes.queries.suspect_tasks import suspect_tasks
 from ds3bayes.reports import curve_tables, tables
 from ds3bayes.reports.curve_tables import Curves, Levels, Scaling
+from ds3bayes.reports.suspect_tasks import suspect_tasks_table
 from ds3bayes.reports.tables import Sweep
 
 
@@ -46,6 +48,8 @@ class Evidence:
     scaling : Scaling, optional
     graph : xarray.Dataset, optional
         A learned skill graph.
+    suspects : pandas.DataFrame, optional
+        Tasks, the most suspect first; absent where none is named.
     faults : dict of str to str
         Why a part is absent, by its name.
     """
@@ -65,6 +69,7 @@ class Evidence:
     levels: Levels | None
     scaling: Scaling | None
     graph: xr.Dataset | None
+    suspects: pd.DataFrame | None
     faults: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -118,6 +123,7 @@ def gather(fit: xr.DataTree, pred: xr.Dataset, spec: ModelSpec, checks: list[Che
         levels=curve_tables.levels(fit),
         scaling=attempt("scaling", lambda: curve_tables.scaling(fit, tasks)),
         graph=learned_graph(fit) if isinstance(spec.capability, SkillMastery) else None,
+        suspects=attempt("suspects", lambda: suspect_tasks_table(suspect_tasks(fit))),
         faults=faults,
     )
 
@@ -150,8 +156,13 @@ def frames(found: Evidence) -> dict[str, pd.DataFrame]:
         "success_by_compute_observed": None if found.scaling is None else found.scaling.points,
         "mastery": None if found.graph is None else curve_tables.masteries(found.graph),
         "prerequisites": None if found.graph is None else curve_tables.prerequisites(found.graph),
+        "suspect_tasks": found.suspects,
         "checks": pd.DataFrame(
-            [(one.name, one.passed, one.sentence) for one in found.checks], columns=["check", "passed", "sentence"]
+            [(one.name, one.passed, one.sentence) for one in found.checks if not one.note],
+            columns=["check", "passed", "sentence"],
+        ),
+        "notes": pd.DataFrame(
+            [(one.name, one.sentence) for one in found.checks if one.note], columns=["note", "sentence"]
         ),
         "step_evaluators": pd.concat([one.table.assign(tree=one.name) for one in found.sweeps], ignore_index=True)
         if found.sweeps

@@ -30,6 +30,7 @@ from ds3bayes.reports import curve_figures, curve_tables, figures, markdown, tab
 from ds3bayes.reports.citations import references
 from ds3bayes.reports.curve_tables import Curves
 from ds3bayes.reports.evidence import Evidence, frames, gather, unlearned
+from ds3bayes.reports.suspect_tasks import suspects_shown
 from ds3bayes.reports.tables import Shown, Sweep
 
 #: What each check asks, in words for a reader who has not met it.
@@ -118,27 +119,13 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
             for part, rows in found.compared.groupby("rows", sort=False)
         ],
         "compared_pictures": _compared_pictures(found.compared),
+        "suspects": None if found.suspects is None else suspects_shown(found.suspects),
         "score": _score(found.compared),
         "verdict": _verdict(found.compared),
         "sweeps": [_sweep(one, learned) for one in found.sweeps],
         "sweep_fault": found.faults.get("sweeps", ""),
-        "checks": [
-            {
-                "result": result,
-                "question": _QUESTIONS.get(result.name, ""),
-                "table": tables.check_table(result.name, result.table),
-                # What was learned has a section, with a picture, of its own; nothing to draw where nothing was found.
-                "picture": None
-                if result.table is learned or result.table.empty
-                else _picture(
-                    figures.check_outcome,
-                    "The numbers behind the check; dashed lines are its bounds.",
-                    f"{result.name}: {result.sentence}",
-                    result,
-                ),
-            }
-            for result in checks
-        ],
+        "checks": [_check(result, learned) for result in checks if not result.note],
+        "notes": [_check(result, learned) for result in checks if result.note],
         "learned": None if learned is None else _learned_section(learned, found),
         "data": tables.samplers_table(found.data),
         "provenance": _provenance(found.fit),
@@ -146,6 +133,25 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
         "references": references(spec, found.data, [result.name for result in checks]),
         "target": spec.query.success,
         "margin": spec.query.margin,
+    }
+
+
+def _check(result: CheckResult, learned: pd.DataFrame | None) -> dict[str, Any]:
+    """Return a check, or a note, with its question, table and picture."""
+    # What was learned has a section, with a picture, of its own; nothing to draw where nothing was found.
+    drawn = result.table is not learned and not result.table.empty
+    return {
+        "result": result,
+        "question": _QUESTIONS.get(result.name, ""),
+        "table": tables.check_table(result.name, result.table),
+        "picture": _picture(
+            figures.check_outcome,
+            "The numbers behind it; dashed lines are bounds.",
+            f"{result.name}: {result.sentence}",
+            result,
+        )
+        if drawn
+        else None,
     }
 
 
@@ -170,8 +176,8 @@ def _reaches(decision: Decision, target: float) -> str:
 
 def _trust(found: Evidence) -> str:
     said = [_lower(_verdict(found.compared)).rstrip(".")]
-    good = sum(result.passed for result in found.checks)
-    said.append(f"{good} of {len(found.checks)} checks passed")
+    counted = [result for result in found.checks if not result.note]
+    said.append(f"{sum(result.passed for result in counted)} of {len(counted)} checks passed")
     if found.learned is not None:
         weak = int((found.learned["sd ratio"] > tables.HARDLY_LEARNED).sum())
         said.append(f"{weak} of {len(found.learned)} parameters rest on their prior")
@@ -203,8 +209,12 @@ def _some(names: list[str], kind: str) -> str:
 
 
 def _verdict(compared: pd.DataFrame) -> str:
-    """Say which held-out predictions were hit and which were missed."""
+    """Say which held-out predictions were hit and which were missed, of those that have an interval."""
+    kept_out = int((compared["rows"] == "held out").sum())
+    compared = compared[~compared["flat"]]
     held = compared[compared["rows"] == "held out"]
+    if held.empty and kept_out:
+        return f"No interval of the {kept_out} held-out quantities has a width, so nothing here tests prediction."
     if held.empty:
         hits = int(compared["inside"].sum())
         return (

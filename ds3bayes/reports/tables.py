@@ -168,10 +168,10 @@ def comparison(fit: xr.DataTree, seed: int = 0) -> pd.DataFrame:
 
 def _verdict(row: Any) -> str:
     """Say whether an observed value lies in its interval, and whether that tells anything."""
+    if row.flat:
+        return "no interval: follows from what the fit is given"
     if not row.inside:
         return f"missed: observed is {'above' if row.observed > row.upper else 'below'} the interval"
-    if row.flat:
-        return "inside, of no width"
     return "inside, at the very edge" if row.edge else "inside"
 
 
@@ -205,7 +205,7 @@ def comparison_table(table: pd.DataFrame, part: str = "") -> Shown:
         + " values and what the fit predicts for the same tasks; means with 90 % intervals",
         frame=frame,
         numeric=frozenset({"tasks", "observed", "predicted"}),
-        marked=frozenset(np.flatnonzero(~table["inside"]).tolist()),
+        marked=frozenset(np.flatnonzero(~table["inside"] & ~table["flat"]).tolist()),
     )
 
 
@@ -222,7 +222,7 @@ def held_out_score(table: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         ``quantity, number, inside, expected`` (number that right intervals hold on average), ``error`` (mean absolute
         error, relative to the observed for tokens and prices) and ``width`` (mean width of the intervals, likewise).
-        Empty if no row was held out.
+        Quantities whose interval has no width are left out. Empty if no row was held out.
     """
     held = table[(table["rows"] == "held out") & ~table["flat"]]
     kinds = held["quantity"].str.replace(r"^any of \d+ ", "any of the ", regex=True)

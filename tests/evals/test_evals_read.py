@@ -1,3 +1,4 @@
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -71,14 +72,16 @@ def test_every_column_is_read() -> None:
     values = {column.name: [samples[column.kind]] for column in columns}
     values |= {
         "strategy": ["majority"],
+        "attempt": [""],
         "attempts": [8],
         "successes": [3],
+        "budget_tokens": [100],
         "params": [7e9],
         "train_tokens": [1e12],
     }
     values |= {"tokens_mean": [100.0], "completion_tokens": [800], "tokens_max": [200.0], "accuracy": [0.375]}
     evals = read_evals(pd.DataFrame(values))
-    names = {column.read_as or column.name for column in columns}
+    names = {column.read_as or column.name for column in columns if column.merge != "drop"}
     assert set(evals.data_vars) == names
     assert read_evals(to_table(evals)).drop_attrs().identical(evals.drop_attrs())
 
@@ -114,7 +117,7 @@ def test_numbers_as_text_and_blanks(tmp_path: Path) -> None:
 def test_integer_tasks_of_a_frame_become_text() -> None:
     assert read_evals(table(task=[7, 8]))["task"].values.tolist() == ["7", "8"]
     # A blank makes pandas hold the others as floats.
-    assert read_evals(table(task=[7, None], attempts=[8, 8]))["task"].values.tolist() == ["", "7"]
+    assert read_evals(table(task=[7, None], effort=["low", "high"]))["task"].values.tolist() == ["", "7"]
 
 
 def test_byte_order_mark_blank_last_lines_and_quotes(tmp_path: Path) -> None:
@@ -546,3 +549,121 @@ def test_no_tokens_are_not_free_ones() -> None:
     with pytest.warns(UserWarning, match="tokens are 0 in all rows"):
         evals = read_evals(RUNS.assign(successes=3, tokens_mean=0.0))
     assert np.isnan(evals["tokens_mean"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (
+            {"task": ["t0", "", *RUNS["task"][2:]]},
+            "row 2, column 'task': got nothing (blank), but row 1, column 'task': got 't0' of the same model",
+        ),
+        (
+            {"task": "", "attempts": 1, "successes": [0, 1] * 6},
+            "row 1 and 11 more hold one attempt each without a task",
+        ),
+        (
+            {"budget_tokens": 1000, "tokens_mean": 1500.0, "truncated": 2},
+            "row 1, column 'tokens_mean': got 1500.0, but attempts were cut off (truncated = 2) at budget_tokens =",
+        ),
+        (
+            {"completion_tokens": 2400, "tokens_max": 200},
+            "row 1, column 'completion_tokens': got 2400; allowed: at most tokens_max = 200",
+        ),
+        (
+            {"successes": [2.5, *[3.0] * 11]},
+            "got 2.5; allowed: an integer >= 0. Partial credit does not add up to successes, in no row of this table: "
+            "count the attempts with full credit, and give the score of each in `grades` (such as '10|7|0') with",
+        ),
+        ({"attempt": "1"}, "row 1, column 'attempt': got 1 in a row of 8 attempts; allowed: blank, or attempts = 1"),
+        (
+            {"attempt": "e1", "attempts": 1, "successes": 1, "task": ["t0", *RUNS["task"][:11]]},
+            "row 2, column 'attempt': got 'e1', as in row 1 of the same model",
+        ),
+    ],
+)
+def test_rows_of_which_it_is_not_clear_what_they_are_are_refused(change: dict[str, Any], part: str) -> None:
+    text = message(RUNS.assign(successes=3).assign(**change))
+    assert part in text
+    assert "12 faults" in text or "1 fault\n" in text
+
+
+def test_what_only_looks_like_it_is_read() -> None:
+    runs = RUNS.assign(successes=3)
+    # An aggregate of other tasks, or of another setting; attempts each of another task; an LLM that is asked to think
+    # for so long, and paces itself; decisions among four samples of that budget.
+    read_evals(runs.assign(task=["", *runs["task"][1:]], tasks=[8, *[np.nan] * 11]))
+    read_evals(runs.assign(task=["", *runs["task"][1:]], effort=["high", *["low"] * 11]))
+    assert read_evals(runs.assign(task="", attempts=1, successes=[0, 1] * 6, tasks=1))["tasks"].item() == 12
+    read_evals(runs.assign(budget_tokens=1000, tokens_mean=1500.0))
+    read_evals(runs.assign(strategy="majority", n_samples=4, budget_tokens=1000, tokens_mean=3000.0, truncated=2))
+
+
+def test_attempts_have_names_that_are_not_kept() -> None:
+    frame = RUNS.assign(attempts=1, successes=[0, 1] * 6, task=["t", "u"] * 6, attempt=[str(i // 2) for i in range(12)])
+    evals = read_evals(frame)
+    assert evals["attempts"].values.tolist() == [6, 6]
+    assert "attempt" not in evals
+
+
+def runs_of(model: str, tasks: int = 24, **columns: Any) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    base = {"task": [f"t{i}" for i in range(tasks)], "attempts": 8, "successes": rng.integers(1, 8, tasks)}
+    return pd.DataFrame({**base, "tokens_mean": rng.uniform(100, 900, tasks), **columns}).assign(
+        model=model, benchmark="b", strategy="cot"
+    )
+
+
+@pytest.mark.parametrize("columns", [{}, {"tokens_mean": np.nan}, {"successes": 8}])
+def test_one_run_under_two_names_is_told(columns: dict[str, Any]) -> None:
+    both = [runs_of("one", **columns), runs_of("two", **columns)]
+    with pytest.warns(
+        UserWarning, match=r"one \| b \| cot and two \| b \| cot have the same counts and tokens at all 24"
+    ):
+        read_evals(pd.concat(both))
+    both[1].loc[5, ["successes", "tokens_mean"]] = [7, 77.0]
+    read_evals(pd.concat(both))
+    # Few tasks, and LLMs that solve all, agree by chance.
+    read_evals(pd.concat([runs_of("one", tasks=19), runs_of("two", tasks=19)]))
+    read_evals(pd.concat([runs_of(name, successes=8, tokens_mean=np.nan) for name in ("one", "two")]))
+
+
+def test_one_attempt_under_two_names_is_told() -> None:
+    import uuid
+
+    names = [str(uuid.UUID(int=place)) for place in range(12)]
+    one = RUNS.assign(attempts=1, successes=[0, 1] * 6, attempt=names)
+    with pytest.warns(UserWarning, match=r"m \| b \| cot and other \| b \| cot have 12 attempts of the same name"):
+        read_evals(pd.concat([one, one.assign(model="other", successes=1)]))
+    # Epochs start anew, and names of tasks and epochs are no copy unless outcomes are.
+    read_evals(pd.concat([one.assign(model=name, attempt="1") for name in ("m", "other")]))
+    plain = one.assign(attempt=one["task"] + " epoch 1")
+    read_evals(pd.concat([plain, plain.assign(model="other", successes=1)]))
+    with pytest.warns(UserWarning, match="12 attempts of the same name"):
+        read_evals(pd.concat([plain, plain.assign(model="other")]))
+
+
+@pytest.mark.parametrize(
+    ("header", "meant"),
+    [
+        ("tokens", "'completion_tokens' (generated tokens of the row, over all its attempts) or 'tokens_mean' (mean"),
+        ("output_tokens", "'completion_tokens' (generated tokens"),
+        ("cost", "'cost_usd' (cost of the row, over all its attempts)"),
+        ("epoch", "'attempt' (name of the one attempt of the row"),
+        ("reasoning_effort", "'effort' (reasoning effort"),
+        ("score", "'grades' (score of each attempt"),
+    ],
+)
+def test_names_of_other_tools_are_hinted_at(header: str, meant: str) -> None:
+    with pytest.warns(UserWarning, match=re.escape(f"{header!r} Did you mean {meant}")):
+        read_evals(table(**{header: ["1", "2"]}))
+
+
+def test_missing_columns_are_found_under_other_names() -> None:
+    for header in ("correct", "score", "n_correct"):
+        text = message(table(successes=None, **{header: [3, 8]}))
+        assert "column 'successes' (attempts whose final answer was right) is missing and required." in text
+        assert f"Did you mean to rename {header!r}?" in text
+    text = message(table(attempts=None, successes=[0, 1], attempt=["1", "2"]))
+    assert "rename" not in text
+    assert "is missing and required. In a table with a row per attempt it is 1." in text

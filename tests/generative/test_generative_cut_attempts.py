@@ -68,7 +68,7 @@ def test_budgets_cut_one_walk_where_attempts_were_truncated() -> None:
     "more",
     [
         {"truncated": 0},  # nothing was cut: a budget is part of how the LLM was asked
-        {"truncated": [6, 8, np.nan, 3, 0]},  # not told of every row of a budget
+        {"truncated": [6, 8, np.nan, np.nan, np.nan]},  # not told of a budget
     ],
 )
 def test_elsewhere_a_budget_is_a_walk_of_its_own(more: dict) -> None:
@@ -76,6 +76,14 @@ def test_elsewhere_a_budget_is_a_walk_of_its_own(more: dict) -> None:
     assert 2000 in budgets or 500 in budgets
     if more == {"truncated": 0}:
         assert budgets == {500, 2000}
+
+
+def test_one_row_does_not_switch_off_that_its_budget_cuts() -> None:
+    # Else the eight cut attempts of the others would count as wrong answers at that budget.
+    with pytest.raises(ds3.InputError, match=r"row 3, column 'truncated': got nan, but row 4, .* got 3.0 at the same"):
+        ds3.read_evals(table(truncated=[6, 8, np.nan, 3, 0]))
+    # Where nothing was cut, a blank decides nothing.
+    ds3.read_evals(table(truncated=[0, 0, np.nan, 0, 0]))
 
 
 def test_a_truncated_attempt_is_no_success() -> None:

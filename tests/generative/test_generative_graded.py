@@ -104,7 +104,10 @@ def test_likelihood_is_that_of_the_page(llms, reachability):
                 nodes = density.Nodes(easiness=block.easiness.nodes, width=width, logit=grid)
                 of_llm = {f"m{i}": float(gamma[i]) for i in range(llms)}
                 dof = spec.population.interaction_dof
-                expected = density.log_density(data, arms, skew=skew, gamma=of_llm, nodes=nodes, dof=dof)
+                sound = float(at["soundness"][0])
+                expected = density.log_density(
+                    data, arms, skew=skew, gamma=of_llm, soundness=sound, nodes=nodes, dof=dof
+                )
             assert found[task] == pytest.approx(expected, rel=1e-8)
 
 

@@ -94,7 +94,8 @@ def test_likelihood_is_that_of_the_page(columns):
                 easiness=block.easiness.nodes, width=np.exp(block.easiness.log_width), logit=block.tables[0].grid.nodes
             )
             skew, dof = float(one["skew"].values[0]), spec.population.interaction_dof
-            wanted = density.log_density(data, arms, skew=skew, gamma=gamma, nodes=nodes, dof=dof)
+            sound = float(one["soundness"].values[0])
+            wanted = density.log_density(data, arms, skew=skew, gamma=gamma, soundness=sound, nodes=nodes, dof=dof)
             # Tasks with few alike are looked up between locations of the table.
             assert abs(found[number] - wanted) < 5e-3 + 1e-3 * abs(wanted)
 

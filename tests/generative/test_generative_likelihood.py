@@ -76,7 +76,11 @@ class Enumerated:
                 width = np.exp(block.easiness.log_width)
                 nodes = density.Nodes(easiness=block.easiness.nodes, width=width, logit=grid)
                 dof = self.spec.population.interaction_dof
-                of_task = density.log_density(data, arms, skew=skew, gamma=gamma, nodes=nodes, dof=dof)
+                shared = self.spec.population.soundness and len({arm.llm for arm in arms}) > 1
+                soundness = value("soundness", design.arms[block.arms[0]].benchmark) if shared else 1.0
+                of_task = density.log_density(
+                    data, arms, skew=skew, gamma=gamma, soundness=soundness, nodes=nodes, dof=dof
+                )
             result.append(of_task)
         return np.array(result)
 
@@ -147,11 +151,29 @@ TWO_MODELS = [one | {"model": model} for model in ("a", "b") for one in WALKS[:3
 UNEQUAL = [one | {"model": "a"} for one in TREES] + [one | {"model": "b", "steps": 3} for one in WALKS[:3]]
 
 
+# Two LLMs with trees of their own, of which none ever solved t1.
+TWO_TREES = [one | {"model": model, "successes": 0 if one["task"] == "t1" else 1} for model in "ab" for one in TREES]
+
+
 @pytest.mark.parametrize("reachability", [True, False])
-@pytest.mark.parametrize("family", ["split_normal", "normal"])
-@pytest.mark.parametrize("rows", [WALKS, TREES, TWO_MODELS, UNEQUAL], ids=["walks", "trees", "two models", "unequal"])
-def test_summed_out_likelihood_equals_enumeration(rows, family, reachability):
-    spec = ds3.ModelSpec.from_dict({"population": {"family": family, "reachability": reachability}})
+@pytest.mark.parametrize(
+    ("rows", "family", "soundness"),
+    [
+        (WALKS, "split_normal", True),
+        (WALKS, "normal", True),
+        (TREES, "split_normal", True),
+        (TREES, "normal", True),
+        (TWO_MODELS, "split_normal", True),
+        (TWO_MODELS, "split_normal", False),
+        (TWO_MODELS, "normal", True),
+        (UNEQUAL, "split_normal", True),
+        (UNEQUAL, "normal", False),
+        (TWO_TREES, "split_normal", True),
+    ],
+)
+def test_summed_out_likelihood_equals_enumeration(rows, family, soundness, reachability):
+    population = {"family": family, "reachability": reachability, "soundness": soundness}
+    spec = ds3.ModelSpec.from_dict({"population": population})
     evals = ds3.read_evals(pd.DataFrame(rows))
     oracle = Enumerated(evals, spec)
     design = oracle.design

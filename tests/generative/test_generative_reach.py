@@ -1,4 +1,4 @@
-"""Being out of reach, which goes into tables of cells where it can, against asking it of every task at every node."""
+"""Being out of reach or unsound, which goes into tables of cells where it can, against asking it at every node."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ SCATTERED = {"population": {"overdispersion": True}}
 
 
 def direct(block: Any, terms: Any, design: Any, given: dict[str, Any]) -> Any:
-    """Log-likelihood (U, J) of counts, each task's at each node mixed with that of being out of reach."""
+    """Log-likelihood (U, J) of counts, each task's at each node mixed with those of being out of reach and unsound."""
     first, _, _ = block.distinct
     total = 0.0
     for pair, mine in reach_groups(block, design):
@@ -57,7 +57,14 @@ def direct(block: Any, terms: Any, design: Any, given: dict[str, Any]) -> Any:
         never = block.successes[first][:, mine].sum(axis=1) == 0
         within = pt.log(reach) + within
         total = total + pt.switch(never[:, None], pt.logaddexp(within, missed), within)
-    return total
+    if len(design.pairs) == 1:
+        return total
+    total = total + pt.log(given["soundness"][0])
+    unsound = pt.log1p(-given["soundness"][0])
+    if terms.log_missed is not None:
+        unsound = unsound + terms.of_tasks(terms.log_missed, [np.arange(len(block.arms))])[:, 0]
+    never = block.successes[first].sum(axis=1) == 0
+    return pt.switch(never[:, None], pt.logaddexp(total, unsound), total)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,8 @@ def test_mixed_in_tables_as_at_every_task(monkeypatch, table, spec, few):
     expected = direct(block, terms, design, given)
     at_nodes = log_likelihood(block, terms, design, spec, given), expected
     of_tasks = log_marginal(block, terms, design, spec, given), log_mean_over_nodes(expected, terms.log_weight)
-    wanted = [given[name] for name in ("reachability", "interaction_sd", "location") if name in given]
+    names = ("reachability", "soundness", "interaction_sd", "location")
+    wanted = [given[name] for name in names if name in given]
     slopes = zip(*(pytensor.grad(one.sum(), wanted, disconnected_inputs="ignore") for one in of_tasks), strict=True)
     pairs = [at_nodes, of_tasks, *slopes]
     outputs = [one for pair in pairs for one in pair]

@@ -36,7 +36,7 @@ def spec_of(population: dict | None = None, **options) -> ds3.ModelSpec:
     return ds3.ModelSpec.from_dict(
         {
             "capability": {"kind": "skill_graph", **options},
-            "population": {"reachability": False, **(population or {})},
+            "population": {"reachability": False, "soundness": False, **(population or {})},
         }
     )
 

@@ -157,6 +157,20 @@ def test_model_id_is_of_the_model_only():
         ({"priors": {"location": {"family": "Norml", "mu": 0, "sigma": 1}}}, ["Norml", "Did you mean 'Normal'"]),
         ({"priors": {"location": {"family": "Normal", "mu": 0, "sd": 1}}}, ["Normal takes mu, sigma; got mu, sd"]),
         ({"priors": {"location": {"family": "Normal", "mu": 0, "sigma": 0}}}, ["sigma = 0", "> 0"]),
+        (
+            {"priors": {"reachability": {"family": "Normal", "mu": 0.8, "sigma": 0.1}}},
+            [
+                "priors: reachability: Normal(mu=0.8, sigma=0.1)",
+                "it is 0 to 1",
+                "Allowed: Beta, or Uniform with lower >= 0",
+            ],
+        ),
+        ({"priors": {"reachability": {"family": "Uniform", "lower": 0.5, "upper": 1.5}}}, ["0 to 1", "upper <= 1"]),
+        ({"priors": {"slip": {"family": "HalfNormal", "sigma": 0.1}}}, ["slip", "0 to 1", "Allowed: Beta"]),
+        (
+            {"priors": {"spread": {"family": "StudentT", "nu": 3, "mu": 2, "sigma": 1}}},
+            ["spread", "above 0", "Allowed: Beta, Exponential, Gamma, HalfNormal, LogNormal, or Uniform"],
+        ),
         ({"priors": {"location": {"family": "Uniform", "lower": 1, "upper": 0}}}, ["lower must be below upper"]),
         ({"sampling": {"draws": 0}}, ["sampling.draws", "got 0"]),
         ({"costs": {"m": {"input": 1.0}}}, ["costs.m.input", "Did you mean 'input_usd'"]),

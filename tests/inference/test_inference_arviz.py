@@ -154,6 +154,7 @@ def test_influential_tasks_are_told(good):
     (said,) = [str(one.message) for one in caught]
     assert "3 of 24 tasks decide much of the fit (Pareto k above 0.7)" in said
     assert "another population.family" in said
+    assert "`ds3.check(fit)` says by refits what leaving them out changes" in said
     assert not leave_one_out(changed).passed
 
 
@@ -238,6 +239,13 @@ def test_diagnose_finds_all_it_looks_for(good):
 # --- checks -------------------------------------------------------------------------------------------------
 
 
+def test_what_cannot_fail_is_a_note(good):
+    results = ds3.check(good)
+    assert [one.name for one in results if one.note] == ["what was learned", "dependence on the prior"]
+    for one in results:
+        assert str(one).startswith("note  " if one.note else "pass  ")
+
+
 def test_every_check_has_all_its_parts(good):
     for result in ds3.check(good):
         assert isinstance(result.passed, bool)
@@ -271,3 +279,74 @@ def test_pictures_draw_on_given_axes(good):
     assert figure is axes[0].figure
     assert not axes[0].collections
     assert len(axes[1].collections[0].get_offsets()) == 24
+
+
+# --- leaving out by refits ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def heavy(good):
+    """The good fit, whose pointwise likelihoods of three tasks are spoilt: importance sampling fails for these."""
+    tasks = good["log_likelihood"]["tasks"]
+    values = tasks.values.copy()
+    values[..., :3] += 3.0 * np.random.default_rng(2).standard_normal(values[..., :3].shape)
+    changed = good.copy()
+    changed["log_likelihood"] = xr.DataTree(good["log_likelihood"].to_dataset().assign(tasks=(tasks.dims, values)))
+    return changed
+
+
+def test_influential_tasks_are_left_out_by_refits(good, heavy):
+    found = leave_one_out(heavy, refits=20, seed=1)
+    assert found.passed
+    assert ", 3 tasks of Pareto k above 0.7 left out by refits" in found.sentence
+    assert "none of these moves the expected success at new tasks by more than 1 posterior sd" in found.sentence
+    # Refits know nothing of the spoilt numbers: they find what importance sampling finds of the good ones.
+    right = leave_one_out(good).table.set_index("task")["elpd"]
+    elpd = found.table.set_index("task")["elpd"]
+    refitted = found.table.loc[found.table["moved"].notna(), "task"]
+    assert len(refitted) == 3
+    # Densities of one task vary over draws by a factor of about e^.5; 500 correlated draws, four standard errors.
+    np.testing.assert_allclose(elpd[refitted], right[refitted], atol=4 * 0.5 / np.sqrt(100))
+    others = [name for name in right.index if name not in set(refitted)]
+    np.testing.assert_allclose(elpd[others], right[others], rtol=1e-12)
+    assert f"({elpd.sum():.1f} in all" in found.sentence
+
+
+def test_what_is_not_refitted_is_said(heavy):
+    some = leave_one_out(heavy, refits=1, seed=1)
+    assert not some.passed
+    assert "; 2 of 24 tasks decide much of the fit (Pareto k above 0.7), most" in some.sentence
+    assert "beyond the 1 refits that are made at most (`ds3.check(fit, refits=3)`)" in some.sentence
+
+
+def test_a_task_that_moves_predictions_is_named(heavy, monkeypatch):
+    monkeypatch.setattr("ds3bayes.inference.checks.MAX_MOVE", 0.0)
+    monkeypatch.setattr("ds3bayes.inference.checks.SMALL_MOVE", 0.0)
+    found = leave_one_out(heavy, refits=3, seed=1)
+    assert not found.passed
+    assert found.sentence.count("the expected success at new tasks moves by") == 3
+    assert "of a | b | cot from 0." in found.sentence
+    assert "see whether their rows are right; if they are, success at new tasks is as uncertain" in found.sentence
+
+
+def test_rows_without_a_task_are_left_out_by_refits(short_fit):
+    table = pd.DataFrame({"effort": ["low", "medium", "high"], "successes": [10, 21, 30], "attempts": 50, "tasks": 50})
+    table = pd.concat([table, table.assign(model="b", successes=[4, 9, 48])]).fillna({"model": "a"})
+    fit = short_fit(ds3.read_evals(table.assign(benchmark="b", strategy="cot")))
+    wrapper = ds3.TaskRefits(fit, draws=150, chains=2, seed=1, var_name="aggregates")
+    draws = fit["log_likelihood"]["draw"].values
+    at = xr.DataTree.from_dict({"posterior": fit["posterior"].to_dataset().sel(draw=draws)})
+    kept = fit["log_likelihood"]["aggregates"]
+    np.testing.assert_allclose(
+        wrapper.log_likelihood__i(np.array([5, 1]), at).transpose("chain", "draw", "aggregate"),
+        kept.transpose("chain", "draw", "aggregate").values[..., [5, 1]],
+        rtol=1e-8,
+    )
+    without, places = wrapper.sel_observations(np.array([5]))
+    assert without.sum() == 1
+    assert kept["aggregate"].values[places[0]].startswith("b | b | cot(effort=")
+    with pytest.warns(ds3.FitWarning):
+        refit = wrapper.sample(without)
+    # Seen by no refit, the row is less likely than in the fit.
+    left = wrapper.log_likelihood__i(places, refit).values
+    assert np.log(np.exp(left).mean()) < np.log(np.exp(kept.values[..., 5]).mean())

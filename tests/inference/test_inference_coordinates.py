@@ -8,6 +8,7 @@ import pytest
 import ds3bayes as ds3
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.model import assemble
+from ds3bayes.generative.observation.tokens import TOKEN_VARIATION
 from ds3bayes.inference.coordinates import COORDINATES, along_ridges, around_lines, half_centred
 from ds3bayes.theory.evaluate import python_mode
 
@@ -90,17 +91,24 @@ def efforts() -> pd.DataFrame:
     return table.assign(successes=rng.integers(0, 6, len(rows)))
 
 
+def with_tokens() -> pd.DataFrame:
+    """The same with tokens, whose variation the efforts of an LLM share."""
+    table = efforts()
+    return table.assign(tokens_mean=np.random.default_rng(5).uniform(100.0, 900.0, len(table)))
+
+
 @pytest.mark.parametrize(
     ("data", "moves"),
-    [(evals("a", "b", "c", "d"), 2), (ds3.read_evals(efforts()), 3)],
-    ids=["pooled", "efforts"],
+    [(evals("a", "b", "c", "d"), 2), (ds3.read_evals(efforts()), 3), (ds3.read_evals(with_tokens()), 7)],
+    ids=["pooled", "efforts", "tokens"],
 )
 def test_half_centred_density_is_the_models_times_the_slope(data, moves):
     spec = ds3.ModelSpec()
     design = make_design(data, spec)
     plain = assemble(spec, design)
     moved = half_centred(assemble(spec, design))
-    names = {"location", "spread", "llm_location"} & {variable.name for variable in plain.free_RVs}
+    wanted = {"location", "spread", "llm_location", *TOKEN_VARIATION}
+    names = wanted & {variable.name for variable in plain.free_RVs}
     assert len(names) == moves
     assert not names & {variable.name for variable in moved.free_RVs}
     order = sorted(names)
@@ -112,8 +120,9 @@ def test_half_centred_density_is_the_models_times_the_slope(data, moves):
     for _ in range(5):
         point = {name: value + rng.standard_normal(np.shape(value)) for name, value in start.items()}
         values = dict(zip(order, places(point), strict=True))
-        # PyMC samples spread by its log.
-        own = point | values | {"spread_log__": np.log(values["spread"])}
+        # PyMC samples what is positive by its log.
+        positive = [name for name in values if f"{name}_log__" in {one.name for one in plain.value_vars}]
+        own = point | values | {f"{name}_log__": np.log(values[name]) for name in positive}
         # A value moves by the root of its scale when its coordinate moves by one.
         log_slope = sum(
             0.5 * np.log(np.broadcast_to(scale, values[name].shape)).sum()

@@ -148,7 +148,7 @@ def test_checks_say_sentences(any_fit):
         assert isinstance(result.passed, bool)
         assert len(result.sentence.split()) > 5
         assert len(result.table) > 0
-        assert str(result).startswith("pass" if result.passed else "FAIL")
+        assert str(result).startswith("note" if result.note else "pass" if result.passed else "FAIL")
         assert result.name in str(result)
 
 

@@ -82,9 +82,7 @@ def test_every_forecaster_is_scored_on_every_subsample(scored):
         seen = float(scored["truth"].sel(sampler="llm1 | b | cot", at=k))
         assert seen == pytest.approx(pass_at_k(mine["successes"], 400, k).mean(), rel=1e-12)
     assert ((scored["pit"] >= 0) & (scored["pit"] <= 1)).all()
-    # A point's CRPS is its error; nobody's exceeds its mean absolute error over draws.
-    line = scored.sel(forecaster="power-law line")
-    np.testing.assert_allclose(line["crps"], line["error"])
+    assert np.isfinite(scored["log_score"]).all()
     np.testing.assert_allclose(scored["error"], abs(scored["mean"] - scored["truth"]))
     assert scored["divergences"].sum() == 0
 
@@ -117,9 +115,88 @@ def test_the_table_sums_up(scored):
     assert row["crps"] == pytest.approx(float(at["crps"].mean()))
     assert row["cover 0.9"] == pytest.approx(float((abs(at["pit"] - 0.5) <= 0.45).mean()))
     assert row["crps above ours"] == 0.0
-    lines = table[table["forecaster"] == "power-law line"]
-    assert lines["cover 0.9"].isna().all()
-    assert lines["log_score"].isna().all()
+    assert table["se"].notna().all()
+
+
+def a_point(counts, k, draws, rng):
+    """Mean of pass@k as if each task's success were what was seen of it."""
+    return np.array([(1 - (1 - counts.successes / counts.samples) ** k).mean()])
+
+
+def calibrated(from_the_prior, table, **more):
+    arguments = {"samples": (20,), "at": (50,), "seeds": 2, "least_attempts": 400, "draws": 20, "chains": 1}
+    evals = ds3.read_evals(table.assign(strategy="cot"))
+    return ds3.held_out_calibration(evals, progress=False, forecast_draws=40, **{**arguments, **more})
+
+
+def test_rivals_of_ones_own(from_the_prior):
+    result = calibrated(from_the_prior, counts_table(), baselines=[a_point, "beta-binomial"])
+    assert list(result["forecaster"].values) == ["ds3bayes", "a_point", "beta-binomial"]
+    point = result.sel(forecaster="a_point")
+    np.testing.assert_allclose(point["crps"], point["error"])
+    table = ds3.calibration_table(result, levels=(0.9,)).set_index("forecaster")
+    # An interval without a width covers nothing, and misses nothing.
+    assert np.isnan(table.loc["a_point", ["cover 0.9", "log_score"]].to_numpy(dtype=float)).all()
+    assert table.loc["beta-binomial", "cover 0.9"] >= 0
+    named = calibrated(from_the_prior, counts_table(), baselines={"mine": a_point})
+    np.testing.assert_array_equal(named["crps"].sel(forecaster="mine"), point["crps"])
+    for wrong, said in (
+        ({"mine": lambda *_: np.array([1.5])}, r"rival 'mine' returned an array of shape \(1,\) with values from 1.5"),
+        ({"mine": lambda *_: np.zeros((3, 2))}, r"shape \(S,\), or \(S, 14\) of each task"),
+        ({"ds3bayes": a_point}, "under another name than ds3bayes"),
+        ([a_point, a_point], "'a_point' is there twice"),
+        (["beta-binomal"], "Did you mean 'beta-binomial'"),
+    ):
+        with pytest.raises(ds3.InputError, match=said):
+            calibrated(from_the_prior, counts_table(), baselines=wrong)
+
+
+def test_llms_and_benchmarks_are_chosen(from_the_prior):
+    table = pd.concat([counts_table(), counts_table().assign(benchmark="other")])
+    chosen = calibrated(from_the_prior, table, baselines=[], models=["llm1"], benchmarks=["b"])
+    assert list(chosen["sampler"].values) == ["llm1 | b | cot"]
+    with pytest.raises(ds3.InputError, match="models: got 'llm7'; allowed: llm0, llm1"):
+        calibrated(from_the_prior, table, models=["llm7"])
+    with pytest.raises(ds3.InputError, match="benchmarks: got 'bb'; allowed: b, other"):
+        calibrated(from_the_prior, table, benchmarks=["bb"])
+
+
+def test_llms_on_the_same_tasks_are_no_independent_evidence(scored):
+    # One LLM under ten names: as sure as of one, and not as of ten.
+    one = scored.isel(sampler=[0])
+    copies = xr.concat([one.assign_coords(sampler=[f"copy {i}"]) for i in range(10)], "sampler")
+    alone, tenfold = (ds3.calibration_table(result).set_index(["at", "forecaster"]) for result in (one, copies))
+    rival = (300, "beta-binomial, empirical Bayes")
+    assert alone.loc[rival, "se"] > 0
+    assert tenfold.loc[rival, "se"] == pytest.approx(alone.loc[rival, "se"], rel=1e-9)
+    # LLMs whose differences have nothing to do with tasks: the error over LLMs.
+    own = copies.copy(deep=True)
+    shifts = xr.DataArray(np.linspace(-0.3, 0.3, 10), dims="sampler")
+    for name in ("crps", "crps_without"):
+        own[name] = xr.zeros_like(own[name]) + shifts.where(own["forecaster"] != "ds3bayes", 0.0)
+    found = ds3.calibration_table(own).set_index(["at", "forecaster"]).loc[rival, "se"]
+    assert found == pytest.approx(np.linspace(-0.3, 0.3, 10).std(ddof=1) / np.sqrt(10))
+
+
+def test_parts_of_tasks_are_left_out_of_forecast_and_truth(from_the_prior):
+    table = counts_table(tasks=20, models=1)
+
+    def all_right(counts, k, draws, rng):
+        return np.ones(3)
+
+    result = calibrated(
+        from_the_prior,
+        table,
+        baselines={"by task": lambda c, k, *_: np.ones((3, c.successes.size)), "whole": all_right},
+        seeds=1,
+    )
+    read = pass_at_k(table["successes"], 400, 50)
+    for name in ("by task", "whole"):
+        without = result["crps_without"].sel(forecaster=name).squeeze()
+        assert without.notnull().all()
+        # Parts of two tasks each: the mean over parts is the mean over tasks.
+        assert float(without.mean()) == pytest.approx(1 - read.mean(), rel=1e-9)
+        assert float(without.std()) > 0
 
 
 def test_sampling_is_summed_up_once_per_fit(scored):
@@ -175,7 +252,7 @@ def test_a_minimal_table_is_of_single_attempts(tmp_path, suffix):
         read_counts(tmp_path / "none.csv")
 
 
-def test_commands(from_the_prior, tmp_path, root):
+def test_commands(from_the_prior, tmp_path, root, monkeypatch):
     path = tmp_path / "counts.csv"
     counts_table(tasks=6).to_csv(path, index=False)
     words = [
@@ -191,6 +268,18 @@ def test_commands(from_the_prior, tmp_path, root):
         "100",
         "--json",
     ]
+    (tmp_path / "my_rivals.py").write_text(
+        "import numpy as np\ndef half(counts, k, draws, rng):\n    return np.full(draws, 0.5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    chosen = ["--model", "llm0", "--benchmark", "b", "--rival", "beta-binomial", "--rival", "my_rivals:half"]
+    answer = CliRunner().invoke(app, [*words, *chosen])
+    assert answer.exit_code == 0, answer.output
+    told = json.loads(answer.stdout)
+    assert {row["forecaster"] for row in told["scores"]} == {"ds3bayes", "beta-binomial", "half"}
+    assert told["sampling"][0]["fits"] == 1
+    answer = CliRunner().invoke(app, [*words, "--rival", "my_rivals:third"])
+    assert isinstance(answer.exception, ds3.InputError)
     answer = CliRunner().invoke(app, words)
     assert answer.exit_code == 0, answer.output
     told = json.loads(answer.stdout)
@@ -357,11 +446,14 @@ NARROW = {
     "location": {"family": "Normal", "mu": 0.0, "sigma": 1.5},
     "spread": {"family": "LogNormal", "mu": 0.5, "sigma": 0.4},
 }
+# A third of the tasks.
+UNSOUND = {"soundness": {"family": "Beta", "alpha": 4.0, "beta": 2.0}}
 WIDE = {"family": "LogNormal", "mu": 0.5, "sigma": 0.8}
 LAYOUTS = {
     "one LLM": ({"tasks": 30, "attempts": 8}, {"priors": NARROW}),
     "path": ({"tasks": 30, "attempts": 8}, {"priors": NARROW, "population": {"family": "path"}}),
     "shared tasks": ({"tasks": 20, "attempts": 6, "models": 3}, {"priors": NARROW}),
+    "unsound tasks": ({"tasks": 20, "attempts": 6, "models": 3}, {"priors": NARROW | UNSOUND}),
     "pooled LLMs": ({"tasks": 20, "attempts": 6, "models": 5}, {}),
     "latent skills": ({"tasks": 20, "attempts": 6, "models": 4}, {"capability": "latent_skills"}),
 }
@@ -405,17 +497,24 @@ def test_walks_of_the_simulator_pass():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "fits", "wrong"),
+    ("arguments", "fits", "right", "wrong"),
     [
         # Few data, so that the prior shows: 30 tasks of 8 attempts would drown it.
-        ({"tasks": 8, "attempts": 4}, 600, {"priors": NARROW | {"spread": WIDE}}),
+        ({"tasks": 8, "attempts": 4}, 600, NARROW, {"priors": NARROW | {"spread": WIDE}}),
         # A task out of reach fails every attempt; this likelihood takes its failures for separate bad luck.
-        ({"tasks": 30, "attempts": 8}, 200, {"priors": NARROW, "population": {"reachability": False}}),
+        ({"tasks": 30, "attempts": 8}, 200, NARROW, {"priors": NARROW, "population": {"reachability": False}}),
+        # One unsound is so for all LLMs; this likelihood takes it for three that each lack a skill.
+        (
+            {"tasks": 20, "attempts": 6, "models": 3},
+            200,
+            NARROW | UNSOUND,
+            {"priors": NARROW, "population": {"soundness": False}},
+        ),
     ],
-    ids=["a prior twice as wide", "reachability is not shared"],
+    ids=["a prior twice as wide", "reachability is not shared", "soundness is not shared"],
 )
-def test_wrong_models_fail(arguments, fits, wrong):
-    spec, other = (ds3.ModelSpec.from_dict(content) for content in ({"priors": NARROW}, wrong))
+def test_wrong_models_fail(arguments, fits, right, wrong):
+    spec, other = (ds3.ModelSpec.from_dict(content) for content in ({"priors": right}, wrong))
     ranks = ds3.sbc(layout(**arguments), spec, fits=fits, fit_spec=other, progress=False)
     assert not ds3.sbc_check(ranks).passed
 

@@ -153,6 +153,34 @@ def test_outcomes_are_noisier_than_expectations(simulated_fit):
     assert set(np.unique(each)) <= {0.0, 1.0}
 
 
+def test_an_evaluation_has_as_many_tasks_and_attempts_as_asked_for(simulated_fit):
+    expected = ds3.predict(simulated_fit, ["cot"], tasks="new")["success"]
+    made = {
+        size: ds3.predict(
+            simulated_fit, ["cot"], tasks="new", outcome=True, outcome_tasks=size[0], outcome_attempts=size[1]
+        )["success"]
+        for size in ((10, 1), (10, 20), (1000, 1))
+    }
+    for (tasks, attempts), read in made.items():
+        counts = read * tasks * attempts
+        np.testing.assert_allclose(counts, counts.round(), atol=1e-8)
+    spreads = {size: float((read - expected).std()) for size, read in made.items()}
+    # More attempts tell each task's own success, and leave how tasks differ; more tasks shrink both.
+    assert spreads[10, 1] > spreads[10, 20] > 4 * spreads[1000, 1]
+    # 10 tasks of one attempt each: binomial noise of the expected success; 4 standard errors of a variance.
+    noise = float((expected * (1 - expected)).mean() / 10)
+    assert spreads[10, 1] ** 2 == pytest.approx(noise, rel=4 * np.sqrt(2 / expected.size))
+    tried = ds3.predict(simulated_fit, ["cot"], outcome=True, outcome_attempts=4, per_task=True)["success"]
+    assert set(np.unique(tried)) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+    for wrong, said in (
+        ({"outcome_tasks": 5}, "outcome_tasks = 5: says how an evaluation is made; ask for one by outcome=True"),
+        ({"outcome": True, "outcome_tasks": 5}, "is for the mean over fresh tasks"),
+        ({"outcome": True, "outcome_attempts": 0}, "outcome_attempts = 0; allowed: 1 or more"),
+    ):
+        with pytest.raises(ds3.InputError, match=said):
+            ds3.predict(simulated_fit, ["cot"], **wrong)
+
+
 def test_seeds_decide_what_is_drawn(simulated_fit):
     one, two, other = (ds3.predict(simulated_fit, ["cot"], tasks="new", seed=seed) for seed in (1, 1, 2))
     xr.testing.assert_identical(one, two)

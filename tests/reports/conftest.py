@@ -39,7 +39,7 @@ def checks() -> list[CheckResult]:
     disagree, weak = "chains disagree <here>: r-hat 1.2.", "1 of 3 was hardly learned."
     return [
         CheckResult(name="convergence", passed=False, sentence=disagree, table=slow, draw=draw_convergence),
-        CheckResult(name="what was learned", passed=True, sentence=weak, table=learned, draw=draw_learned),
+        CheckResult(name="what was learned", passed=True, sentence=weak, table=learned, draw=draw_learned, note=True),
     ]
 
 

@@ -166,6 +166,10 @@ def test_every_section_is_there(read):
 def test_failed_checks_and_weak_parameters_are_said_in_words(text):
     assert "Not all checks passed: convergence" in text
     assert "Failed · convergence" in text
+    # What cannot fail is not counted.
+    assert "0 of 1 checks passed" in text
+    assert "Passed · " not in text
+    assert text.index("Notes What the numbers rest on") < text.index("what was learned: 1 of 3 was hardly learned.")
     assert "hardly learned" in text
     assert "log ratio of left to right scale" in text
 
@@ -406,7 +410,7 @@ def test_a_near_miss_is_said(observed, said, monkeypatch):
 def test_an_interval_without_width_is_no_success(monkeypatch):
     monkeypatch.setattr(tables, "observed_vs_predicted", lambda *_, **__: compared_row(1.0, 1.0, 1.0))
     found = tables.comparison(None)
-    assert found["verdict"].tolist() == ["inside, of no width"]
+    assert found["verdict"].tolist() == ["no interval: follows from what the fit is given"]
     assert tables.held_out_score(found).empty
 
 

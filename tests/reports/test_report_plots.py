@@ -190,6 +190,31 @@ def test_held_out_rows_are_scored():
     assert "25 %" in set(tables.held_out_table(score.reset_index()).frame["mean absolute error"])
 
 
+def test_what_has_no_interval_is_neither_hit_nor_missed():
+    import pandas as pd
+
+    from ds3bayes.reports.html import _verdict
+
+    table = pd.DataFrame(
+        {
+            "rows": "held out",
+            "sampler": "a",
+            "quantity": ["success per attempt", "success per attempt", "USD per attempt"],
+            "tasks": 4,
+            "observed": [0.5, 1.0, 0.01],
+            "mean": [0.4, 1.0, 0.02],
+            "lower": [0.3, 1.0, 0.02],
+            "upper": [0.6, 1.0, 0.02],
+            "inside": [True, True, False],
+            "verdict": "",
+        }
+    )
+    assert tables.held_out_score(table)["number"].tolist() == [1]
+    assert _verdict(table) == "The one held-out quantity fell inside its 90 % predictive interval."
+    assert not tables.comparison_table(table).marked
+    assert "No interval of the 2 held-out quantities has a width" in _verdict(table[1:])
+
+
 def test_a_mean_may_lie_outside_its_interval() -> None:
     # Nearly all draws are 1 and a few are 0.
     assert reach(0.97, 1.0, 1.0) == [[0.0], [pytest.approx(0.03)]]

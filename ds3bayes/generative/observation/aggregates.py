@@ -150,6 +150,9 @@ class Aggregates(Observation[tuple[Curve, ...]]):
             reach: Any = 1.0
             if spec.population.reachability:
                 reach = given["reachability"][int(design.pair_of_arm[arm])]
+            soundness = design.soundness_of(design.blocks[index], given)
+            if soundness is not None:
+                reach = reach * soundness[0]
             mine = [curve for curve in data if curve.arm == arm]
             cut = [curve for curve in mine if curve.strategy.budget_tokens is not None]
             weight = pt.exp(terms[index].log_marginal[column])

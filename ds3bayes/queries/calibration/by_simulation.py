@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -107,7 +109,8 @@ def sbc(
     sampling = spec.sampling.model_copy(update={"draws": (_RANKS + 1) * thin, "tune": tune, "chains": 1})
     fitted = fit_spec or spec
     started = time.perf_counter()
-    compiled = compile_model(make_design(read_evals(draw(0)), fitted), fitted)
+    with _counts_of_any_kind():
+        compiled = compile_model(make_design(read_evals(draw(0)), fitted), fitted)
     compile_seconds = time.perf_counter() - started
 
     def fit_one(index: int) -> tuple[CompiledModel, Mapping[str, np.ndarray], xr.DataTree]:
@@ -122,7 +125,7 @@ def sbc(
     codes, divergences, steps = {id(compiled.code)}, 0, range(fits)
     started = time.perf_counter()
     # Threads suffice: sampling runs outside of Python. Where expressions were written, PyTensor need not note.
-    with pytensor.config.change_flags(traceback__limit=0), ThreadPoolExecutor(cores) as pool:
+    with pytensor.config.change_flags(traceback__limit=0), _counts_of_any_kind(), ThreadPoolExecutor(cores) as pool:
         done = pool.map(fit_one, steps)
         for model, drawn, tree in track(done, "fits", total=fits, console=Console(stderr=True), disable=not progress):
             codes.add(id(model.code))
@@ -148,6 +151,14 @@ def sbc(
             "drawn_by": drawn_by,
         },
     )
+
+
+@contextmanager
+def _counts_of_any_kind() -> Iterator[None]:
+    """Read tables without a warning of counts that are suspect in real ones: a prior may draw all or nothing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*have none or all of them right", category=UserWarning)
+        yield
 
 
 def _successive(draws: np.ndarray) -> np.ndarray:

@@ -31,4 +31,5 @@ def pass_at_k(successes: ArrayLike, attempts: ArrayLike, k: ArrayLike) -> Floats
     c, n, k = np.broadcast_arrays(np.asarray(successes, float), np.asarray(attempts, float), np.asarray(k, float))
     left = np.maximum(n - c - k, 0.0)
     log_none = gammaln(n - c + 1.0) - gammaln(left + 1.0) - gammaln(n + 1.0) + gammaln(n - k + 1.0)
-    return np.where(n - c >= k, -np.expm1(log_none), 1.0)
+    # Rounding must not make a chance of none above 1.
+    return np.where(n - c >= k, -np.expm1(np.minimum(log_none, 0.0)), 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from ds3bayes.generative.rows import attempts_alone
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import task_effects
 from ds3bayes.inference.compiled import CompiledModel, compile_model
-from ds3bayes.queries.calibration.baselines import BASELINES, Counts
+from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
 from ds3bayes.queries.calibration.coverage import pass_at_k
 from ds3bayes.queries.calibration.scores import crps, log_score, pit
 
@@ -34,6 +34,9 @@ Fit = Literal["alone", "joint"]
 OURS: dict[Fit, str] = {"alone": "ds3bayes", "joint": "ds3bayes, joint fit"}
 _SETTING = ["model", "benchmark", "strategy", "effort", "budget_tokens"]
 _SCORES = ("mean", "error", "crps", "log_score", "pit")
+# Into how many parts tasks are split, each of which is left out once, and at least how many draws of a rival that is
+# asked anew without one of them.
+_PARTS, _FEW_DRAWS = 10, 50
 
 
 def held_out_calibration(
@@ -44,7 +47,9 @@ def held_out_calibration(
     at: Sequence[int] = (100,),
     seeds: int = 3,
     fits: Sequence[Fit] = ("alone",),
-    baselines: Sequence[str] | None = None,
+    baselines: Sequence[str | Forecaster] | Mapping[str, Forecaster] | None = None,
+    models: Sequence[str] | None = None,
+    benchmarks: Sequence[str] | None = None,
     least_attempts: int = 1000,
     draws: int = 500,
     tune: int = 500,
@@ -58,7 +63,7 @@ def held_out_calibration(
     From a table of counts with many attempts per task, ``samples`` attempts per task are drawn without replacement.
     The model is fitted to them and forecasts what the unbiased estimator of pass@k will read on all attempts, of these
     very tasks; so do rivals. That reading holds the attempts drawn and the binomial noise of the others, and so do the
-    forecasts.
+    forecasts; none of them holds the luck of which tasks a benchmark has.
 
     Parameters
     ----------
@@ -74,8 +79,12 @@ def held_out_calibration(
         Subsamples per LLM and m, the same for all forecasters.
     fits : sequence of {"alone", "joint"}, default ("alone",)
         Fit every sampler by itself, or all samplers of the table in one model.
-    baselines : sequence of str, optional
-        Names out of `BASELINES`; all of them by default.
+    baselines : sequence of str or callable, or mapping of str to callable, optional
+        Names out of `BASELINES`, all of them by default, and rivals of your own: functions of ``(counts, k, draws,
+        rng)``, with ``counts.successes`` of ``counts.samples`` attempts at each task and ``counts.in_all`` in the end,
+        that return draws of pass@k as measured on all of them, shape (S,), or of each task's, shape (S, T).
+    models, benchmarks : sequence of str, optional
+        Use these LLMs and benchmarks of the table only.
     least_attempts : int, default 1000
         Samplers with fewer attempts at some task, or without a single success, are left out.
     draws, tune, chains, cores : int
@@ -90,8 +99,11 @@ def held_out_calibration(
         With dims (forecaster, sampler, samples, at, seed): ``mean`` of the forecast, its absolute ``error``, ``crps``,
         ``log_score`` (see `log_score`; larger is better) and ``pit`` (share of the forecast below the truth); with dims
         (sampler, at) ``truth``; with dims (fit, sampler, samples, seed) ``divergences``, ``r_hat``, ``ess`` (worst
-        over parameters, smaller of bulk and tail) and ``seconds`` of sampling. NaN where k exceeds the attempts there
-        are. ``attrs["left_out"]`` names samplers left out. `calibration_table` and `sampling_table` sum it up.
+        over parameters, smaller of bulk and tail) and ``seconds`` of sampling. ``crps_without``, with a dim ``part``
+        more, is ``crps`` without a tenth of the benchmark's tasks, the same tasks for all samplers and forecasters;
+        of our forecasts (without a new fit) and of those by task it is that of the other tasks, a forecast of the
+        benchmark is made anew. ``attrs["left_out"]`` names samplers left out. `calibration_table` and
+        `sampling_table` sum it up.
 
     Raises
     ------
@@ -103,7 +115,9 @@ def held_out_calibration(
     A model is compiled about once per kind of fit; the counts are swapped (`compile_model`).
     """
     spec = spec or ModelSpec()
-    chosen = _chosen(baselines)
+    rivals = _chosen(baselines)
+    chosen = list(rivals)
+    evals = _of(_of(evals, "model", models), "benchmark", benchmarks)
     _check(samples, at, {"seeds": seeds, "draws": draws, "tune": tune, "chains": chains, "cores": cores}, fits)
     tables, left_out = _tables(evals, max(least_attempts, *samples, *at))
     labels = list(tables)
@@ -111,19 +125,44 @@ def held_out_calibration(
     sampling = spec.sampling.model_copy(update={"draws": draws, "tune": tune, "chains": chains})
     shape = (len(ours) + len(chosen), len(labels), len(samples), len(at), seeds)
     scores = {name: np.full(shape, np.nan) for name in _SCORES}
-    truth = np.array([[_reading(table, k) for k in at] for table in tables.values()])
+    without = np.full((*shape, _PARTS), np.nan)
+    truth = np.array([[_readings(table, k).mean() for k in at] for table in tables.values()])
+    parts = _parts(tables)
     told = {
         name: np.full((len(fits), len(labels), len(samples), seeds), np.nan)
         for name in ("divergences", "r_hat", "ess", "seconds")
     }
     compiled: dict[Fit, CompiledModel] = {}
 
-    def score(place: tuple[int, int, int, int], k: int, forecast: np.ndarray) -> None:
+    def score(
+        place: tuple[int, int, int, int],
+        k: int,
+        forecast: np.ndarray,
+        anew: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        """Score a forecast, and what it is without each part of the tasks: ``anew`` if it is not of each task."""
         where = (*place[:3], list(at).index(k), place[3])
-        seen = truth[place[1], list(at).index(k)]
+        label = labels[place[1]]
+        read, part = _readings(tables[label], k), parts[label]
+        for one in np.unique(part) if np.unique(part).size > 1 else ():
+            others = part != one
+            fewer = anew(others) if anew is not None and forecast.ndim == 1 else forecast[:, others]
+            without[(*where, one)] = crps(_of_benchmark(fewer), read[others].mean())
+        forecast, seen = _of_benchmark(forecast), float(read.mean())
         values = (forecast.mean(), abs(forecast.mean() - seen), crps(forecast, seen), log_score(forecast, seen))
         for name, value in zip(_SCORES, (*values, pit(forecast, seen)), strict=True):
             scores[name][where] = value
+
+    def score_rival(place: tuple[int, int, int, int], k: int, name: str, counts: Counts) -> None:
+        def forecast(of: Counts, draws: int) -> np.ndarray:
+            rng = np.random.default_rng([place[3], counts.samples, place[1], place[0]])
+            return _draws(rivals[name](of, k, draws, rng), of, name)
+
+        def anew(tasks: np.ndarray) -> np.ndarray:
+            of = Counts(counts.successes[tasks], counts.samples, counts.in_all[tasks])
+            return forecast(of, max(_FEW_DRAWS, forecast_draws // 5))
+
+        score(place, k, forecast(counts, forecast_draws), anew)
 
     total = len(samples) * seeds * len(labels)
     with Progress(console=Console(stderr=True), disable=not progress) as bar:
@@ -134,9 +173,8 @@ def held_out_calibration(
                 for row, table in enumerate(tables.values()):
                     counts = Counts(drawn[row], m, table["attempts"].to_numpy())
                     for place, name in enumerate(chosen, start=len(ours)):
-                        rng = np.random.default_rng([seed, m, row, place])
                         for k in at:
-                            score((place, row, column, seed), k, BASELINES[name](counts, k, forecast_draws, rng))
+                            score_rival((place, row, column, seed), k, name, counts)
                 for which, one in enumerate(fits):
                     groups = [[row] for row in range(len(labels))] if one == "alone" else [list(range(len(labels)))]
                     for rows in groups:
@@ -157,11 +195,12 @@ def held_out_calibration(
                             n = tables[labels[row]]["attempts"].to_numpy()
                             full = drawn[row] + rng.binomial(n - m, q)
                             for k in at:
-                                score((which, row, column, seed), k, pass_at_k(full, n, k).mean(axis=1))
+                                score((which, row, column, seed), k, pass_at_k(full, n, k))
                         bar.advance(task, len(rows) / len(fits))
     return xr.Dataset(
         {
             **{name: (("forecaster", "sampler", "samples", "at", "seed"), values) for name, values in scores.items()},
+            "crps_without": (("forecaster", "sampler", "samples", "at", "seed", "part"), without),
             "truth": (("sampler", "at"), truth),
             **{name: (("fit", "sampler", "samples", "seed"), values) for name, values in told.items()},
         },
@@ -221,8 +260,20 @@ def calibration_table(result: xr.Dataset, *, levels: Sequence[float] = (0.5, 0.8
     -------
     pandas.DataFrame
         ``samples``, ``at``, ``forecaster``, number of ``forecasts``, ``mae``, ``crps``, ``log_score``, a column such
-        as ``cover 0.9`` per level, and ``crps above ours`` with its standard error ``se`` over samplers (of the mean of
-        each sampler's subsamples, so that they need not be independent). Points have no coverage and no log score.
+        as ``cover 0.9`` per level, and ``crps above ours`` with its standard error ``se``. Forecasts whose interval has
+        no width (points) count in no coverage and no log score.
+
+    Notes
+    -----
+    LLMs that try the same tasks are no independent evidence, nor are the subsamples of one LLM. The standard error is
+    that of clusters of two kinds: the variance over LLMs (of the mean of each one's subsamples), plus that over tasks
+    (by the jackknife, parts of the tasks left out for all LLMs at once), less that over tasks within each LLM, which
+    both hold. It is at least as large as either. Of one LLM it is that over tasks.
+
+    References
+    ----------
+    Cameron, Gelbach, Miller (2011), Journal of Business and Economic Statistics 29: clusters of two kinds. Miller
+    (2024), arXiv 2411.00640: errors of evaluations.
     """
     rows: list[dict[str, Any]] = []
     ours = result["forecaster"].values[0]
@@ -233,9 +284,8 @@ def calibration_table(result: xr.Dataset, *, levels: Sequence[float] = (0.5, 0.8
                 scored = one["crps"].notnull()
                 if not bool(scored.any()):
                     continue
-                point = bool(one["log_score"].isnull().all())
-                above = (one["crps"] - result["crps"].sel(samples=m, at=k, forecaster=ours)).mean("seed")
-                samplers = int(above.notnull().sum())
+                wide = one["log_score"].notnull()
+                mine = result.sel(samples=m, at=k, forecaster=ours)
                 row = {
                     "samples": int(m),
                     "at": int(k),
@@ -247,11 +297,30 @@ def calibration_table(result: xr.Dataset, *, levels: Sequence[float] = (0.5, 0.8
                 }
                 for level in levels:
                     inside = abs(one["pit"] - 0.5) <= level / 2
-                    row[f"cover {level:g}"] = float("nan") if point else float(inside.where(scored).mean())
+                    row[f"cover {level:g}"] = float(inside.where(wide).mean())
+                above = (one["crps"] - mine["crps"]).mean("seed")
                 row["crps above ours"] = float(above.mean())
-                row["se"] = float(above.std(ddof=1) / np.sqrt(samplers)) if samplers > 1 else float("nan")
+                row["se"] = _clustered(above, (one["crps_without"] - mine["crps_without"]).mean("seed"))
                 rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _clustered(above: xr.DataArray, without: xr.DataArray) -> float:
+    """Standard error of the mean of differences (sampler,), given those without each part of the tasks."""
+    above = above.dropna("sampler")
+    without = without.sel(sampler=above["sampler"]).dropna("part", how="all")
+    samplers = above.sizes["sampler"]
+    over_llms = float(above.var("sampler", ddof=1)) / samplers if samplers > 1 else 0.0
+    over_tasks = _jackknife(without.mean("sampler").values)
+    within = sum(_jackknife(without.sel(sampler=name).dropna("part").values) for name in above["sampler"].values)
+    found = max(over_llms + over_tasks - within / samplers**2, over_llms, over_tasks)
+    return float(np.sqrt(found)) if found > 0.0 or samplers > 1 or without.sizes["part"] > 1 else float("nan")
+
+
+def _jackknife(without: np.ndarray) -> float:
+    """Variance of a mean, given its values without each part of the data; 0 where there are no two parts."""
+    parts = without.size
+    return float((parts - 1) * without.var()) if parts > 1 else 0.0
 
 
 def sampling_table(result: xr.Dataset) -> pd.DataFrame:
@@ -334,8 +403,55 @@ def _subsample(table: pd.DataFrame, m: int, seed: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(list(seed)).hypergeometric(solved, tried - solved, m)
 
 
-def _reading(table: pd.DataFrame, k: int) -> float:
-    return float(pass_at_k(table["successes"], table["attempts"], k).mean())
+def _of_benchmark(forecast: np.ndarray) -> np.ndarray:
+    """Return draws of the benchmark's pass@k (S,) from those, or from those of each task (S, T)."""
+    return forecast.mean(axis=1) if forecast.ndim == 2 else forecast
+
+
+def _readings(table: pd.DataFrame, k: int) -> np.ndarray:
+    """Pass@k of each task as measured on all its attempts, shape (T,)."""
+    return pass_at_k(table["successes"], table["attempts"], k)
+
+
+def _parts(tables: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
+    """Say which part each task of each sampler belongs to: one part of a benchmark's task for all samplers."""
+    names: dict[str, dict[str, None]] = {}
+    for table in tables.values():
+        names.setdefault(table["benchmark"].iloc[0], {}).update(dict.fromkeys(table["task"]))
+    part = {}
+    for benchmark, tasks in names.items():
+        shuffled = np.random.default_rng(0).permutation(np.arange(len(tasks)) % min(_PARTS, len(tasks)))
+        part[benchmark] = dict(zip(sorted(tasks), shuffled, strict=True))
+    return {
+        label: np.array([part[table["benchmark"].iloc[0]][task] for task in table["task"]])
+        for label, table in tables.items()
+    }
+
+
+def _draws(forecast: Any, counts: Counts, name: str) -> np.ndarray:
+    """Return a rival's draws, or say what is wrong with them."""
+    draws = np.asarray(forecast, dtype=float)
+    tasks = counts.successes.size
+    fits = draws.ndim == 1 or (draws.ndim == 2 and draws.shape[1] == tasks)
+    if not (fits and draws.size and np.isfinite(draws).all() and draws.min() >= 0.0 and draws.max() <= 1.0):
+        held = f"values from {np.min(draws):.3g} to {np.max(draws):.3g}" if draws.size else "nothing"
+        raise InputError(
+            f"rival {name!r} returned an array of shape {draws.shape} with {held}; allowed: draws of pass@k in [0, 1], "
+            f"shape (S,), or (S, {tasks}) of each task"
+        )
+    return draws
+
+
+def _of(evals: xr.Dataset, column: str, names: Sequence[str] | None) -> xr.Dataset:
+    """Keep the rows of some LLMs, or benchmarks."""
+    if names is None:
+        return evals
+    there = sorted(set(evals[column].values.tolist()))
+    unknown = [name for name in names if name not in there]
+    if unknown or not names:
+        first = unknown[0] if unknown else ""
+        raise InputError(f"{column}s: got {first!r}; allowed: {', '.join(there)}." + did_you_mean(first, there))
+    return evals.isel(row=np.isin(evals[column].values.astype(str), list(names)))
 
 
 def _tables(evals: xr.Dataset, least: int) -> tuple[dict[str, pd.DataFrame], list[str]]:
@@ -369,14 +485,31 @@ def _label(row: pd.Series) -> str:
     return " | ".join([row["model"], row["benchmark"], row["strategy"], *filter(None, settings)])
 
 
-def _chosen(baselines: Sequence[str] | None) -> list[str]:
-    chosen = list(BASELINES) if baselines is None else list(baselines)
-    unknown = [name for name in chosen if name not in BASELINES]
-    if unknown:
-        raise InputError(
-            f"baselines: {unknown[0]!r}; allowed: {', '.join(BASELINES)}." + did_you_mean(unknown[0], BASELINES)
-        )
-    return chosen
+def _chosen(baselines: Sequence[str | Forecaster] | Mapping[str, Forecaster] | None) -> dict[str, Forecaster]:
+    """Return the rivals by name."""
+    if baselines is None:
+        return dict(BASELINES)
+    if isinstance(baselines, Mapping):
+        named = dict(baselines)
+    else:
+        named = {}
+        for one in [baselines] if isinstance(baselines, str) else baselines:
+            name = one if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
+            if isinstance(one, str) and one not in BASELINES:
+                raise InputError(
+                    f"baselines: {one!r}; allowed: {', '.join(BASELINES)}, or a function of (counts, k, draws, rng)."
+                    + did_you_mean(one, BASELINES)
+                )
+            if name in named:
+                raise InputError(f"baselines: {name!r} is there twice; give functions of your own as a mapping by name")
+            named[name] = BASELINES[one] if isinstance(one, str) else one
+    for name, forecaster in named.items():
+        if not callable(forecaster) or name in OURS.values():
+            raise InputError(
+                f"baselines: {name!r} is {forecaster!r}; allowed: a function of (counts, k, draws, rng) under another "
+                f"name than {' or '.join(OURS.values())}"
+            )
+    return named
 
 
 def _check(samples: Sequence[int], at: Sequence[int], counts: dict[str, int], fits: Sequence[str]) -> None:
