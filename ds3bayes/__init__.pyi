@@ -26,6 +26,7 @@ from .queries.observed_vs_predicted import observed_vs_predicted
 from .queries.posterior_predictive import posterior_predictive
 from .queries.predict import predict
 from .queries.predict_grades import predict_grades
+from .queries.rank import rank
 from .queries.samplers import samplers
 from .queries.suspect_tasks import suspect_tasks
 from .queries.variance import variance
@@ -136,6 +137,7 @@ __all__ = [
     "predict_llms",
     "prior_beliefs",
     "queries",
+    "rank",
     "read_attempts",
     "read_evals",
     "read_every_eval_ever",

@@ -465,6 +465,41 @@ def compare(
 
 @app.command(
     epilog=_examples(
+        "ds3bayes rank run.nc -s cot --tasks new",
+        "ds3bayes rank run.nc --of option --json",
+    )
+)
+def rank(
+    fit_file: FitFile,
+    strategy: Strategies = None,
+    of: Annotated[
+        str, typer.Option("--of", help="what is ranked: 'model' (LLMs) or 'option' (with strategies)")
+    ] = "model",
+    tasks: Annotated[str, typer.Option("--tasks", help="'observed' or 'new'")] = "observed",
+    benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
+    margin: Annotated[float, typer.Option(help="difference in success that does not matter")] = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Rank LLMs, or options, by success, with the probability of every place."""
+    from ds3bayes.inference.artifact import spec_of
+    from ds3bayes.queries.rank import rank as query
+
+    loaded = _load(fit_file)
+    asked = strategy or list(spec_of(loaded).query.strategies) or None
+    given: dict[str, Any] = {"of": of, "tasks": tasks, "benchmark": benchmark, "margin": margin}
+    with _doing("ranking"):
+        result = query(loaded, asked, **given)
+    names = ["success", "expected_rank", "rank_lower", "rank_upper", "p_first", "p_tied"]
+    rows = result[names].to_dataframe().reset_index()[["option", "strategy", *names]].to_dict("records")
+    if as_json:
+        _print_json({"sentence": result.attrs["sentence"], "ranks": rows, "p_rank": result["p_rank"].values.tolist()})
+    else:
+        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _show("ranks, 1 being the best", rows)
+
+
+@app.command(
+    epilog=_examples(
         "ds3bayes suspects run.nc",
         "ds3bayes suspects run.nc --least 0.2 --json",
     )

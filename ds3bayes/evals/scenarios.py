@@ -13,6 +13,7 @@ from scipy.special import expit, log_expit
 from ds3bayes.evals.choose import to_table
 from ds3bayes.evals.read import read_table
 from ds3bayes.evals.simulate import Simulation, simulate
+from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 from ds3bayes.theory import hierarchy
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within
@@ -181,7 +182,7 @@ def skill_benchmark(*, llms: int = 6, tasks: int = 60, attempts: int = 12, seed:
             "model": np.repeat(names, tasks),
             "benchmark": "skills",
             "task": np.tile(labels, llms),
-            "strategy": "cot",
+            "strategy": DEFAULT_SAMPLER,
             "attempts": attempts,
             "successes": successes.ravel(),
             "skills": np.tile(["|".join(SKILLS[skill] for skill in path) for path in needed], llms),
@@ -307,7 +308,7 @@ def training_grid(
                         "model": name,
                         "benchmark": "grid",
                         "task": labels[task],
-                        "strategy": "cot",
+                        "strategy": DEFAULT_SAMPLER,
                         "budget_tokens": budget,
                         "attempts": attempts,
                         "successes": int((walked <= steps).sum()) if reached else 0,
@@ -375,7 +376,7 @@ def budgeted_runs(*, llms: int = 2, tasks: int = 60, attempts: int = 8, seed: in
                     "model": np.repeat(names, tasks),
                     "benchmark": "budgets",
                     "task": np.tile(labels, llms),
-                    "strategy": "cot",
+                    "strategy": DEFAULT_SAMPLER,
                     "budget_tokens": budget,
                     "attempts": attempts,
                     "successes": (ended & right).sum(axis=2).ravel(),

@@ -9,11 +9,12 @@ import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.strategies import Strategy, parse_strategy
+from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 
 _BETWEEN = " | "
 
 
-def parse_option(text: str, models: Sequence[str], default: str = "cot") -> tuple[str, Strategy]:
+def parse_option(text: str, models: Sequence[str], default: str = DEFAULT_SAMPLER) -> tuple[str, Strategy]:
     """Read ``"LLM | strategy"``, the name of an LLM alone, or a strategy alone where there is one LLM.
 
     Parameters

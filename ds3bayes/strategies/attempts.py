@@ -51,6 +51,9 @@ REPEATED_SAMPLING = arxiv(
     "repeated sampling and coverage (best-of-n with an oracle)",
 )
 
+#: The sampler of attempts where nothing else is said: a chain of thought.
+DEFAULT_SAMPLER = "cot"
+
 # Probability that a walk without budget may still be under way where its distribution is cut.
 _TAIL = 1e-13
 _LONGEST = 1 << 20
@@ -309,7 +312,7 @@ class AttemptStrategy(RepeatedSampling):
     curve_end: ClassVar[int] = 1 << 20
 
     n: int
-    sampler: str = "cot"
+    sampler: str = DEFAULT_SAMPLER
 
     def faults(self) -> list[str]:
         """Check ``n`` and ``sampler``, then what the subclass adds."""

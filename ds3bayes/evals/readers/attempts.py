@@ -27,7 +27,7 @@ from ds3bayes.evals.readers.base import READERS, Account, Reader, as_evals
 from ds3bayes.evals.readers.grades import SCORE, check_full_credit, grades_of
 from ds3bayes.evals.readers.records import Float, Records, describe_text, first_record, flat, records_of, shown
 from ds3bayes.evals.schema import COLUMN, COLUMNS, KEY
-from ds3bayes.strategies.attempts import single_attempt
+from ds3bayes.strategies.attempts import DEFAULT_SAMPLER, single_attempt
 
 FAULTS_SHOWN = 20
 COLUMNS_SHOWN = 40
@@ -738,7 +738,7 @@ class _Attempts:
 
     def _cell(self, row: _Row, found: dict[str, str], decimal: str, faults: _Faults) -> dict[str, Any] | None:
         """Return the table's columns of one row, or None where one is at fault."""
-        cell: dict[str, Any] = {"strategy": "cot"}
+        cell: dict[str, Any] = {"strategy": DEFAULT_SAMPLER}
         good = True
         for role, value in self.rules.constants.items():
             cell[role] = value if _kind(role) in ("count", "number") else as_text(value)
@@ -756,7 +756,7 @@ class _Attempts:
             else:
                 word = value.text if isinstance(value, Float) else as_text(value)
                 if role == "strategy" and word == "":
-                    word = "cot"
+                    word = DEFAULT_SAMPLER
                 cell[column] = word if word or (word == "" and not COLUMN[column].required and role != "task") else None
             if cell[column] is None:
                 good = False

@@ -17,6 +17,7 @@ from ds3bayes.evals.readers.attempts import evals_from
 from ds3bayes.evals.readers.base import Account, Reader
 from ds3bayes.evals.readers.grades import SCORE, check_full_credit, graded
 from ds3bayes.evals.readers.records import document_of, files_below, keys_in, lines_of, parse, shown
+from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 
 #: The schema's version that is written, and read.
 SCHEMA_VERSION = "0.3.0"
@@ -109,7 +110,7 @@ def read_every_eval_ever(
     rows = []
     for (model, benchmark, task), sample in cells.items():
         for row in sample.rows(f"{path}: sample {task!r} of {benchmark}", threshold, grades, account):
-            rows.append({"model": model, "benchmark": benchmark, "task": task, "strategy": "cot"} | row)
+            rows.append({"model": model, "benchmark": benchmark, "task": task, "strategy": DEFAULT_SAMPLER} | row)
     account.columns = {
         "model": "model_id",
         "benchmark": "evaluation_name",

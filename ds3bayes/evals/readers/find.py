@@ -32,7 +32,9 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame, **options: Any) ->
         any table of attempts (`read_attempts`) comes last. A frame is read as its ``.csv`` would be: with a column
         for the outcome of an attempt (``correct``, ``score``, ...) in place of counts, by `read_attempts`.
     **options
-        For the reader of logs. A table of counts takes none.
+        For the reader of logs. A table of counts takes none. Where a folder holds several files of a benchmark program
+        that need different values, a mapping gives them by a part of a file's path:
+        ``benchmark={"retail": "tau-retail", "airline": "tau-airline"}``.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from ds3bayes.evals.readers.base import Account
 from ds3bayes.evals.readers.grades import check_full_credit, grades_of
 from ds3bayes.evals.readers.inspect_logs import UNWRITABLE, Log, Part, damaged, line, samples_of, short
 from ds3bayes.evals.readers.parts import PartError
+from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 
 Errors = Literal["leave_out", "count_wrong", "refuse"]
 Rule = float | Literal["full"]
@@ -389,7 +390,7 @@ class Attempts:
                 "model": self._text(log, lambda one: one.model),
                 "benchmark": self._text(log, lambda one: one.benchmark),
                 "task": pd.Categorical.from_codes(np.array(self.task), categories=list(self.names)),
-                "strategy": pd.Categorical.from_codes(np.zeros(len(log), dtype=int), categories=["cot"]),
+                "strategy": pd.Categorical.from_codes(np.zeros(len(log), dtype=int), categories=[DEFAULT_SAMPLER]),
                 "effort": self._text(log, lambda one: one.effort),
                 "budget_tokens": np.array([np.nan if one.budget is None else one.budget for one in self.logs])[log],
                 "run": self._text(log, lambda one: one.run),

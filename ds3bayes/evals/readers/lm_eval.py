@@ -17,6 +17,7 @@ from ds3bayes.evals.readers.attempts import evals_from
 from ds3bayes.evals.readers.base import Account, Reader
 from ds3bayes.evals.readers.grades import SCORE, check_full_credit, graded
 from ds3bayes.evals.readers.records import content_of, document_of, files_below, keys_in, lines_of, name_of, shown
+from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 
 _NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d{2}-\d{2}T[\d.\-]+)\.jsonl")
 _VOTE = re.compile(r"maj(?:ority)?[@_](\d+)")
@@ -169,7 +170,7 @@ class _File:
         chosen = config.get("output_type") in ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
         listed = config.get("filter_list")
         filters = {str(one.get("name")): one.get("filter") for one in listed or [] if isinstance(one, Mapping)}
-        return cls(model=model, benchmark=benchmark, strategy="direct" if chosen else "cot", filters=filters)
+        return cls(model=model, benchmark=benchmark, strategy="direct" if chosen else DEFAULT_SAMPLER, filters=filters)
 
 
 @dataclass(frozen=True, kw_only=True)

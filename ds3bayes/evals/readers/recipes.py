@@ -44,6 +44,7 @@ from ds3bayes.evals.readers.records import (
     readable,
     shown,
 )
+from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 
 _EFFORT = re.compile(r"(.+?) \((minimal|low|medium|high|xhigh|max)\)")
 _TAU_FILE = re.compile(r"(?<![a-z])(?:tool-calling|act|react|few-shot)-(.+)-\d+(?:\.\d+)?_range_")
@@ -162,7 +163,7 @@ class TauBench(FileReader):
 
 
 def _row(model: Any, benchmark: Any, task: str, right: bool, **more: Any) -> dict[str, Any]:
-    cell = {"model": model, "benchmark": benchmark, "task": task, "strategy": "cot", "attempts": 1}
+    cell = {"model": model, "benchmark": benchmark, "task": task, "strategy": DEFAULT_SAMPLER, "attempts": 1}
     return {**cell, "successes": int(right), **more}
 
 
@@ -305,7 +306,7 @@ class AiderPolyglot(FileReader):
             counts = [entry.get("test_cases"), entry.get("pass_num_1")]
             if any(not isinstance(count, int) or isinstance(count, bool) for count in counts):
                 raise _strange(path, f"test_cases and pass_num_1 of {model} are {shown(counts)}, not integers")
-            cell = {"model": model, "benchmark": benchmark, "strategy": "cot", "effort": effort}
+            cell = {"model": model, "benchmark": benchmark, "strategy": DEFAULT_SAMPLER, "effort": effort}
             form = entry.get("edit_format")
             # One LLM can be listed with several edit formats.
             cell["run"] = f"{entry.get('dirname', number)}" if _repeats(entries, entry) else ""

@@ -27,6 +27,7 @@ from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
 from ds3bayes.queries.calibration.coverage import pass_at_k
 from ds3bayes.queries.calibration.scores import crps, log_score, pit
+from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 
 Fit = Literal["alone", "joint"]
 
@@ -240,9 +241,9 @@ def read_counts(path: str | Path) -> xr.Dataset:
             told = "strategy" in [header.strip().lower() for header in next(csv.reader(lines), [])]
         if not told:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", encoding_errors="replace")
-            return read_evals(frame.assign(strategy="cot"))
+            return read_evals(frame.assign(strategy=DEFAULT_SAMPLER))
     if path.suffix.lower() == ".parquet" and path.is_file() and "strategy" not in pq.read_schema(path).names:
-        return read_evals(pd.read_parquet(path).assign(strategy="cot"))
+        return read_evals(pd.read_parquet(path).assign(strategy=DEFAULT_SAMPLER))
     return read_evals(path)
 
 
