@@ -494,8 +494,8 @@ def _left_out(fit: xr.DataTree, group: str, places: np.ndarray, seed: int) -> tu
             reasons[str(error)] = None
             continue
         posterior = refit["posterior"].to_dataset()
-        if float(az.rhat(posterior).to_array().max()) > MAX_RHAT_OF_REFIT:
-            reasons["its chains disagree"] = None
+        if max(float(one.max()) for one in az.rhat(posterior).data_vars.values()) > MAX_RHAT_OF_REFIT:
+            reasons["their chains disagree"] = None
             continue
         likelihood = wrapper.log_likelihood__i(left, refit).values
         after = _expected_success(fit, posterior, seed)

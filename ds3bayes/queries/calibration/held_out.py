@@ -391,8 +391,12 @@ def _fit(
 
 def _told(tree: xr.DataTree) -> dict[str, float]:
     posterior = tree["posterior"].to_dataset()
-    ess = min(float(az.ess(posterior, method=kind).to_array().min()) for kind in ("bulk", "tail"))
-    rhat = float(az.rhat(posterior).to_array().max()) if posterior.sizes["chain"] > 1 else float("nan")
+    # Variables one by one: put into one array, their dims would multiply.
+    sizes = [az.ess(posterior, method=kind) for kind in ("bulk", "tail")]
+    ess = min(float(one.min()) for size in sizes for one in size.data_vars.values())
+    rhat = float("nan")
+    if posterior.sizes["chain"] > 1:
+        rhat = max(float(one.max()) for one in az.rhat(posterior).data_vars.values())
     return {"divergences": float(tree["sample_stats"]["diverging"].sum()), "r_hat": rhat, "ess": ess}
 
 
