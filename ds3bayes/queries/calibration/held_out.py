@@ -22,6 +22,7 @@ from ds3bayes.evals import read_evals, to_table
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import task_effects
+from ds3bayes.inference.checks import largest_rhat
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
 from ds3bayes.queries.calibration.coverage import pass_at_k
@@ -391,12 +392,10 @@ def _fit(
 
 def _told(tree: xr.DataTree) -> dict[str, float]:
     posterior = tree["posterior"].to_dataset()
-    # Variables one by one: put into one array, their dims would multiply.
-    sizes = [az.ess(posterior, method=kind) for kind in ("bulk", "tail")]
-    ess = min(float(one.min()) for size in sizes for one in size.data_vars.values())
-    rhat = float("nan")
-    if posterior.sizes["chain"] > 1:
-        rhat = max(float(one.max()) for one in az.rhat(posterior).data_vars.values())
+    ess = min(
+        float(one.min()) for kind in ("bulk", "tail") for one in az.ess(posterior, method=kind).data_vars.values()
+    )
+    rhat = largest_rhat(posterior)
     return {"divergences": float(tree["sample_stats"]["diverging"].sum()), "r_hat": rhat, "ess": ess}
 
 
