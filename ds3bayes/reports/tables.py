@@ -355,6 +355,9 @@ def _rows_of(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
 
 
 def _sweep(fit: xr.DataTree, arm: Arm, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    # Loaded where it is used: it takes a second, and most reports have no tree search.
+    from scipy import stats
+
     def tree(evaluator: str | None) -> Strategy:
         return replace(arm.search, evaluator=evaluator)
 
@@ -363,13 +366,14 @@ def _sweep(fit: xr.DataTree, arm: Arm, rows: pd.DataFrame, seed: int) -> pd.Data
     calibrated = predict(fit, list(dict.fromkeys(set_trees.values())), tasks=tasks, per_task=True, seed=seed)
     alone = predict(fit, [tree(None)], tasks=tasks, per_task=True, calibrated=False, seed=seed)
     n, c = rows["attempts"].to_numpy(), rows["successes"].to_numpy()
-    rng = np.random.default_rng([seed, 7])
+    # One noise of the attempts for all evaluators, so that these alone tell their rows apart.
+    noise = np.random.default_rng([seed, 7]).random((calibrated.sizes["chain"] * calibrated.sizes["draw"], len(tasks)))
     found = []
     for position, (label, strategy) in enumerate(set_trees.items()):
         pred = alone if position == 0 else calibrated
         at = pred["success"].sel(model=arm.model, benchmark=arm.benchmark, strategy=str(strategy), task=tasks)
         q = at.stack(sample=("chain", "draw")).transpose("sample", "task").values
-        drawn = rng.binomial(n, q)
+        drawn = np.asarray(stats.binom.ppf(noise, n, q))
         found.append((label, "one output right", *_mean_interval(drawn.sum(axis=1) / n.sum()), c.sum() / n.sum()))
         if n.max() > 1:
             several = f"any of {n[0]} outputs right" if n.min() == n.max() else "any output of a task right"

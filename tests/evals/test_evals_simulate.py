@@ -239,3 +239,27 @@ def test_bad_arguments(arguments: dict[str, Any], part: str) -> None:
     with pytest.raises(InputError) as error:
         simulate(**arguments)
     assert part in str(error.value)
+
+
+def test_no_attempt_at_an_unsound_task_counts() -> None:
+    given = {
+        "tasks": 40,
+        "attempts": 6,
+        "models": 2,
+        "location": 2.0,
+        "strategies": ["cot", "majority(n=3)", "tot(branching=2, evaluator=oracle)"],
+    }
+    some = simulate(**given, soundness=0.5, seed=2)
+    table, sound = to_table(some.evals), some.truth["sound"].to_series()
+    assert 10 <= sound.sum() <= 30
+    broken = table["task"].map(~sound)
+    assert (table.loc[broken, "successes"] == 0).all()
+    assert table.loc[~broken, "successes"].sum() > 0.5 * table.loc[~broken, "attempts"].sum()
+    # Right attempts agree on what the key says is wrong.
+    single = table[broken & (table["strategy"] == "cot")]
+    counts = [[int(part) for part in text.split("|")] for text in single["wrong_answer_counts"]]
+    assert [sum(parts) for parts in counts] == (single["attempts"] - single["no_answer"]).tolist()
+    assert np.mean([parts[0] for parts in counts]) > 4
+    assert simulate(**given, seed=2).truth["sound"].all()
+    with pytest.raises(InputError, match=r"soundness=1\.5"):
+        simulate(soundness=1.5)
