@@ -105,7 +105,7 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     faults.stop()
     cells, thinned = _collapse(typed, group, first)
     if typed.has("answer"):
-        cells |= _votes(typed, group, len(first))
+        cells |= _votes(typed, group, len(first), cells)
         del cells["answer"]
     if ignored:
         hints = [f"{name!r}{_hint(name, columns.absent)}" for name in ignored]
@@ -679,9 +679,15 @@ def _check_answers(typed: _Typed, faults: _Faults) -> None:
             "attempt; give wrong_answer_counts instead"
         ),
     )
-    for name in ("wrong_answer_counts", "no_answer"):
-        if typed.given(name).any():
-            faults.add(f"columns 'answer' and {name!r}: the second follows from the first; give one of them")
+    counted = typed.given("wrong_answer_counts")
+    silent = typed.number("no_answer") > 0
+    for name, twice in (("wrong_answer_counts", counted), ("no_answer", silent)):
+        faults.add_rows(
+            given & twice,
+            lambda row, name=name: (  # type: ignore[misc]
+                f"{faults.got(row, 'answer')} and {faults.got(row, name)}; allowed: one of them"
+            ),
+        )
     if not typed.has("task"):
         return
     # A reference is the same for right and for wrong attempts at a task.
@@ -1113,10 +1119,10 @@ def _collapse(typed: _Typed, group: Ints, first: Ints) -> tuple[dict[str, Any], 
     return cells, thinned
 
 
-def _votes(typed: _Typed, group: Ints, number: int) -> dict[str, Any]:
+def _votes(typed: _Typed, group: Ints, number: int, cells: dict[str, Any]) -> dict[str, Any]:
     """Return how often each wrong answer of a cell was given, and how many attempts gave none.
 
-    A cell without any answer, a right one among them, logged none: nothing is known of its votes.
+    A cell without any answer, a right one among them, logged none: its votes are those that the table states, if any.
     """
     codes, words = typed.texts["answer"]
     blank = np.array([word == "" for word in words], dtype=bool)[codes]
@@ -1128,9 +1134,11 @@ def _votes(typed: _Typed, group: Ints, number: int) -> dict[str, Any]:
     for (cell, _), size in sizes.items():
         counts[cell].append(str(size))
     none = np.bincount(group, weights=failed & blank, minlength=number)
+    stated = cells.get("wrong_answer_counts", _objects([""] * number))
+    votes = ["|".join(parts) if known else text for parts, known, text in zip(counts, logged, stated, strict=True)]
     return {
-        "wrong_answer_counts": _objects(["|".join(parts) for parts in counts]),
-        "no_answer": np.where(logged, none, np.nan),
+        "wrong_answer_counts": _objects(votes),
+        "no_answer": np.where(logged, none, cells.get("no_answer", np.full(number, np.nan))),
     }
 
 

@@ -191,9 +191,9 @@ def gate(
             drawn[name] = tuple(_success(pred, side, name, mine) for side in _SIDES)  # type: ignore[assignment]
     rows = [_row(name, *drawn[name], table, both, margin, confidence) for name in drawn]
     if len(drawn) > 1:
-        means = [np.mean([pair[place] for pair in drawn.values()], axis=0) for place in range(2)]
-        rows.append(_row("all benchmarks", *means, table, both, margin, confidence))
-        difference = means[1] - means[0]
+        first, second = (np.mean([pair[place] for pair in drawn.values()], axis=0) for place in range(2))
+        rows.append(_row("all benchmarks", first, second, table, both, margin, confidence))
+        difference = second - first
     else:
         difference = next(iter(drawn.values()))[1] - next(iter(drawn.values()))[0]
     p = float(np.mean(difference > -margin))

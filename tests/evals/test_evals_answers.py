@@ -48,8 +48,9 @@ def test_a_cell_without_any_answer_logged_none():
     [
         ({"attempts": [1] * 9 + [2]}, "in a row of 2 attempts"),
         ({"wrong_answer_counts": ""}, None),
-        ({"wrong_answer_counts": ["1"] + [""] * 9}, "'answer' and 'wrong_answer_counts'"),
-        ({"no_answer": 0}, "'answer' and 'no_answer'"),
+        ({"wrong_answer_counts": ["", "1", *[""] * 8]}, "row 2, column 'wrong_answer_counts': got 1; allowed: one"),
+        ({"no_answer": [0, 1] + [0] * 8}, "row 2, column 'no_answer': got 1; allowed: one of them"),
+        ({"no_answer": 0}, None),
         ({"answer": ["24"] * 5 + ["12"] * 5}, "is it the right answer, rather than the one given"),
     ],
 )

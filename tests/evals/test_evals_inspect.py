@@ -24,6 +24,8 @@ import ds3bayes as ds3
 from ds3bayes.errors import InputError
 from ds3bayes.evals import read_inspect
 from ds3bayes.evals.readers import READERS
+from ds3bayes.evals.readers.base import Account
+from ds3bayes.evals.readers.inspect_attempts import Attempts, Options
 from ds3bayes.evals.readers.parts import Archive, PartError, fields, parse
 
 # --- logs ---
@@ -102,6 +104,10 @@ def test_a_grid_of_logs_is_read_as_it_was_made(logs: dict[str, Path]) -> None:
         assert cell["attempts"] == 5
         assert cell["successes"] == sum(answer == "yes" for answer, _ in truth)
         assert cell["tokens_mean"] == np.mean([tokens for _, tokens in truth])
+        # All wrong attempts answer "no": right ones agree, so that answers are votes.
+        wrong = cell["attempts"] - cell["successes"]
+        assert cell["wrong_answer_counts"] == (str(wrong) if wrong else "")
+        assert cell["no_answer"] == 0
         # Tokens read from a cache are prompt tokens.
         assert cell["prompt_tokens"] == 5 * 1010
         assert (cell["strategy"], cell["truncated"]) == ("cot", 0)
@@ -139,7 +145,9 @@ def test_run_takes_a_folder_of_logs_to_a_report(logs, tmp_path, monkeypatch, cap
     assert f"{attempts} attempts at 5 tasks of 2 benchmarks by 2 LLMs, from 8 files" in said
     compared = pd.read_csv(out / "observed_vs_predicted.csv")
     options = pd.read_csv(out / "decision.csv").set_index(["benchmark", "option"])
-    assert len(options) == 8
+    # The whole, and each benchmark alone.
+    benchmarks = ("all benchmarks", *set(compared["benchmark"]))
+    assert options.groupby("benchmark").size().to_dict() == dict.fromkeys(benchmarks, 4)
     for (llm, benchmark, strategy), given in of_option.items():
         chosen = (compared["model"] == llm) & (compared["benchmark"] == benchmark) & (compared["strategy"] == strategy)
         mine = compared[chosen].set_index("quantity")
@@ -155,6 +163,37 @@ def test_run_takes_a_folder_of_logs_to_a_report(logs, tmp_path, monkeypatch, cap
     assert f"{attempts} attempts" in page
     for log in logs["grid"].iterdir():
         assert log.name in page
+
+
+def answered(frame: pd.DataFrame) -> tuple[pd.DataFrame, Account]:
+    """Add answers as the reader does: one benchmark, right attempts first."""
+    asked = Options(scorer=None, success=None, grades=None, errors="refuse", partial=False)
+    made = Attempts([], asked, Account(reader="inspect"))
+    for text in frame.pop("answer"):
+        made.answer.append(-1 if text is None else made.answers.setdefault(text, len(made.answers)))
+    made._add_answers(frame)
+    return frame, made.account
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "votes"),
+    [
+        (["24", "24", "24"], ["7", "7", ""], True),
+        # Whole responses differ even where they are right; None is one too long to keep.
+        (["It is 24.", "So, 24", "24!"], ["7", "8", "9"], False),
+        ([None, "24", "24"], ["7", "7", ""], False),
+        # Letters of choices that are shuffled anew.
+        (["A", "A", "A"], ["A", "B", ""], False),
+        # A single right attempt does not tell whether right ones agree.
+        (["24"], ["7", "7", "8"], False),
+    ],
+)
+def test_answers_are_votes_where_right_attempts_agree(right, wrong, votes):
+    successes = [1] * len(right) + [0] * len(wrong)
+    frame = pd.DataFrame({"benchmark": "b", "task": "t", "successes": successes, "answer": [*right, *wrong]})
+    found, said = answered(frame)
+    assert ("answer" in found) is votes
+    assert bool(said.notes) is not votes
 
 
 def test_the_account_says_what_was_read(logs: dict[str, Path]) -> None:

@@ -16,7 +16,7 @@ from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.model import assemble
 from ds3bayes.inference.artifact import design_of, evals_of, prior_draws, spec_of
-from ds3bayes.inference.checks import convergence
+from ds3bayes.inference.checks import convergence, largest_rhat
 
 FITS = ["game24_fit", "simulated_fit"]
 
@@ -157,6 +157,17 @@ def test_short_chains_are_found_out(simulated_fit):
     assert not outcome.passed
     # Which fault 300 draws show first is up to chance: r-hat or effective draws; both ask for more.
     assert "double tune and draws" in outcome.sentence or "set draws = " in outcome.sentence
+
+
+def test_the_largest_rhat_is_found_among_parameters_of_many_dims():
+    rng = np.random.default_rng(0)
+    # Together in one array these would take 20 ** 9 numbers.
+    draws = {f"x{i}": (("chain", "draw", f"dim{i}"), rng.standard_normal((2, 50, 20))) for i in range(9)}
+    posterior = xr.Dataset(draws)
+    assert largest_rhat(posterior) < 1.2
+    posterior["x3"][1, :, 7] += 4.0
+    assert largest_rhat(posterior) > 1.5
+    assert np.isnan(largest_rhat(posterior.isel(chain=[0])))
 
 
 def changed(fit: xr.DataTree, **variables) -> xr.DataTree:

@@ -153,12 +153,19 @@ def test_the_logit_normal_fit_is_the_most_likely():
         one = (1 - zero) * (_binomial(found, 40) @ (weight / weight.sum())) + zero * (found == 0)
         return float(often @ np.log(one))
 
-    best = log_likelihood(mean, sd, float(zero[0]))
+    def log_posterior(mean: float, sd: float, zero: float) -> float:
+        priors = stats.norm.logpdf(mean, -2.0, 3.0) + stats.invgamma.logpdf(sd**2, 1.0, scale=2.5**2)
+        return log_likelihood(mean, sd, zero) + priors + stats.beta.logpdf(zero, 1.0, 2.0)
+
+    best = log_posterior(mean, sd, float(zero[0]))
     for step in itertools.product((-0.05, 0.0, 0.05), repeat=3):
         # EM stops within a thousandth of the top.
-        assert log_likelihood(mean + step[0], sd * np.exp(step[1]), float(zero[0]) + step[2]) <= best + 1e-3
+        assert log_posterior(mean + step[0], sd * np.exp(step[1]), float(zero[0]) + step[2]) <= best + 1e-3
     # The truth is within what a likelihood ratio allows, with a false alarm of 1 in 1000.
-    assert 2 * (best - log_likelihood(-1.0, 1.5, 0.3)) < stats.chi2.ppf(0.999, 3)
+    assert 2 * (log_likelihood(mean, sd, float(zero[0])) - log_likelihood(-1.0, 1.5, 0.3)) < stats.chi2.ppf(0.999, 3)
+    # Without a success in 5 tasks of 10 attempts, it is not certain that there will be none.
+    none = Counts(np.zeros(5, dtype=int), 10, np.full(5, 1000))
+    assert 0.0 < logit_normal(none, 100, 200, rng).mean() < 0.5
 
 
 def test_the_logit_normal_forecast_covers_what_it_is_made_for():

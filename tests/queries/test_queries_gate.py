@@ -12,6 +12,9 @@ import ds3bayes as ds3
 from ds3bayes.cli import app
 from ds3bayes.queries.gate import Gate, _further
 
+# Chains are short here: what they say is under test, not how well they mix.
+pytestmark = pytest.mark.filterwarnings("ignore::ds3bayes.FitWarning")
+
 
 def runs(shift: float, *, tasks: int = 60, attempts: int = 6, seed: int = 0, benchmark: str = "b") -> pd.DataFrame:
     """One LLM on tasks whose difficulty does not depend on the seed of its attempts."""
@@ -59,7 +62,10 @@ def test_further_attempts_are_those_of_a_root_law():
 
 
 def test_benchmarks_count_alike():
-    sides = [ds3.read_evals(pd.concat([runs(0.0, seed=1), runs(shift, seed=3, benchmark="c")])) for shift in (0.0, 2.0)]
+    sides = [
+        ds3.read_evals(pd.concat([runs(0.0, seed=seed), runs(shift, seed=seed + 2, benchmark="c")]))
+        for seed, shift in ((1, 0.0), (2, 2.0))
+    ]
     found = ds3.gate(*sides, draws=250)
     assert found.table["benchmark"].tolist() == ["b", "c", "all benchmarks"]
     assert found.table["difference"].iloc[2] == pytest.approx(found.table["difference"].iloc[:2].mean(), abs=1e-9)

@@ -205,7 +205,9 @@ def test_what_has_no_interval_is_neither_hit_nor_missed():
             "mean": [0.4, 1.0, 0.02],
             "lower": [0.3, 1.0, 0.02],
             "upper": [0.6, 1.0, 0.02],
+            "flat": [False, True, True],
             "inside": [True, True, False],
+            "edge": False,
             "verdict": "",
         }
     )

@@ -161,6 +161,8 @@ def _grade(value: Any) -> tuple[float, bool]:
     return number if math.isfinite(number) else math.nan, False
 
 
+# Longer texts are whole responses; of right attempts so many must give the same answer.
+_LONGEST_ANSWER, _AGREEING = 100, 0.9
 _LETTERS = {"C": _YES, "I": _NO, "N": _NO, "P": 0.5}
 _WORDS = {"yes": _YES, "true": _YES, "no": _NO, "false": _NO}
 
@@ -178,6 +180,9 @@ class Attempts:
         self.task = array("q")
         self.names: dict[str, int] = {}
         self.grade, self.no_answer, self.cut = array("d"), array("b"), array("b")
+        #: The answer that the scorer took from each attempt, by its place: 0 for none, -1 for one too long to compare.
+        self.answer = array("q")
+        self.answers = {"": 0}
         self.tokens, self.prompt, self.cost, self.seconds = array("d"), array("d"), array("d"), array("d")
         #: The grade, whether it was invalidated, and the log of each sample that was seen.
         self.seen: dict[str, tuple[float, bool, int]] = {}
@@ -255,6 +260,7 @@ class Attempts:
         self.task.append(self.names.setdefault(task, len(self.names)))
         self.grade.append(grade)
         self.no_answer.append(no_answer)
+        self.answer.append(self._answer(scores, log))
         self.cut.append(_is_cut(sample))
         tokens, prompt, cost = self._usage(sample, log)
         self.tokens.append(tokens)
@@ -311,6 +317,16 @@ class Attempts:
                 elif isinstance(many, list) and found["index"] and int(found["index"]) < len(many):
                     value = many[int(found["index"])]
         return (math.nan, False) if isinstance(value, dict | list) else seen.take(value)
+
+    def _answer(self, scores: dict[str, dict[str, Any]], log: Log) -> int:
+        """Return the place of the answer that the scorer that counts took from an attempt."""
+        wanted = self.options.scorer_of(log.task) or next(iter(scores), "")
+        answer = scores.get(wanted, {}).get("answer")
+        if answer is None:
+            return 0
+        if not isinstance(answer, str) or len(answer) > _LONGEST_ANSWER:
+            return -1
+        return self.answers.setdefault(answer.strip(), len(self.answers))
 
     def _usage(self, sample: Part, log: Log) -> Tokens:
         """Return output tokens, prompt tokens and cost of the evaluated LLM, NaN where they are not known."""
@@ -396,6 +412,7 @@ class Attempts:
             # Whose scorer never says so may not tell no answers from wrong ones.
             says = np.isin(tasks, list(set(tasks[none])))
             frame["no_answer"] = np.where(says, (none & ~right).astype(float), np.nan)
+        self._add_answers(frame)
         if not np.isnan(self.cost).all():
             self.account.columns["cost_usd"] = "model_usage of eval.model: total_cost"
             frame["cost_usd"] = np.array(self.cost)
@@ -416,6 +433,39 @@ class Attempts:
         if np.isfinite(most).any():
             frame["grades"], frame["grade_max"] = texts, most
             self.account.columns["grades"] = "scores below full credit, as equal steps"
+
+    def _add_answers(self, frame: pd.DataFrame) -> None:
+        """Add the answers of benchmarks where they can be compared: right attempts at a task must agree in them.
+
+        Whole responses, and letters of choices that are shuffled anew, are no votes.
+        """
+        if not any(self.answer):
+            return
+        table = frame[["benchmark", "task", "successes"]].assign(answer=np.array(self.answer))
+        words, used = np.array(list(self.answers), dtype=object), []
+        for benchmark, rows in table.groupby("benchmark", observed=True, sort=False):
+            right = rows[(rows["successes"] == 1) & (rows["answer"] > 0)]
+            sizes = right.groupby(["task", "answer"], observed=True).size().groupby("task", observed=True)
+            agreeing, several = sizes.max(), sizes.sum() > 1
+            wrong = rows[(rows["successes"] == 0) & (rows["answer"] > 0)]
+            given = {key: set(part) for key, part in right.groupby("task", observed=True)["answer"]}
+            pairs = zip(wrong["task"], wrong["answer"], strict=True)
+            mixed = any(answer in given.get(task, ()) for task, answer in pairs)
+            shared = agreeing[several].sum() / max(sizes.sum()[several].sum(), 1)
+            if (rows["answer"] < 0).any() or mixed or shared < _AGREEING:
+                if len(wrong):
+                    self.account.note(
+                        f"answers on {line(str(benchmark), 80)} are not counted as votes: right attempts at a task do "
+                        "not agree in them as far as one can see, or wrong ones do with right ones"
+                    )
+                continue
+            used += rows.index.tolist()
+        if used:
+            self.account.columns["wrong_answer_counts"] = "answer of the score"
+            frame["answer"] = np.full(len(frame), "", dtype=object)
+            frame.loc[used, "answer"] = words[table.loc[used, "answer"].to_numpy()]
+            if "no_answer" in frame:
+                frame.loc[used, "no_answer"] = np.nan
 
     def _text(self, log: np.ndarray[Any, Any], of: Callable[[Log], str]) -> pd.Categorical:
         words = [of(one) for one in self.logs]

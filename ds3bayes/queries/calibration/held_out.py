@@ -23,6 +23,7 @@ from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.rows import attempts_alone
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import task_effects
+from ds3bayes.inference.checks import largest_rhat
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
 from ds3bayes.queries.calibration.coverage import pass_at_k
@@ -393,8 +394,10 @@ def _fit(
 
 def _told(tree: xr.DataTree) -> dict[str, float]:
     posterior = tree["posterior"].to_dataset()
-    ess = min(float(az.ess(posterior, method=kind).to_array().min()) for kind in ("bulk", "tail"))
-    rhat = float(az.rhat(posterior).to_array().max()) if posterior.sizes["chain"] > 1 else float("nan")
+    ess = min(
+        float(one.min()) for kind in ("bulk", "tail") for one in az.ess(posterior, method=kind).data_vars.values()
+    )
+    rhat = largest_rhat(posterior)
     return {"divergences": float(tree["sample_stats"]["diverging"].sum()), "r_hat": rhat, "ess": ess}
 
 
