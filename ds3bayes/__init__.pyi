@@ -5,7 +5,8 @@ from .evals.simulate import Simulation, simulate
 from .generative.model import build_model
 from .generative.spec import ModelSpec
 from .inference.artifact import thinned
-from .inference.checks import CheckResult, check
+from .inference.check import check
+from .inference.checks import CheckResult
 from .inference.fit import FitWarning, fit
 from .inference.prior import prior_beliefs
 from .inference.refits import TaskRefits

@@ -294,7 +294,7 @@ def check(
     Notes follow, which cannot fail: what was learned, and what depends on the prior.
     """
     from ds3bayes.inference.artifact import evals_of, spec_of
-    from ds3bayes.inference.checks import check as run_checks
+    from ds3bayes.inference.check import check as run_checks
     from ds3bayes.inference.store import load, write_atomically
 
     if tasks is not None and not by_simulation:
@@ -901,7 +901,7 @@ def run(
     the spec's questions or prices is answered without sampling.
     """
     from ds3bayes.generative.arrange import make_design
-    from ds3bayes.inference.checks import check as run_checks
+    from ds3bayes.inference.check import check as run_checks
     from ds3bayes.inference.store import save, write_atomically
     from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
     from ds3bayes.queries.decide import asking

@@ -15,10 +15,9 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 from scipy.stats import rankdata
 
-from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import new_task_effects
@@ -33,13 +32,10 @@ from ds3bayes.inference.bounds import (
     MAX_AT_DEPTH,
     MAX_INFLUENTIAL,
     MAX_MOVE,
-    MAX_REFITS,
     MAX_RHAT,
-    MAX_RHAT_OF_REFIT,
     MIN_BFMI,
     MIN_DRAWS_OF_TAIL,
     MIN_ESS,
-    REFIT_DRAWS,
     SMALL_MOVE,
 )
 
@@ -105,31 +101,18 @@ class CheckResult:
         return figure
 
 
-def check(fit: xr.DataTree, *, refits: int = MAX_REFITS, seed: int = 0) -> list[CheckResult]:
-    """Run every check on a fit, and note what it rests on.
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What a fit without one task says: its elpd, and which sampler's expected success moved most, by how much."""
 
-    Parameters
-    ----------
-    fit : xarray.DataTree
-    refits : int, default 20
-        Most tasks (or aggregated rows) that the model is fitted again without, where importance sampling cannot leave
-        them out; 0 for none. Each takes 500 draws.
-    seed : int, default 0
-        Of the replicated data.
+    elpd: float
+    sds: float
+    by: float
+    words: str
 
-    Returns
-    -------
-    list of CheckResult
-        Checks: convergence, posterior prediction of the task population, leave-one-task-out. Notes, which cannot fail:
-        prior contraction, sensitivity of predictions to the prior.
-    """
-    return [
-        convergence(fit),
-        posterior_prediction(fit, seed=seed),
-        leave_one_out(fit, refits=refits, seed=seed),
-        informed(fit),
-        sensitivity(fit),
-    ]
+
+#: Leaves tasks (group, places) out by fits without them: what these say, by the order of places, and why some are not.
+LeaveOut = Callable[[str, np.ndarray], tuple[dict[int, LeftOut], str]]
 
 
 def convergence(fit: xr.DataTree) -> CheckResult:
@@ -347,7 +330,7 @@ def _statistics(c: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def leave_one_out(fit: xr.DataTree, *, refits: int = 0, seed: int = 0) -> CheckResult:
+def leave_one_out(fit: xr.DataTree, *, refits: int = 0, leave_out: LeaveOut | None = None) -> CheckResult:
     """Check whether single tasks (or aggregated rows) dominate the fit, by leaving each of them out.
 
     Pareto-smoothed importance sampling does so at no cost, except for those whose Pareto k is above 0.7: up to
@@ -359,9 +342,9 @@ def leave_one_out(fit: xr.DataTree, *, refits: int = 0, seed: int = 0) -> CheckR
     ----------
     fit : xarray.DataTree
     refits : int, default 0
-        Of two chains of 250 draws each.
-    seed : int, default 0
-        Of the refits, and of the new tasks.
+        Most of them.
+    leave_out : callable, optional
+        Makes these refits (`ds3bayes.inference.check`).
 
     Returns
     -------
@@ -394,10 +377,10 @@ def leave_one_out(fit: xr.DataTree, *, refits: int = 0, seed: int = 0) -> CheckR
     table["place"] = np.flatnonzero(seen)
     table = table.sort_values("pareto_k", ascending=False, ignore_index=True)
     high = int((k > HIGH_K).sum())
-    left_out: dict[int, _LeftOut] = {}
+    left_out: dict[int, LeftOut] = {}
     reason = ""
-    if high and refits:
-        left_out, reason = _left_out(fit, group, table["place"].to_numpy()[: min(high, refits)], seed)
+    if high and refits and leave_out is not None:
+        left_out, reason = leave_out(group, table["place"].to_numpy()[: min(high, refits)])
         for row, one in left_out.items():
             table.loc[row, ["elpd", "moved"]] = one.elpd, one.sds
     table = table.drop(columns="place")
@@ -469,71 +452,6 @@ def _not_left_out(table: pd.DataFrame, unit: str, unknown: int, refits: int, rea
 
 def _number(count: int, unit: str) -> str:
     return f"the one {unit}" if count == 1 else f"{count} {unit}s"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _LeftOut:
-    """What a fit without one task says: its elpd, and which sampler's expected success moved most, by how much."""
-
-    elpd: float
-    sds: float
-    by: float
-    words: str
-
-
-def _left_out(fit: xr.DataTree, group: str, places: np.ndarray, seed: int) -> tuple[dict[int, _LeftOut], str]:
-    """Leave tasks out by refits, by their order; and the reason why some, or all, could not be."""
-    from ds3bayes.inference.fit import FitWarning
-    from ds3bayes.inference.refits import TaskRefits
-
-    found: dict[int, _LeftOut] = {}
-    reasons: dict[str, None] = {}
-    try:
-        wrapper = TaskRefits(fit, draws=REFIT_DRAWS, chains=2, seed=seed, var_name=group)  # type: ignore[arg-type]
-    except InputError as error:
-        return found, str(error)
-    before = _expected_success(fit, fit["posterior"].to_dataset(), seed)
-    for row, place in enumerate(places):
-        try:
-            with warnings.catch_warnings():
-                # So few draws are short of what a fit wants; chains that disagree are seen below.
-                warnings.simplefilter("ignore", FitWarning)
-                without, left = wrapper.sel_observations(place)
-                refit = wrapper.sample(without)
-        except InputError as error:
-            reasons[str(error)] = None
-            continue
-        posterior = refit["posterior"].to_dataset()
-        if largest_rhat(posterior) > MAX_RHAT_OF_REFIT:
-            reasons["their chains disagree"] = None
-            continue
-        likelihood = wrapper.log_likelihood__i(left, refit).values
-        after = _expected_success(fit, posterior, seed)
-        sds = {label: abs(after[label][0] - mean) / max(sd, 1e-12) for label, (mean, sd) in before.items()}
-        most = max(sds, key=lambda label: sds[label])
-        found[row] = _LeftOut(
-            elpd=float(logsumexp(likelihood) - np.log(likelihood.size)),
-            sds=sds[most],
-            by=abs(after[most][0] - before[most][0]),
-            words=f"{most} from {before[most][0]:.3f} to {after[most][0]:.3f}",
-        )
-    return found, "; ".join(reasons)
-
-
-def _expected_success(
-    fit: xr.DataTree, posterior: xr.Dataset, seed: int, draws: int = 200
-) -> dict[str, tuple[float, float]]:
-    """Mean and sd over draws of each sampler's expected success at new tasks, the same ones for every posterior."""
-    design = design_of(fit)
-    total = posterior.sizes["chain"] * posterior.sizes["draw"]
-    thin = posterior.isel(draw=slice(None, None, max(1, total // draws)))
-    fresh = new_task_effects(design, spec_of(fit), thin, 256, seed)
-    q = xr.apply_ufunc(expit, fresh["logit_success"]) * fresh["reachable"]
-    means = {
-        label: q.isel(cell=np.flatnonzero(fresh["cell_arm"].values == arm)).mean("cell").values
-        for arm, label in enumerate(design.labels)
-    }
-    return {label: (float(values.mean()), float(values.std())) for label, values in means.items()}
 
 
 def informed(fit: xr.DataTree) -> CheckResult:

@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from ds3bayes.errors import InputError
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.artifact import spec_of
-from ds3bayes.inference.checks import CheckResult, check
+from ds3bayes.inference.check import check
+from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.store import write_atomically
 from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.predict import predict

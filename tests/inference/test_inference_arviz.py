@@ -13,6 +13,7 @@ from scipy import stats
 import ds3bayes as ds3
 from ds3bayes.inference import fit as fitting
 from ds3bayes.inference import refits
+from ds3bayes.inference.check import leave_out_by_refits
 from ds3bayes.inference.checks import leave_one_out, sampling_faults
 from ds3bayes.inference.compiled import compile_model
 from ds3bayes.inference.fit import warn_of_faults
@@ -296,7 +297,7 @@ def heavy(good):
 
 
 def test_influential_tasks_are_left_out_by_refits(good, heavy):
-    found = leave_one_out(heavy, refits=20, seed=1)
+    found = leave_out_by_refits(heavy, refits=20, seed=1)
     assert found.passed
     assert ", 3 tasks of Pareto k above 0.7 left out by refits" in found.sentence
     assert "none of these moves the expected success at new tasks by more than 1 posterior sd" in found.sentence
@@ -313,7 +314,7 @@ def test_influential_tasks_are_left_out_by_refits(good, heavy):
 
 
 def test_what_is_not_refitted_is_said(heavy):
-    some = leave_one_out(heavy, refits=1, seed=1)
+    some = leave_out_by_refits(heavy, refits=1, seed=1)
     assert not some.passed
     assert "; 2 of 24 tasks decide much of the fit (Pareto k above 0.7), most" in some.sentence
     assert "beyond the 1 refits that are made at most (`ds3.check(fit, refits=3)`)" in some.sentence
@@ -322,7 +323,7 @@ def test_what_is_not_refitted_is_said(heavy):
 def test_a_task_that_moves_predictions_is_named(heavy, monkeypatch):
     monkeypatch.setattr("ds3bayes.inference.checks.MAX_MOVE", 0.0)
     monkeypatch.setattr("ds3bayes.inference.checks.SMALL_MOVE", 0.0)
-    found = leave_one_out(heavy, refits=3, seed=1)
+    found = leave_out_by_refits(heavy, refits=3, seed=1)
     assert not found.passed
     assert found.sentence.count("the expected success at new tasks moves by") == 3
     assert "of a | b | cot from 0." in found.sentence

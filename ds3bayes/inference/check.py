@@ -1,0 +1,111 @@
+"""`check`: every check of a fit, and the refits that some of them need."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+
+import numpy as np
+import xarray as xr
+from scipy.special import expit, logsumexp
+
+from ds3bayes.errors import InputError
+from ds3bayes.generative.task_effects import new_task_effects
+from ds3bayes.inference.artifact import design_of, spec_of
+from ds3bayes.inference.bounds import MAX_REFITS, MAX_RHAT_OF_REFIT, REFIT_DRAWS
+from ds3bayes.inference.checks import (
+    CheckResult,
+    LeftOut,
+    convergence,
+    informed,
+    largest_rhat,
+    leave_one_out,
+    posterior_prediction,
+    sensitivity,
+)
+from ds3bayes.inference.fit import FitWarning
+from ds3bayes.inference.refits import TaskRefits
+
+
+def check(fit: xr.DataTree, *, refits: int = MAX_REFITS, seed: int = 0) -> list[CheckResult]:
+    """Run every check on a fit, and note what it rests on.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    refits : int, default 20
+        Most tasks (or aggregated rows) that the model is fitted again without, where importance sampling cannot leave
+        them out; 0 for none. Each takes 500 draws.
+    seed : int, default 0
+        Of the replicated data.
+
+    Returns
+    -------
+    list of CheckResult
+        Checks: convergence, posterior prediction of the task population, leave-one-task-out. Notes, which cannot fail:
+        prior contraction, sensitivity of predictions to the prior.
+    """
+    return [
+        convergence(fit),
+        posterior_prediction(fit, seed=seed),
+        leave_out_by_refits(fit, refits=refits, seed=seed),
+        informed(fit),
+        sensitivity(fit),
+    ]
+
+
+def leave_out_by_refits(fit: xr.DataTree, *, refits: int, seed: int = 0) -> CheckResult:
+    """Check `leave_one_out` with refits, of two chains of 250 draws, for what importance sampling cannot leave out."""
+    return leave_one_out(fit, refits=refits, leave_out=partial(_left_out, fit=fit, seed=seed))
+
+
+def _left_out(group: str, places: np.ndarray, *, fit: xr.DataTree, seed: int) -> tuple[dict[int, LeftOut], str]:
+    """Leave tasks out by refits, by their order; and the reason why some, or all, could not be."""
+    found: dict[int, LeftOut] = {}
+    reasons: dict[str, None] = {}
+    try:
+        wrapper = TaskRefits(fit, draws=REFIT_DRAWS, chains=2, seed=seed, var_name=group)  # type: ignore[arg-type]
+    except InputError as error:
+        return found, str(error)
+    before = _expected_success(fit, fit["posterior"].to_dataset(), seed)
+    for row, place in enumerate(places):
+        try:
+            with warnings.catch_warnings():
+                # So few draws are short of what a fit wants; chains that disagree are seen below.
+                warnings.simplefilter("ignore", FitWarning)
+                without, left = wrapper.sel_observations(place)
+                refit = wrapper.sample(without)
+        except InputError as error:
+            reasons[str(error)] = None
+            continue
+        posterior = refit["posterior"].to_dataset()
+        if largest_rhat(posterior) > MAX_RHAT_OF_REFIT:
+            reasons["their chains disagree"] = None
+            continue
+        likelihood = wrapper.log_likelihood__i(left, refit).values
+        after = _expected_success(fit, posterior, seed)
+        sds = {label: abs(after[label][0] - mean) / max(sd, 1e-12) for label, (mean, sd) in before.items()}
+        most = max(sds, key=lambda label: sds[label])
+        found[row] = LeftOut(
+            elpd=float(logsumexp(likelihood) - np.log(likelihood.size)),
+            sds=sds[most],
+            by=abs(after[most][0] - before[most][0]),
+            words=f"{most} from {before[most][0]:.3f} to {after[most][0]:.3f}",
+        )
+    return found, "; ".join(reasons)
+
+
+def _expected_success(
+    fit: xr.DataTree, posterior: xr.Dataset, seed: int, draws: int = 200
+) -> dict[str, tuple[float, float]]:
+    """Mean and sd over draws of each sampler's expected success at new tasks, the same ones for every posterior."""
+    design = design_of(fit)
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+    thin = posterior.isel(draw=slice(None, None, max(1, total // draws)))
+    fresh = new_task_effects(design, spec_of(fit), thin, 256, seed)
+    q = xr.apply_ufunc(expit, fresh["logit_success"]) * fresh["reachable"]
+    means = {
+        label: q.isel(cell=np.flatnonzero(fresh["cell_arm"].values == arm)).mean("cell").values
+        for arm, label in enumerate(design.labels)
+    }
+    return {label: (float(values.mean()), float(values.std())) for label, values in means.items()}
