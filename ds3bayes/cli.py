@@ -1069,6 +1069,8 @@ def _summary(pred: xr.Dataset) -> list[dict[str, Any]]:
                         f"{name}_lower": float(low[name].sel(at)),
                         f"{name}_upper": float(high[name].sel(at)),
                     }
+                if "extrapolated" in pred.coords:
+                    row["extrapolated"] = bool(pred["extrapolated"].sel(at))
                 rows.append(row)
     return rows
 
@@ -1105,6 +1107,10 @@ def _show(title: str, rows: list[dict[str, Any]], most: int = 30) -> None:
     """Show rows as a table; constant text columns are left out, and what is cut is said."""
     if not rows:
         return
+    if "extrapolated" in rows[0]:
+        # A mark for those that are, and no column where none is.
+        marks = [{"extrapolated": "extrapolated" if row["extrapolated"] else ""} for row in rows]
+        rows = [row | mark for row, mark in zip(rows, marks, strict=True)]
     names = [
         name
         for name in rows[0]

@@ -21,6 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.evals.schema import (
     ALWAYS,
     COLUMN,
@@ -931,6 +932,8 @@ def _dataset(cells: dict[str, Any], *, source: str, rows_read: int, ignored: str
             attrs["units"] = COLUMN[name].unit
         variables[name] = ("row", array[order], attrs)
     evals = xr.Dataset(variables)
+    if "max_tokens" not in cells:
+        evals = name_cuts(evals)
     return evals.assign_attrs(
         source=_writable(source),
         data_sha256=data_sha256(evals),

@@ -26,8 +26,9 @@ def row_strategy(row: Mapping[str, Any]) -> Strategy:
     """
     name = row["strategy"]
     fields: dict[str, Any] = {"effort": row["effort"] or None}
-    if not np.isnan(row["budget_tokens"]):
-        fields["budget_tokens"] = int(row["budget_tokens"])
+    for column in ("budget_tokens", "max_tokens"):
+        if not np.isnan(row[column]):
+            fields[column] = int(row[column])
     if name == TreeOfThought.name:
         fields["branching"] = int(row["branching"])
         if not np.isnan(row["kept_states"]):

@@ -14,7 +14,7 @@ from ds3bayes.generative.design import Design
 
 _RIDGE = ("ridge_logit", "ridge_split")
 # By the variable, which may be drawn around a mean.
-_HALF_CENTRED = {name: f"{name}_half_centred" for name in ("llm_location", "location", "spread")}
+_HALF_CENTRED = {name: f"{name}_half_centred" for name in ("anchor_location", "location_rise", "location", "spread")}
 
 #: Variables that exist for the sampler alone; posteriors do not hold them.
 COORDINATES = (*_RIDGE, *_HALF_CENTRED.values())

@@ -14,7 +14,7 @@ import xarray as xr
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.inference.artifact import SCHEMA, evals_of
+from ds3bayes.inference.artifact import SCHEMA, stored_evals
 
 _GROUPS = ("posterior", "sample_stats", "prior", "log_likelihood", "task_effects", "observed_data", "constant_data")
 _REQUIRED = ("schema", "model_id", "spec", "data_sha256", "versions", "seed")
@@ -124,7 +124,7 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
             f"{path}: written by a newer ds3bayes (schema {tree.attrs['schema']}; this one reads up to {SCHEMA}): "
             "upgrade"
         )
-    found = data_sha256(evals_of(tree)[0])
+    found = data_sha256(stored_evals(tree)[0])
     if found != tree.attrs["data_sha256"]:
         raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
     if spec is not None and spec.model_id != tree.attrs["model_id"]:

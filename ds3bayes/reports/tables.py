@@ -51,6 +51,7 @@ _SAMPLER_KEYS = {
     "strategy": "strategy",
     "effort": "effort",
     "budget_tokens": "budget, tokens",
+    "max_tokens": "cut, tokens",
     "branching": "branching",
     "kept_states": "kept states",
     "n_samples": "samples",
@@ -180,6 +181,8 @@ def _decide(pred: xr.Dataset, query: Query) -> Decision:
     frame = frame[["option", *keys, "p_best", "p_affordable", "regret"]]
     if frame["model"].nunique() > 1:
         frame["option"] = frame["model"] + " · " + frame["strategy"]
+    frame["extrapolated"] = _beyond(winner)
+    frame["option"] += np.where(frame["extrapolated"], " (extrapolated)", "")
     draws = _draws(pred, "success", frame)
     costs = _draws(pred, cost, frame) if priced else np.full_like(draws, np.nan)
     for name, values in (("success", draws), ("cost", costs)):
@@ -206,6 +209,13 @@ def _decide(pred: xr.Dataset, query: Query) -> Decision:
         choice=_choice(frame, cost, cap),
         enough=_enough(pred, frame, query) if priced else "",
         reach=_reach(to_reach.min(axis=1), query) if priced else "",
+    )
+
+
+def _beyond(decided: xr.Dataset) -> Array:
+    """Whether each option is beyond what was observed, of results for one benchmark."""
+    return (
+        np.asarray(decided["extrapolated"].isel(benchmark=0).values) if "extrapolated" in decided else np.array(False)
     )
 
 
@@ -298,6 +308,7 @@ def decision_table(decision: Decision, query: Query, several_models: bool) -> Sh
     rows = worth_showing(options)
     priced = bool(np.isfinite(options["cost"]).any())
     names = rows["model"] + " · " + rows["strategy"] if several_models else rows["strategy"]
+    names = names + np.where(rows["extrapolated"].astype(bool), " (extrapolated)", "")
     columns = {"option": [f"{n}. {name}" for n, name in zip(rows["number"], names, strict=True)]}
     columns["success"] = _intervals(rows, "success", cost=False)
     if priced:
@@ -514,13 +525,16 @@ def sweeps(fit: xr.DataTree, seed: int = 0) -> list[Sweep]:
 
 
 def _rows_of(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
-    budget = table["budget_tokens"]
+    def given(name: str, value: int | None) -> pd.Series:
+        return table[name].isna() if value is None else table[name] == value
+
     mine = (
         (table["strategy"] == arm.walk)
         & (table["model"] == arm.model)
         & (table["benchmark"] == arm.benchmark)
         & (table["effort"] == arm.effort)
-        & (budget.isna() if arm.budget_tokens is None else budget == arm.budget_tokens)
+        & given("budget_tokens", arm.budget_tokens)
+        & given("max_tokens", arm.max_tokens)
         & (table["branching"] == arm.branching)
         & (table["kept_states"].fillna(1) == arm.kept_states)
     )
@@ -535,6 +549,7 @@ def _sweep(fit: xr.DataTree, arm: Arm, rows: pd.DataFrame, seed: int) -> pd.Data
             evaluator=evaluator,
             effort=arm.effort or None,
             budget_tokens=arm.budget_tokens,
+            max_tokens=arm.max_tokens,
         )
 
     tasks = [str(task) for task in rows["task"]]
