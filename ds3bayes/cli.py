@@ -1259,6 +1259,9 @@ def _summary(pred: xr.Dataset) -> list[dict[str, Any]]:
             at = {dim: pred[dim].values[i] for dim, i in zip(dims, place, strict=True) if dim in values.dims}
             value = values.sel(at).item()
             row[str(name)] = None if value != value else value
+        if "extrapolated" in pred.coords:
+            beyond = pred["extrapolated"]
+            row["extrapolated"] = bool(beyond.sel({str(dim): row[str(dim)] for dim in beyond.dims}))
         rows.append(row)
     return rows
 
@@ -1295,6 +1298,10 @@ def _show(title: str, rows: list[dict[str, Any]], most: int = 30) -> None:
     """Show rows as a table; constant text columns are left out, and what is cut is said."""
     if not rows:
         return
+    if "extrapolated" in rows[0]:
+        # A mark for those that are, and no column where none is.
+        marks = [{"extrapolated": "extrapolated" if row["extrapolated"] else ""} for row in rows]
+        rows = [row | mark for row, mark in zip(rows, marks, strict=True)]
     names = [
         name
         for name in rows[0]

@@ -207,7 +207,7 @@ def test_predict_at_many_budgets_is_the_grid(run, fit_file, simulated_fit, tmp_p
     code, out, _ = run("predict", fit_file, "-s", "cot", "--budgets", "200:600:200", "--json", "-o", "grid.nc")
     assert code == 0
     rows = json.loads(out)
-    assert [row["strategy"] for row in rows] == [f"cot(budget_tokens={budget})" for budget in (200, 400, 600)]
+    assert [row["strategy"] for row in rows] == [f"cot(max_tokens={budget})" for budget in (200, 400, 600)]
     grid = ds3.predict_grid(simulated_fit, ["cot"], [200, 400, 600])
     assert [row["success"] for row in rows] == pytest.approx(grid["success"].mean(("chain", "draw")).squeeze().values)
     assert (tmp_path / "grid.nc").exists()

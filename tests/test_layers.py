@@ -90,6 +90,7 @@ GENERATIVE = (
     "rows",
     "counts",
     "population",
+    "ladder",
     "priors",
     "settings",
     "design",

@@ -21,6 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.evals.schema import (
     ALWAYS,
     COLUMN,
@@ -784,8 +785,11 @@ def _check_synonyms(typed: _Typed, faults: _Faults) -> None:
 
 
 def _check_tokens(typed: _Typed, faults: _Faults) -> None:
-    """Check mean tokens against those of the longest attempt, and against a budget that cut attempts off."""
-    tokens, budget = typed.number("tokens_mean"), typed.number("budget_tokens")
+    """Check mean tokens against those of the longest attempt, and against a limit that cut attempts off."""
+    tokens, limit = typed.number("tokens_mean"), typed.number("max_tokens")
+    named = np.where(np.isnan(limit), "budget_tokens", "max_tokens")
+    # Where no cut is told apart, a budget may be one.
+    limit = np.where(np.isnan(limit), typed.number("budget_tokens"), limit)
     cut, samples = typed.number("truncated"), np.nan_to_num(typed.number("n_samples"), nan=1.0)
 
     def got(row: int) -> str:
@@ -800,11 +804,11 @@ def _check_tokens(typed: _Typed, faults: _Faults) -> None:
         tokens > longest * (1 + 1e-9), lambda row: f"{got(row)}; allowed: at most tokens_max = {longest[row]:g}"
     )
     faults.add_rows(
-        (cut > 0) & (tokens > budget * samples * (1 + _OVER_BUDGET)),
+        (cut > 0) & (tokens > limit * samples * (1 + _OVER_BUDGET)),
         lambda row: (
-            f"{got(row)}, but attempts were cut off (truncated = {cut[row]:g}) at budget_tokens = {budget[row]:g}; "
-            "allowed: no more than the budget on average. If it is what the LLM was asked for and something else cut "
-            "its attempts, give in `budget_tokens` the limit that did"
+            f"{got(row)}, but attempts were cut off (truncated = {cut[row]:g}) at {named[row]} = {limit[row]:g}; "
+            "allowed: no more than that on average. If it is what the LLM was asked for and something else cut its "
+            "attempts, give in `max_tokens` the limit that did"
         ),
     )
 
@@ -812,12 +816,12 @@ def _check_tokens(typed: _Typed, faults: _Faults) -> None:
 def _check_truncated(typed: _Typed, faults: _Faults) -> None:
     """Refuse rows that do not say how many attempts a budget cut, where others of the same budget do."""
     told = typed.given("truncated")
-    there = typed.given("budget_tokens") & typed.given("task") & ~typed.lost
+    there = (typed.given("budget_tokens") | typed.given("max_tokens")) & typed.given("task") & ~typed.lost
     if not (there & told).any() or "truncated" not in faults.table.headers:
         return
     names = ("model", "benchmark", "strategy", "n_samples", "effort")
     walk = _joined(_codes(typed, names))
-    setting = _joined(_codes(typed, (*names, "budget_tokens")))
+    setting = _joined(_codes(typed, (*names, "budget_tokens", "max_tokens")))
     cuts = np.isin(walk, walk[there & (typed.number("truncated") > 0)])
     first = np.full(setting.max() + 1, -1, dtype=np.int64)
     rows = np.flatnonzero(there & told)[::-1]
@@ -1213,6 +1217,8 @@ def _dataset(cells: dict[str, Any], *, source: str, rows_read: int, ignored: str
             attrs["units"] = COLUMN[name].unit
         variables[name] = ("row", array[order], attrs)
     evals = xr.Dataset(variables)
+    if "max_tokens" not in cells:
+        evals = name_cuts(evals)
     return evals.assign_attrs(
         source=_writable(source),
         data_sha256=data_sha256(evals),

@@ -249,7 +249,7 @@ def training_grid(
     Returns
     -------
     Simulation
-        Evaluations with ``params``, ``train_tokens`` and ``budget_tokens``; ``truth`` has ``level`` and ``skills``
+        Evaluations with ``params``, ``train_tokens`` and ``max_tokens``; ``truth`` has ``level`` and ``skills``
         (task), ``success`` (model, budget, task) of an attempt as closed forms give it, ``frontier`` (model), the
         level up to which it has learned skills, and the scalars ``task_level`` and ``task_level_sd``.
     """
@@ -309,7 +309,7 @@ def training_grid(
                         "benchmark": "grid",
                         "task": labels[task],
                         "strategy": DEFAULT_SAMPLER,
-                        "budget_tokens": budget,
+                        "max_tokens": budget,
                         "attempts": attempts,
                         "successes": int((walked <= steps).sum()) if reached else 0,
                         "params": float(params[llm]),
@@ -377,7 +377,7 @@ def budgeted_runs(*, llms: int = 2, tasks: int = 60, attempts: int = 8, seed: in
                     "benchmark": "budgets",
                     "task": np.tile(labels, llms),
                     "strategy": DEFAULT_SAMPLER,
-                    "budget_tokens": budget,
+                    "max_tokens": budget,
                     "attempts": attempts,
                     "successes": (ended & right).sum(axis=2).ravel(),
                     "truncated": (~ended).sum(axis=2).ravel(),

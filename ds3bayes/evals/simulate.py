@@ -39,7 +39,7 @@ class Simulation:
         ``eventual_success``, ``pace`` and ``reachable`` with dims ``(model, task)``, ``path_length`` and ``sound``
         with dim ``task``, ``location`` with dim ``model``, and the scalars ``spread``, ``skew``, ``interaction_sd``,
         ``reachability``, ``soundness``, ``typical_pace``, ``difficulty_effect``, ``tokens_per_step`` and
-        ``wrong_answer_concentration``. ``eventual_success`` is the chance that one attempt without a budget
+        ``wrong_answer_concentration``. ``eventual_success`` is the chance that one attempt without a cut
         succeeds if the task is reachable and sound.
     """
 
@@ -63,7 +63,10 @@ def simulate(
     pace: float = 0.1,
     difficulty_effect: float = 0.2,
     tokens_per_step: float = 25.0,
+    max_tokens: float | Sequence[float | None] | None = None,
     budget_tokens: float | Sequence[float | None] | None = None,
+    budget_gain: float = 0.4,
+    budget_lengthening: float = 0.35,
     wrong_answer_concentration: float = 1.0,
     benchmark: str = "simulated",
     seed: int = 0,
@@ -83,7 +86,7 @@ def simulate(
     models : int or mapping of str to float
         Number of models, or their names with shifts of their location on the logit scale.
     strategies : sequence of str or Strategy
-        Any strategies without their own budgets, such as ``"cot"``, ``"best_of_n(n=16, verifier=oracle)"``,
+        Any strategies without their own budgets and cuts, such as ``"cot"``, ``"best_of_n(n=16, verifier=oracle)"``,
         ``"majority(n=8)"`` or ``"tot(branching=3, evaluator=noisy(d=2))"``; an attempt of a strategy that
         selects is one decision. Truncated attempts do not vote.
     path_length : int or sequence of int
@@ -96,7 +99,7 @@ def simulate(
         Standard deviation, >= 0, of what each model and task add to that on their own (logit scale).
     reachability : float
         Probability in [0, 1] that a needed skill was learned, drawn once per model, task and skill. An
-        attempt at a task with a skill missing wanders until its budget ends or it commits to a wrong answer.
+        attempt at a task with a skill missing wanders until it is cut or it commits to a wrong answer.
     soundness : float
         Probability in [0, 1] that a task is sound, drawn once per task. The key of any other is wrong: attempts go as
         they would, and none counts as a success, for any model; right ones give one and the same wrong answer.
@@ -106,9 +109,15 @@ def simulate(
         Fall of logit pace per unit of difficulty (of fall in the task's logit eventual success).
     tokens_per_step : float
         Generated tokens per step, >= 1.
+    max_tokens : int, None or sequence of them
+        Tokens at which each walk is cut, at least one step; None for no cut. A sequence runs every strategy at every
+        one.
     budget_tokens : int, None or sequence of them
-        Limit on the tokens of each walk, at least one step; None for no limit. A sequence runs every strategy
-        at every budget.
+        Budget that each walk is asked for, and paced by; None to ask for none. A sequence runs every strategy at every
+        budget.
+    budget_gain, budget_lengthening : float
+        Rise of logit eventual success, and of the log of the steps that a skill takes, by doubling an asked budget. At
+        16,000 tokens both are as if none had been asked.
     wrong_answer_concentration : float
         Concentration, >= 0, of the Chinese restaurant process that says which wrong answers of a model to a
         task are the same; 0 makes them all the same.
@@ -152,6 +161,8 @@ def simulate(
     check("soundness", soundness, "a number in [0, 1]", lambda x: 0 <= x <= 1)
     check("pace", pace, "a number in (0, 1)", lambda x: 0 < x < 1)
     check("difficulty_effect", difficulty_effect, "a number in [-50, 50]", lambda x: abs(x) <= 50)
+    check("budget_gain", budget_gain, "a number in [-50, 50]", lambda x: abs(x) <= 50)
+    check("budget_lengthening", budget_lengthening, "a number in [-5, 5]", lambda x: abs(x) <= 5)
     check("tokens_per_step", tokens_per_step, "a number >= 1", lambda x: x >= 1)
     check("wrong_answer_concentration", wrong_answer_concentration, "a number >= 0", lambda x: x >= 0)
     if not isinstance(benchmark, str) or not benchmark.strip():
@@ -161,11 +172,12 @@ def simulate(
     if faults:
         raise InputError.of_faults("simulate", faults)
     lengths = _lengths(path_length, tasks, faults)
-    budgets = _budgets(budget_tokens, tokens_per_step, faults)
+    cuts = _limits("max_tokens", max_tokens, tokens_per_step, faults)
+    budgets = _limits("budget_tokens", budget_tokens, 1.0, faults)
     drawn = sum(
         float(np.max(one.token_units(lengths) if isinstance(one, ThoughtSearch) else one.attempts)) for one in settings
     )
-    walks = int(len(shifts) * tasks * attempts * len(budgets) * drawn)
+    walks = int(len(shifts) * tasks * attempts * len(cuts) * len(budgets) * drawn)
     if walks > _MOST_WALKS:
         faults.append(f"that is {walks} walks; allowed: at most {_MOST_WALKS}. Use several calls with other seeds")
     if faults:
@@ -187,7 +199,11 @@ def simulate(
     )
     truth["tokens_per_step"] = ((), float(tokens_per_step), {"units": "tokens"})
     truth["wrong_answer_concentration"] = ((), float(wrong_answer_concentration))
-    table = _draw_table(rng, truth, settings, budgets, attempts, benchmark)
+    truth["budget_gain"] = ((), float(budget_gain))
+    truth["budget_lengthening"] = ((), float(budget_lengthening))
+    table = pd.concat(
+        [_draw_table(rng, truth, settings, cuts, budget, attempts, benchmark) for budget in budgets], ignore_index=True
+    )
     evals = read_table(table).assign_attrs(source=f"simulated (seed {seed})")
     return Simulation(evals=evals, truth=truth)
 
@@ -225,8 +241,11 @@ def _settings(strategies: Sequence[str | Strategy], faults: list[str]) -> list[S
         except InputError as error:
             faults.append(str(error))
             continue
-        if strategy.budget_tokens is not None or strategy.effort is not None:
-            faults.append(f"strategy {str(strategy)!r} states a budget or an effort; give budget_tokens to simulate")
+        if strategy.limit_tokens is not None or strategy.effort is not None:
+            faults.append(
+                f"strategy {str(strategy)!r} states a budget, a cut or an effort; give budget_tokens or max_tokens to "
+                "simulate"
+            )
         elif strategy.is_search and strategy.attempts > 1:
             faults.append(f"strategy {str(strategy)!r}: simulated searches write out one answer; leave out outputs")
         elif any(strategy.to_row() == other.to_row() for other in settings):
@@ -250,10 +269,10 @@ def _lengths(path_length: int | Sequence[int] | Ints, tasks: int, faults: list[s
     return np.ones(tasks, dtype=np.int64)
 
 
-def _budgets(
-    budget_tokens: float | Sequence[float | None] | None, tokens_per_step: float, faults: list[str]
+def _limits(
+    name: str, given: float | Sequence[float | None] | None, least: float, faults: list[str]
 ) -> list[float | None]:
-    listed = budget_tokens if isinstance(budget_tokens, list | tuple | np.ndarray) else [budget_tokens]
+    listed = given if isinstance(given, list | tuple | np.ndarray) else [given]
     budgets: list[float | None] = []
     for budget in listed:
         if budget is None:
@@ -261,16 +280,15 @@ def _budgets(
         elif (
             isinstance(budget, int | float | np.number)
             and not isinstance(budget, bool)
-            and tokens_per_step <= budget <= 1e15
+            and least <= budget <= 1e15
             and float(budget).is_integer()
         ):
             budgets.append(float(budget))
         else:
-            faults.append(
-                f"budget_tokens={budget!r}; allowed: None or an integer from one step ({tokens_per_step:g} tokens) up"
-            )
+            low = f"one step ({least:g} tokens)" if name == "max_tokens" else "1"
+            faults.append(f"{name}={budget!r}; allowed: None or an integer from {low} up")
     if not len(listed) or len(set(budgets)) < len(budgets):
-        faults.append(f"budget_tokens={budget_tokens!r}; allowed: one or more budgets, all different")
+        faults.append(f"{name}={given!r}; allowed: one or more, all different")
     return budgets
 
 
@@ -313,7 +331,7 @@ def _draw_truth(
                 both,
                 expit(success_logit),
                 {
-                    "long_name": "chance that one attempt without budget succeeds, if the task is reachable",
+                    "long_name": "chance that one attempt without a cut succeeds, if the task is reachable",
                     "units": "1",
                 },
             ),
@@ -343,16 +361,20 @@ def _draw_table(
     rng: np.random.Generator,
     truth: xr.Dataset,
     settings: list[Strategy],
-    budgets: list[float | None],
+    cuts: list[float | None],
+    asked: float | None,
     attempts: int,
     benchmark: str,
 ) -> pd.DataFrame:
     """Let every setting decide on every task, and add up the decisions of each cell."""
     lengths = np.broadcast_to(truth["path_length"].to_numpy(), truth["pace"].shape).ravel()
-    paces = truth["pace"].to_numpy().ravel()
-    rhos = np.exp(log_expit(truth["logit_eventual_success"].to_numpy().ravel()) / lengths)
+    doublings = 0.0 if asked is None else math.log2(asked / 16000)
+    # A step less likely to finish its unit makes for more steps; at most all do.
+    paces = np.minimum(truth["pace"].to_numpy().ravel() * np.exp(-float(truth["budget_lengthening"]) * doublings), 1.0)
+    eventual = truth["logit_eventual_success"].to_numpy().ravel() + float(truth["budget_gain"]) * doublings
+    rhos = np.exp(log_expit(np.clip(eventual, -700, 36)) / lengths)
     reachable = truth["reachable"].to_numpy().ravel()
-    if None in budgets:
+    if None in cuts:
         _check_duration(rhos, paces, np.where(reachable, lengths, ENDLESS))
     sound = np.broadcast_to(truth["sound"].to_numpy(), truth["pace"].shape).reshape(-1, 1)
     task = PathTask(
@@ -370,9 +392,9 @@ def _draw_table(
 
     model_names, task_names = truth["model"].to_numpy(), truth["task"].to_numpy()
     frames = []
-    for budget in budgets:
+    for cut_at in cuts:
         for strategy in settings:
-            drawn = replace(strategy, budget_tokens=None if budget is None else int(budget)).simulate(
+            drawn = replace(strategy, max_tokens=None if cut_at is None else int(cut_at)).simulate(
                 task, rng, size=(len(rhos), attempts), wrong_answers=wrong_answers
             )
             success = drawn.success & sound
@@ -381,7 +403,8 @@ def _draw_table(
                 "benchmark": benchmark,
                 "task": np.tile(task_names, len(model_names)),
                 **strategy.to_row(),
-                "budget_tokens": np.nan if budget is None else budget,
+                "budget_tokens": np.nan if asked is None else asked,
+                "max_tokens": np.nan if cut_at is None else cut_at,
                 "attempts": attempts,
                 "successes": success.sum(axis=1),
                 "tokens_mean": drawn.tokens.mean(axis=1),
@@ -412,14 +435,14 @@ def _draw_table(
 
 
 def _check_duration(rhos: Floats, paces: Floats, ends: Ints) -> None:
-    """Refuse walks that a budget must end and that have none."""
+    """Refuse walks that a cut must end and that have none."""
     with np.errstate(divide="ignore"):
         commit = 1 / (paces * (1 - rhos))
     expected = np.where(ends == ENDLESS, commit, np.minimum(ends / paces, commit))
     if expected.max() > _LONGEST_WALK:
         raise InputError(
-            f"simulate: a walk without budget would take about {expected.max():.3g} steps; allowed: "
-            f"{_LONGEST_WALK}. Give budget_tokens, or raise pace or reachability"
+            f"simulate: a walk without a cut would take about {expected.max():.3g} steps; allowed: "
+            f"{_LONGEST_WALK}. Give max_tokens, or raise pace or reachability"
         )
 
 

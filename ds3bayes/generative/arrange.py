@@ -13,6 +13,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
+from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.evals.schema import fact_columns
 from ds3bayes.generative.counts.cell import LogLikelihood, Selector
 from ds3bayes.generative.counts.grid import (
@@ -36,7 +37,7 @@ from ds3bayes.strategies import STRATEGIES, parse_strategy
 
 Array = np.ndarray
 
-_ARM_KEYS = ["model", "benchmark", "walk", "effort", "budget_tokens", "branching", "kept_states"]
+_ARM_KEYS = ["model", "benchmark", "walk", "effort", "budget_tokens", "max_tokens", "branching", "kept_states"]
 
 
 def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = None) -> Design:
@@ -60,7 +61,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
         If rows cannot be used: no task, a strategy that a table does not determine, an unknown verifier, a path
         family where arms share tasks, a tree without a known path length, no rows left for the fit.
     """
-    table = to_table(evals)
+    table = to_table(evals if "max_tokens" in evals else name_cuts(evals))
     table["held_out"] = False if held_out is None else np.asarray(held_out, dtype=bool)
     _refuse(table, spec)
     if table["held_out"].all():
@@ -69,7 +70,8 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
     tree = searches(table["strategy"])
     for column in ("branching", "kept_states"):
         table[column] = table[column].where(tree, 1).fillna(1).astype(int)
-    table["budget_tokens"] = table["budget_tokens"].astype(float)
+    for column in ("budget_tokens", "max_tokens"):
+        table[column] = table[column].astype(float)
 
     table["cut"] = mark_cut_rows(table)
     table["finished"] = table["attempts"] - (table["truncated"].where(table["cut"], 0) if table["cut"].any() else 0)
@@ -257,13 +259,15 @@ def _arms(table: pd.DataFrame) -> tuple[tuple[Arm, ...], Array]:
     """List the arms in order of first appearance, and each row's arm; give every tree the walk it needs."""
     codes: dict[Arm, int] = {}
     rows = []
-    # Aggregates at several budgets are of one walk, which each budget cuts.
+    # Aggregates with several cuts are of one walk, and so are attempts that were cut.
     one_walk = (table["task"] == "") | table["cut"]
     for shared, row in zip(one_walk, table[_ARM_KEYS].itertuples(index=False), strict=True):
         fields = row._asdict()
-        budget = np.nan if shared else fields["budget_tokens"]
-        del fields["budget_tokens"]
-        arm = Arm(**fields, budget_tokens=None if np.isnan(budget) else int(budget))
+        if shared:
+            fields["max_tokens"] = np.nan
+        for name in ("budget_tokens", "max_tokens"):
+            fields[name] = None if np.isnan(fields[name]) else int(fields[name])
+        arm = Arm(**fields)
         rows.append(codes.setdefault(arm, len(codes)))
     for arm in list(codes):
         if arm.is_tree:
@@ -278,6 +282,7 @@ def _walk_under(tree: Arm) -> Arm:
         walk=tree.search.searches_over,
         effort=tree.effort,
         budget_tokens=tree.budget_tokens,
+        max_tokens=tree.max_tokens,
     )
 
 

@@ -49,7 +49,7 @@ of the binomial over each node's hat; a Student t narrower than the spacing of n
 interpolation adds to it. A posterior fitted with these sums is that of the integrals as far as the nodes are fine
 enough, which `log_density` lets anyone try: give it finer ones.
 
-Attempts that a budget cut off, votes, wrong answers and curves over aggregated tasks have pages of their own
+Attempts that were cut off, votes, wrong answers and curves over aggregated tasks have pages of their own
 (`ds3bayes.generative.observation`): they add factors that do not depend on the task's x given its counts.
 """
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,9 @@ class Arm:
     effort : str
         Reasoning effort, empty if not stated.
     budget_tokens : int, optional
-        Tokens allowed per attempt.
+        Tokens that the LLM was asked to think for.
+    max_tokens : int, optional
+        Tokens at which attempts were cut, where it is not known how many were: what is learned holds within them.
     branching, kept_states : int
         Of a tree; 1 otherwise.
     """
@@ -47,6 +50,7 @@ class Arm:
     walk: str
     effort: str = ""
     budget_tokens: int | None = None
+    max_tokens: int | None = None
     branching: int = 1
     kept_states: int = 1
 
@@ -61,28 +65,39 @@ class Arm:
         return f"{self.model} | {self.benchmark}"
 
     @property
+    def by_budget(self) -> bool:
+        """Whether its place among the LLM's settings is that of an asked budget, and not of a named effort."""
+        return self.budget_tokens is not None and self.effort.lower() not in EFFORTS
+
+    @property
     def effort_rank(self) -> float:
         """Place of the effort among those that have an order, 0 for medium; NaN for any other.
 
-        A thinking budget without an effort counts as one: LLMs pace themselves by it, so that a doubling lengthens
-        even attempts that stay far below it. 16,000 tokens stand at 0.
+        An asked budget stands by its doublings of 16,000 tokens: LLMs pace themselves by it, so that a doubling
+        lengthens even attempts that stay far below it.
         """
         name = self.effort.lower()
         if name in EFFORTS:
             return float(EFFORTS.index(name) - EFFORTS.index("medium"))
-        return float(np.log2(self.budget_tokens / 16000)) if self.budget_tokens and not name else np.nan
+        return budget_rank(self.budget_tokens) if self.budget_tokens is not None else np.nan
+
+    @property
+    def ladder(self) -> tuple[Any, ...]:
+        """What it has in common with the other rungs of its ladder; see `Ladder`."""
+        rest = self.effort if self.by_budget else self.budget_tokens
+        return (self.by_budget, self.model, self.benchmark, self.walk, rest, self.max_tokens)
 
     @property
     def setting(self) -> dict[str, Any]:
-        """Effort and budget as a strategy's fields."""
-        return {"effort": self.effort or None, "budget_tokens": self.budget_tokens}
+        """Effort, budget and cut as a strategy's fields."""
+        return {"effort": self.effort or None, "budget_tokens": self.budget_tokens, "max_tokens": self.max_tokens}
 
     @property
     def strategy(self) -> Strategy:
         """The strategy that makes one attempt of this arm."""
-        budget = np.nan if self.budget_tokens is None else self.budget_tokens
+        limits = {name: np.nan if one is None else one for name, one in self.setting.items() if name != "effort"}
         shape = {"branching": self.branching, "kept_states": self.kept_states} if self.is_tree else {}
-        return STRATEGIES[self.walk].from_row({"effort": self.effort, "budget_tokens": budget} | shape)
+        return STRATEGIES[self.walk].from_row({"effort": self.effort} | limits | shape)
 
     @property
     def search(self) -> ThoughtSearch:
@@ -93,6 +108,114 @@ class Arm:
 
     def __str__(self) -> str:
         return f"{self.pair} | {self.strategy}"
+
+
+def budget_rank(budget_tokens: float) -> float:
+    """Place of an asked budget: its doublings of 16,000 tokens."""
+    return float(np.log2(budget_tokens / 16000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """Walks of one LLM on one benchmark that differ in nothing but the effort, or the budget, that was asked for.
+
+    Parameters
+    ----------
+    by_budget : bool
+        Whether the rungs are budgets, a doubling apart from rank to rank, and not named efforts.
+    benchmark : str
+    arms : tuple of int
+        Rungs from the least to the most, one or more: indices into `Design.arms`.
+    rank : tuple of float
+        Of each, 0 for medium effort or 16,000 tokens.
+    """
+
+    by_budget: bool
+    benchmark: str
+    arms: tuple[int, ...]
+    rank: tuple[float, ...]
+
+    @property
+    def anchor(self) -> int:
+        """The rung nearest to rank 0, the lower of two: an index into `Design.arms`."""
+        return min(zip(self.arms, self.rank, strict=True), key=lambda rung: abs(rung[1]))[0]
+
+    def among(self, arms: Collection[int]) -> Ladder | None:
+        """The ladder of those of its rungs that are among some arms; None if none is."""
+        kept = [(arm, rank) for arm, rank in zip(self.arms, self.rank, strict=True) if arm in arms]
+        if not kept:
+            return None
+        return replace(self, arms=tuple(arm for arm, _ in kept), rank=tuple(rank for _, rank in kept))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rungs:
+    """How values of arms follow from those at one rung of each ladder and the rises between rungs.
+
+    Parameters
+    ----------
+    arms : tuple of int
+    anchors : tuple of int
+        Of each ladder the rung nearest to rank 0, and the arms that are in no ladder: indices into `Design.arms`.
+    ladder : tuple of Ladder or None
+        Of each of `anchors`.
+    anchor : int array, shape (arm,)
+        Place in `anchors` of that of an arm's ladder, or of the arm itself.
+    low, high : int arrays, shape (step,)
+        The two neighbouring rungs that each rise is between.
+    steps : tuple of Ladder
+        The ladder of each rise.
+    climbed : array, shape (arm, step)
+        1 for the rises from the anchor up to an arm, -1 for those from an arm below up to the anchor, and else 0.
+    """
+
+    arms: tuple[int, ...]
+    anchors: tuple[int, ...]
+    ladder: tuple[Ladder | None, ...]
+    anchor: Array
+    low: Array
+    high: Array
+    steps: tuple[Ladder, ...]
+    climbed: Array
+
+    @classmethod
+    def of(cls, design: Design, arms: Sequence[int]) -> Rungs:
+        """Arrange some arms of a design."""
+        ladders = [one for one in (ladder.among(set(arms)) for ladder in design.ladders) if one is not None]
+        of_arm = {arm: one for one in ladders for arm in one.arms}
+        anchors = tuple(arm for arm in arms if arm not in of_arm or of_arm[arm].anchor == arm)
+        pairs = [(low, high, one) for one in ladders for low, high in pairwise(one.arms)]
+        climbed = np.zeros((len(arms), len(pairs)))
+        anchor = np.zeros(len(arms), dtype=int)
+        for row, arm in enumerate(arms):
+            ladder = of_arm.get(arm)
+            anchor[row] = anchors.index(arm if ladder is None else ladder.anchor)
+            for column, (low, high, one) in enumerate(pairs):
+                if one is ladder:
+                    at, start = one.arms.index(arm), one.arms.index(one.anchor)
+                    upper, lower = one.arms.index(high), one.arms.index(low)
+                    climbed[row, column] = float(start < upper <= at) - float(at <= lower < start)
+        return cls(
+            arms=tuple(arms),
+            anchors=anchors,
+            ladder=tuple(of_arm.get(arm) for arm in anchors),
+            anchor=anchor,
+            low=np.array([low for low, _, _ in pairs], dtype=int),
+            high=np.array([high for _, high, _ in pairs], dtype=int),
+            steps=tuple(one for _, _, one in pairs),
+            climbed=climbed,
+        )
+
+    def ranks(self, design: Design) -> tuple[Array, Array]:
+        """Ranks of the two rungs of each rise, shape (step,) each."""
+        return design.effort_rank[self.low], design.effort_rank[self.high]
+
+    def labels(self, design: Design) -> list[str]:
+        """Coordinate labels of the rises."""
+        return [
+            f"{design.labels[low]} to {design.arms[high].strategy}"
+            for low, high in zip(self.low, self.high, strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,15 +456,37 @@ class Design:
     def effort_rank(self) -> Array:
         """Place of each arm's reasoning effort or budget, 0 for medium, NaN without one or if no trend can be told.
 
-        A trend is told by LLMs that ran at several efforts on one benchmark.
+        A trend over efforts is told by LLMs that ran at several on one benchmark, and so is one over budgets.
         """
-        rank = np.array([arm.effort_rank if not arm.is_tree else np.nan for arm in self.arms])
-        known: dict[str, set[float]] = {}
-        for arm, place in zip(self.arms, rank, strict=True):
-            if np.isfinite(place):
-                known.setdefault(arm.pair, set()).add(float(place))
-        told = any(len(places) > 1 for places in known.values())
-        return rank if told else np.full(len(self.arms), np.nan)
+        rank = np.full(len(self.arms), np.nan)
+        for ladder in self.ladders:
+            rank[list(ladder.arms)] = ladder.rank
+        return rank
+
+    @cached_property
+    def ladders(self) -> tuple[Ladder, ...]:
+        """Walks by LLM, benchmark and what else they have in common, along efforts and along asked budgets.
+
+        Both kinds are left out where no LLM ran at two of its rungs, for nothing then tells of a trend.
+        """
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for index, arm in enumerate(self.arms):
+            if not arm.is_tree and np.isfinite(arm.effort_rank):
+                found.setdefault(arm.ladder, []).append(index)
+        told = {key[0] for key, members in found.items() if len(members) > 1}
+        result = []
+        for (by_budget, *_), members in found.items():
+            if by_budget in told:
+                ordered = sorted(members, key=lambda index: self.arms[index].effort_rank)
+                result.append(
+                    Ladder(
+                        by_budget=by_budget,
+                        benchmark=self.arms[ordered[0]].benchmark,
+                        arms=tuple(ordered),
+                        rank=tuple(self.arms[index].effort_rank for index in ordered),
+                    )
+                )
+        return tuple(result)
 
     @cached_property
     def has_tokens(self) -> Array:
@@ -352,12 +497,11 @@ class Design:
         seen = np.zeros(len(self.arms), dtype=bool)
         for block in self.blocks:
             seen[list(block.arms)] |= (block.token_weight > 0).any(axis=0)
-        budgeted = [curve.arm for curve in self.observed.get("curves", ()) if curve.strategy.budget_tokens is not None]
-        seen[budgeted] = True
+        seen[[curve.arm for curve in self.observed.get("curves", ()) if curve.is_timed]] = True
         seen[[cut.arm for cut in self.observed.get("attempts", ())]] = True
-        ranked = np.isfinite(self.effort_rank)
-        pairs = {int(pair) for pair in self.pair_of_arm[seen & ranked]}
-        return seen | (ranked & np.isin(self.pair_of_arm, list(pairs)))
+        for ladder in self.ladders:
+            seen[list(ladder.arms)] |= seen[list(ladder.arms)].any()
+        return seen
 
     @cached_property
     def has_traces(self) -> bool:

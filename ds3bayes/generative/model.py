@@ -13,12 +13,13 @@ from ds3bayes.generative.design import Design
 from ds3bayes.generative.likelihood import block_terms, log_marginal
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import (
-    TOKEN_TREND,
+    TOKEN_TRENDS,
     TOKEN_VARIATION,
     add_log_tokens,
     add_token_variation,
     attempt_variance,
     ranked_llms,
+    token_rungs,
 )
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import ModelSpec
@@ -72,12 +73,25 @@ def coordinates(spec: ModelSpec, design: Design) -> dict[str, list[str]]:
         "tree": list(design.trees),
         **{name: [labels[arm] for arm in getattr(subsets, name)] for name in subsets.__dataclass_fields__},
         "token_trend": ["all LLMs"] if ranked_llms(design) else [],
+        **token_trends(design),
         "token_trend_llm": [design.pairs[pair] for pair in ranked_llms(design)],
         **{name: list(members) for name, members in spec.capability.coords(design, spec).items()},
     }
     for name, data in design.observed.items():
         every |= {dim: list(members) for dim, members in OBSERVATIONS[name].coords(data, design).items()}
     return {name: members for name, members in every.items() if members}
+
+
+def token_trends(design: Design) -> dict[str, list[str]]:
+    """Return labels of the trends of tokens over efforts and budgets, and of the rungs that follow them."""
+    rungs = token_rungs(design)
+    by_budget = {one.by_budget for one in rungs.steps}
+    return {
+        "token_trend_by_effort": ["all LLMs"] if False in by_budget else [],
+        "token_trend_by_budget": ["all LLMs"] if True in by_budget else [],
+        "anchor_timed_arm": [design.labels[arm] for arm in rungs.anchors] if rungs.steps else [],
+        "timed_rung": rungs.labels(design),
+    }
 
 
 def assemble(spec: ModelSpec, design: Design) -> pm.Model:
@@ -106,7 +120,7 @@ def parameters(spec: ModelSpec, design: Design) -> dict[str, Any]:
         if name == "log_tokens":
             if "timed_arm" in coords:
                 given[name] = add_log_tokens(design, spec)
-        elif name in TOKEN_TREND:
+        elif any(name in names for names in TOKEN_TRENDS):
             # Added with log_tokens.
             continue
         elif name in TOKEN_VARIATION and "token_trend" in coords and parameter.dims[0] in coords:

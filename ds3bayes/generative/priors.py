@@ -185,14 +185,30 @@ DEFAULTS: dict[str, Parameter] = {
         "mean over tasks of log generated tokens per attempt (per candidate for a tree)",
     ),
     "effort_tokens": Parameter(
-        prior("Normal", mu=0.7, sigma=0.4),
-        ("token_trend",),
-        "rise of log_tokens from one reasoning effort to the next, or by doubling a budget",
+        prior("Normal", mu=0.7, sigma=0.3),
+        ("token_trend_by_effort",),
+        "rise of log_tokens from one reasoning effort to the next",
     ),
     "effort_tokens_sd": Parameter(
-        prior("LogNormal", mu=log(0.2), sigma=0.6),
-        ("token_trend",),
-        "sd of log_tokens of an LLM at one effort around that trend",
+        prior("LogNormal", mu=log(0.3), sigma=0.5),
+        ("token_trend_by_effort",),
+        "sd of an LLM's rise of log_tokens between two efforts around that trend",
+    ),
+    # Between none and all of a doubling, log 2: all of small budgets is used, and little more of ever larger ones.
+    "doubling_tokens": Parameter(
+        prior("Normal", mu=0.35, sigma=0.2),
+        ("token_trend_by_budget",),
+        "rise of log_tokens by doubling an asked budget of 16,000 tokens",
+    ),
+    "doubling_tokens_decay": Parameter(
+        prior("LogNormal", mu=log(0.15), sigma=0.5),
+        ("token_trend_by_budget",),
+        "how fast that shrinks: a doubling further up it is exp(-decay) times as large",
+    ),
+    "doubling_tokens_sd": Parameter(
+        prior("LogNormal", mu=log(0.2), sigma=0.5),
+        ("token_trend_by_budget",),
+        "sd of an LLM's rise of log_tokens by doubling an asked budget around that trend",
     ),
     "effort_variation_sd": Parameter(
         prior("LogNormal", mu=log(0.2), sigma=0.5),

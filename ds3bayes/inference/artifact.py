@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ds3bayes.deferred import pm
+from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.model import coordinates, parameters, readable
@@ -71,16 +72,28 @@ def log_prior(spec: ModelSpec, posterior: xr.Dataset) -> xr.Dataset:
 
 def _follows(name: str, posterior: xr.Dataset) -> bool:
     """Whether a variable is drawn around others, or computed from them, in the model that was fitted."""
-    above = {"location": ("location_mean", "mean_logit"), "spread": ("spread_median",)}.get(name, ())
-    return any(one in posterior for one in (*above, f"llm_{name}"))
+    above = {
+        "location": ("location_mean", "mean_logit", "anchor_mean_logit"),
+        "spread": ("spread_median", "own_spread"),
+    }.get(name, ())
+    return any(one in posterior for one in (*above, f"llm_{name}", f"anchor_{name}"))
 
 
 def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:
     """Return the evaluations that a fit was made from, and which rows it held out."""
-    constant = fit["constant_data"].to_dataset()
-    evals = constant.drop_vars("held_out").assign(successes=fit["observed_data"]["successes"])
+    evals, held_out = stored_evals(fit)
+    if "max_tokens" not in evals:
+        # Schema 1 knew one column, and took the budgets of aggregates, and those with truncated attempts, for cuts.
+        evals = name_cuts(evals, as_schema_1=True)
     if "run" not in evals:
         evals["run"] = ("row", np.full(evals.sizes["row"], "", dtype=object))
+    return evals, held_out
+
+
+def stored_evals(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:
+    """Return the evaluations of a fit, of whatever schema, as they are stored, and which rows it held out."""
+    constant = fit["constant_data"].to_dataset()
+    evals = constant.drop_vars("held_out").assign(successes=fit["observed_data"]["successes"])
     return evals, constant["held_out"].values.astype(bool)
 
 

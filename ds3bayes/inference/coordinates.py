@@ -15,7 +15,15 @@ from ds3bayes.generative.observation.tokens import TOKEN_VARIATION, PromptRegres
 
 _RIDGE = ("ridge_logit", "ridge_split")
 # By the variable, which may be drawn around a mean.
-_POOLED = ("llm_location", "location", "spread", "group_effect", "llm_group_effect", "llm_class_effect")
+_POOLED = (
+    "anchor_location",
+    "location_rise",
+    "location",
+    "spread",
+    "group_effect",
+    "llm_group_effect",
+    "llm_class_effect",
+)
 _HALF_CENTRED = {name: f"{name}_half_centred" for name in (*_POOLED, *TOKEN_VARIATION)}
 
 _LINE = ("log_prompt_standard", "prompt_slope_standard")

@@ -28,6 +28,7 @@ from scipy.special import gammaln, xlog1py, xlogy
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
+from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.spec import ModelSpec
@@ -98,6 +99,9 @@ def fit(
     for name in ("draws", "tune", "chains"):
         if given.get(name, 1) < 1:
             raise InputError(f"{name} must be at least 1, got {given[name]}")
+    if "max_tokens" not in evals:
+        # Evaluations that were stored, or cut to some columns, before there was one.
+        evals = name_cuts(evals)
     held_out = spec.held_out_rows(evals)
     design = make_design(evals, spec, held_out)
 

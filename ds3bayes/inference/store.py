@@ -14,7 +14,7 @@ import xarray as xr
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.inference.artifact import SCHEMA, evals_of
+from ds3bayes.inference.artifact import SCHEMA, evals_of, stored_evals
 
 _GROUPS = ("posterior", "sample_stats", "prior", "log_likelihood", "task_effects", "observed_data", "constant_data")
 _REQUIRED = ("schema", "model_id", "spec", "data_sha256", "versions", "seed")
@@ -127,7 +127,7 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
         )
     if tree.attrs["schema"] < SCHEMA:
         _migrate(tree)
-    found = data_sha256(evals_of(tree)[0])
+    found = data_sha256(stored_evals(tree)[0])
     if found != tree.attrs["data_sha256"]:
         raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
     if spec is None:
@@ -139,9 +139,13 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
 
 
 def _migrate(tree: xr.DataTree) -> None:
-    """Bring a fit of an older schema to this one: its model did not ask whether tasks are sound."""
+    """Bring a fit of an older schema to this one: its model did not ask whether tasks are sound, or told cuts apart."""
     content = json.loads(tree.attrs["spec"])
     content["population"].setdefault("soundness", False)
+    asked = content.get("query", {}).get("strategies", [])
+    if asked and not np.isfinite(evals_of(tree)[0]["budget_tokens"]).any():
+        # What it asks about budgets is about cuts, as all that it saw.
+        content["query"]["strategies"] = [text.replace("budget_tokens=", "max_tokens=") for text in asked]
     effects = tree["task_effects"].to_dataset()
     tree["task_effects"] = effects.assign(sound=xr.ones_like(effects["reachable"]))
     tree.attrs |= {"spec": json.dumps(content), "schema": SCHEMA}

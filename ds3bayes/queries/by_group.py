@@ -101,7 +101,7 @@ def _observed(table: pd.DataFrame, pred: xr.Dataset, groups: list[str]) -> xr.Da
     solved = xr.DataArray(np.zeros([len(one) for one in coords.values()]), dims=(*dims, "group"), coords=coords)
     tried = solved.copy()
     rows = table[(table["task"] != "") & (table["group"] != "")]
-    keys = ["strategy", "n_samples", "branching", "kept_states", "budget_tokens", "effort", "verifier"]
+    keys = ["strategy", "n_samples", "branching", "kept_states", "budget_tokens", "max_tokens", "effort", "verifier"]
     for _, same in rows.groupby(["model", "benchmark", "group", *keys], dropna=False):
         first = same.iloc[0]
         label = str(row_strategy(first.to_dict()))

@@ -353,4 +353,7 @@ def _table(pred: xr.Dataset, valid: Array, columns: dict[str, tuple[Array, str]]
         "model": ("option", np.repeat(models, len(strategies))[keep]),
         "strategy": ("option", np.tile(strategies, len(models))[keep]),
     }
+    if "extrapolated" in pred.coords:
+        beyond = pred["extrapolated"].transpose("benchmark", "model", "strategy").values.reshape(exists.shape)
+        coords["extrapolated"] = (("benchmark", "option"), beyond[:, keep], pred["extrapolated"].attrs)
     return xr.Dataset(variables, coords=coords)

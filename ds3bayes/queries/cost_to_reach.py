@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.generative.design import Design
 from ds3bayes.inference.artifact import design_of
 from ds3bayes.queries.choices import COSTS
 from ds3bayes.queries.grid import predict_grid
@@ -21,6 +22,8 @@ from ds3bayes.strategies.attempts import AttemptStrategy
 Array = np.ndarray
 
 _DIAL = re.compile(r"(\w+)\s*=\s*\*")
+#: Dials that are numbers of tokens: asked, and at which attempts are cut.
+_TOKENS = ("budget_tokens", "max_tokens")
 #: Tokens of an attempt that stand for no limit.
 _ENDLESS = 10**12
 
@@ -42,15 +45,16 @@ def cost_to_reach(
     ----------
     fit : xarray.DataTree
     family : str
-        A strategy's text form with ``*`` for the setting to find: ``"cot(budget_tokens=*)"``,
-        ``"best_of_n(n=*, verifier=oracle)"``, ``"majority(n=*)"``.
+        A strategy's text form with ``*`` for the setting to find: ``"cot(budget_tokens=*)"`` (asked),
+        ``"cot(max_tokens=*)"`` (cut), ``"best_of_n(n=*, verifier=oracle)"``, ``"majority(n=*)"``.
     success : float, default 0.8
         Target mean success over the tasks, in (0, 1).
     cost : {"tokens", "usd", "flops", "joules", "seconds"}, default "tokens"
         Expected cost per task that is reported.
     values : sequence of int, optional
         Settings to try. By default numbers of attempts 1 to 16 and then, a fifth apart, to 1,000 for best-of-n and
-        64 for others; budgets, a fifth apart, from one step to a million tokens.
+        64 for others; budgets and cuts, a fifth apart, from one step to a million tokens (asked budgets, from a fourth
+        of the smallest that was observed to four times the largest).
     tasks, new_tasks, seed
         As for `predict`.
 
@@ -75,7 +79,7 @@ def cost_to_reach(
         raise InputError(f"cost = {cost!r}; allowed: {', '.join(COSTS)}." + did_you_mean(cost, COSTS))
     dial, base = _parse(family)
     given: dict[str, Any] = {"tasks": tasks, "new_tasks": new_tasks, "seed": seed}
-    tried = _values(values, dial, base, design_of(fit).tokens_per_step)
+    tried = _values(values, dial, base, design_of(fit))
     pred = _predictions(fit, dial, base, tried, cost, given)
     if cost not in pred:
         raise InputError(f"the predictions have no {cost} ({pred.attrs['absent']})")
@@ -108,7 +112,7 @@ def cost_to_reach(
     result = xr.Dataset(
         {
             "setting": joined["setting"].assign_attrs(
-                units="tokens" if dial == "budget_tokens" else "1", long_name=f"smallest {dial} that reaches the target"
+                units="tokens" if dial in _TOKENS else "1", long_name=f"smallest {dial} that reaches the target"
             ),
             "cost": joined["cost"].assign_attrs(units=pred[cost].attrs["units"], long_name=f"expected {cost} there"),
             "p_reach": joined["p_reach"]
@@ -139,17 +143,21 @@ def _parse(family: str) -> tuple[str, Strategy]:
             f"family = {family!r}: mark the one setting to find with *, as in 'cot(budget_tokens=*)' or "
             "'best_of_n(n=*, verifier=oracle)'"
         )
-    text = _DIAL.sub(r"\1=1000", family) if dials[0] == "budget_tokens" else _DIAL.sub(r"\1=2", family)
+    text = _DIAL.sub(r"\1=1000", family) if dials[0] in _TOKENS else _DIAL.sub(r"\1=2", family)
     strategy = parse_strategy(text)
     if not isinstance(getattr(strategy, dials[0]), int):
         raise InputError(f"family = {family!r}: {dials[0]} is not a whole number, so it cannot be searched")
     return dials[0], strategy
 
 
-def _values(values: Sequence[int] | None, dial: str, base: Strategy, tokens_per_step: float) -> list[int]:
+def _values(values: Sequence[int] | None, dial: str, base: Strategy, design: Design) -> list[int]:
     if values is None:
-        if dial == "budget_tokens":
-            return sorted({int(v) for v in np.geomspace(np.ceil(tokens_per_step), 1e6, 60)})
+        asked = [arm.budget_tokens for arm in design.arms if arm.budget_tokens is not None]
+        if dial == "budget_tokens" and asked:
+            # Far beyond what was asked nothing is known.
+            return sorted({*asked, *(round(v) for v in np.geomspace(max(min(asked) / 4, 1), 4 * max(asked), 30))})
+        if dial in _TOKENS:
+            return sorted({int(v) for v in np.geomspace(np.ceil(design.tokens_per_step), 1e6, 60)})
         most = base.searched_up_to if isinstance(base, AttemptStrategy) else 64
         return sorted({*range(1, 17), *(round(v) for v in np.geomspace(16, most, 24))})
     wrong = [v for v in values if isinstance(v, bool) or v != int(v) or v < 1]
@@ -161,8 +169,8 @@ def _values(values: Sequence[int] | None, dial: str, base: Strategy, tokens_per_
 def _predictions(
     fit: xr.DataTree, dial: str, base: Strategy, values: Sequence[int], cost: str, given: dict[str, Any]
 ) -> xr.Dataset:
-    if dial == "budget_tokens":
-        pred = predict_grid(fit, [replace(base, budget_tokens=None)], values, **given)
+    if dial == "max_tokens":
+        pred = predict_grid(fit, [replace(base, max_tokens=None)], values, **given)
         if cost in pred:
             return pred
     return predict(fit, [_set(base, dial, value) for value in values], **given)
@@ -175,7 +183,7 @@ def _set(strategy: Strategy, dial: str, value: int) -> Strategy:
 
 def _limit(fit: xr.DataTree, dial: str, base: Strategy, given: dict[str, Any]) -> xr.DataArray | None:
     """Success without limit on the setting, by starred label, where it is known."""
-    if dial == "budget_tokens":
+    if dial == "max_tokens":
         success = predict(fit, [_set(base, dial, _ENDLESS)], **given)["success"]
     elif dial == "n" and isinstance(base, AttemptStrategy):
         view = View.of(fit, given["tasks"], True, given["new_tasks"], given["seed"])
@@ -192,7 +200,7 @@ def _starred(strategy: Strategy, dial: str) -> str:
 
 def _sentence(result: xr.Dataset) -> str:
     dial, target = result.attrs["dial"], result.attrs["target"]
-    unit = " tokens" if dial == "budget_tokens" else ""
+    unit = " tokens" if dial in _TOKENS else ""
     said = []
     flat = result.stack(option=("model", "benchmark", "strategy"), sample=("chain", "draw"))
     for at in (flat.isel(option=i) for i in range(flat.sizes["option"])):

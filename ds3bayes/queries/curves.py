@@ -1,4 +1,4 @@
-"""Curves: success against the number of attempts, with its limits, and against the token budget of an attempt."""
+"""Curves: success against the number of attempts, with its limits, and against the tokens of an attempt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xarray as xr
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
 from ds3bayes.queries.predict import UNITS, View
-from ds3bayes.strategies import STRATEGIES
+from ds3bayes.strategies import STRATEGIES, Strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import LearnedVerifier
 
@@ -23,9 +23,12 @@ ATTEMPTS = (1, 2, 4, 8, 16, 32, 64)
 #: Draws that are enough for the mean and the 90 % band of a curve, to a tenth of the band's width.
 DRAWS = 240
 _NO_BUDGETS = (
-    "no sampler of this fit has both tokens and a path length, without which a budget means nothing; give "
-    "completion_tokens or tokens_mean in the table, and population.path_length in the spec or steps in the table"
+    "no sampler of this fit was asked to think for a budget, nor has one both tokens and a path length, without which "
+    "a cut means nothing; give completion_tokens or tokens_mean in the table, and population.path_length in the spec "
+    "or steps in the table"
 )
+# How far beyond the asked budgets that were observed a curve goes: beyond that, nothing is known.
+_FURTHEST = 4.0
 
 
 def thinned(fit: xr.DataTree, draws: int = DRAWS) -> xr.DataTree:
@@ -131,14 +134,15 @@ def budget_curve(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Predict how success of one attempt grows with its token budget.
+    """Predict how success of one attempt grows with the budget that it is asked for, or with where it is cut.
 
     Parameters
     ----------
     fit : xarray.DataTree
         From `fit` or `load`.
     budgets : sequence of int, optional
-        In tokens. By default from where few attempts finish to where nearly all do, and the observed ones.
+        In tokens. By default from half the smallest asked budget to twice the largest, or from where few attempts
+        finish to where nearly all do, and the observed ones.
     points : int, default 14
         How many budgets there are by default, beside the observed ones.
     tasks : {"observed", "new"}, default "observed"
@@ -151,8 +155,11 @@ def budget_curve(
     -------
     xarray.Dataset
         ``success`` and ``tokens`` (chain, draw, sampler, budget), one sampler per LLM, benchmark, walk and reasoning
-        effort; coordinates ``model``, ``benchmark``, ``walk`` and ``effort`` of each sampler. A budget is predicted
-        from the nearest evidence: the smallest observed budget that suffices, or attempts without one.
+        effort; coordinates ``model``, ``benchmark``, ``walk`` and ``effort`` of each sampler, and ``dial``: a budget is
+        ``budget_tokens``, asked for, where the LLM was observed so, and else ``max_tokens``, a cut. NaN where nothing
+        is known: tokens that were never observed, and asked budgets more than a factor of 4 beyond the observed ones.
+        ``extrapolated`` (sampler, budget) is true beyond what was observed. A cut is predicted from the nearest
+        evidence: the smallest observed cut that suffices, or attempts without one.
 
     Raises
     ------
@@ -168,18 +175,28 @@ def budget_curve(
         raise InputError(_NO_BUDGETS)
     chosen = _grid(view, [arm for arms in found.values() for arm in arms], points) if budgets is None else budgets
     omega = view.design.tokens_per_step
-    if min(chosen) < omega:
+    dials = ["budget_tokens" if any(arm.by_budget for arm in arms) else "max_tokens" for arms in found.values()]
+    if "max_tokens" in dials and min(chosen) < omega:
         raise InputError(f"budgets = {list(chosen)}; each must allow at least one step, {omega:g} tokens")
     shape = (view.samples, len(found), len(chosen))
     values = {name: np.full(shape, np.nan) for name in ("success", "tokens")}
-    for place, arms in enumerate(found.values()):
+    beyond = np.zeros(shape[1:], dtype=bool)
+    for place, (dial, arms) in enumerate(zip(dials, found.values(), strict=True)):
+        asked = [arm.budget_tokens for arm in arms if arm.budget_tokens and arm.by_budget]
         for column, budget in enumerate(chosen):
-            strategy = replace(arms[0].strategy, budget_tokens=int(budget))
+            if asked and not min(asked) / _FURTHEST <= budget <= max(asked) * _FURTHEST:
+                continue
+            limit: dict[str, Any] = {"budget_tokens": None, "max_tokens": None, dial: int(budget)}
+            strategy: Strategy = replace(arms[0].strategy, **limit)
             # Settings are those of all efforts where the sampler states none.
-            arm = next(one for one, _ in view.settings(strategy, arms[0].pair) if one.effort == arms[0].effort)
+            arm, strategy = next(
+                one for one in view.settings(strategy, arms[0].pair) if one[0].effort == arms[0].effort
+            )
             quantities, _ = view.evaluate(strategy, arm)
+            beyond[place, column] = view.extrapolates(strategy, arm)
             for name, store in values.items():
-                store[:, place, column] = quantities[name][0].mean(axis=1)
+                if name in quantities:
+                    store[:, place, column] = quantities[name][0].mean(axis=1)
     first = [arms[0] for arms in found.values()]
     dims = ("chain", "draw", "sampler", "budget")
     return xr.Dataset(
@@ -190,6 +207,8 @@ def budget_curve(
         coords=_coords(view, first)
         | {
             "effort": ("sampler", [arm.effort for arm in first]),
+            "dial": ("sampler", dials),
+            "extrapolated": (("sampler", "budget"), beyond, {"long_name": "beyond what was observed"}),
             "budget": ("budget", [int(one) for one in chosen], {"units": "tokens per attempt"}),
         },
         attrs={"tasks": view.which},
@@ -254,19 +273,24 @@ def _selectors(view: View, arm: Arm) -> dict[str, AttemptStrategy]:
 
 def _budgetable(view: View, arm: Arm) -> bool:
     index = view.design.arms.index(arm)
+    if arm.by_budget:
+        return True
     if not view.design.has_tokens[index]:
         return False
-    budget = 4 * int(max(view.design.tokens_per_step, arm.budget_tokens or 0)) + 1
-    values, _ = view.evaluate(replace(arm.strategy, budget_tokens=budget), arm)
+    cut = 4 * int(max(view.design.tokens_per_step, arm.max_tokens or 0)) + 1
+    values, _ = view.evaluate(replace(arm.strategy, max_tokens=cut), arm)
     return bool(np.isfinite(values["success"][0]).all())
 
 
 def _grid(view: View, arms: Sequence[Arm], points: int) -> list[int]:
-    """Budgets, rising by equal factors, from where few attempts finish to where nearly all do."""
-    aggregated = [curve.strategy.budget_tokens for curve in view.design.observed.get("curves", ())]
-    observed = sorted({one for one in (*(arm.budget_tokens for arm in arms), *aggregated) if one})
-    lows, highs = [], []
+    """Budgets, rising by equal factors, around those asked for, or from where few attempts finish to where most do."""
+    aggregated = [curve.strategy.max_tokens for curve in view.design.observed.get("curves", ())]
+    asked = [arm.budget_tokens for arm in arms if arm.by_budget]
+    observed = sorted({one for one in (*asked, *(arm.max_tokens for arm in arms), *aggregated) if one})
+    lows, highs = [one / 2 for one in asked if one], [2 * one for one in asked if one]
     for arm in arms:
+        if arm.by_budget:
+            continue
         tokens = view.evaluate(arm.strategy, arm)[0]["tokens"][0].mean(axis=0)
         low, high = np.quantile(tokens, [0.1, 0.95])
         lows.append(0.4 * low)

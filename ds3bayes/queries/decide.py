@@ -37,7 +37,8 @@ class Decision:
         ``success`` and ``cost`` with ``_lower`` and ``_upper`` end of their 90 % intervals (a cost that is absent is
         NaN), ``p_best, p_affordable, regret, tied, chosen, bound`` as of `best`, ``p_frontier, on_frontier`` as of
         `frontier`, ``p_reach, nearly`` as of `cheapest` with ``suffices`` and ``enough`` for its choice,
-        ``cost_to_reach`` median cost of reaching the target, infinite where more than half of the draws do not; and
+        ``cost_to_reach`` median cost of reaching the target, infinite where more than half of the draws do not;
+        ``extrapolated`` beyond the efforts, budgets and cuts that were observed; and
         ``observed, observed_tasks, observed_lower, observed_upper, away, edge``: success on the tasks that it was run
         on, where a prediction for these same tasks puts it with probability .9, whether it is outside, and whether
         inside at the very edge. NaN and False for options that were not run.
@@ -226,7 +227,12 @@ def _weighted(pred: xr.Dataset, shares: Mapping[str, float]) -> xr.Dataset:
     weights = xr.DataArray(list(shares.values()), dims="benchmark", coords={"benchmark": list(shares)})
     drawn = {name: values for name, values in pred.data_vars.items() if "benchmark" in values.dims}
     mean = xr.Dataset({name: (values * weights).sum("benchmark", skipna=False) for name, values in drawn.items()})
-    return mean.expand_dims(benchmark=[ALL]).assign_attrs(pred.attrs)
+    mean = mean.drop_vars("extrapolated", errors="ignore").expand_dims(benchmark=[ALL]).assign_attrs(pred.attrs)
+    if "extrapolated" in pred.coords:
+        # A mean that rests on what was never observed does so too.
+        beyond = pred["extrapolated"].any("benchmark").expand_dims(benchmark=[ALL])
+        mean = mean.assign_coords(extrapolated=beyond)
+    return mean
 
 
 def _weighted_observed(observed: pd.DataFrame | None, shares: Mapping[str, float]) -> pd.DataFrame | None:
@@ -279,7 +285,8 @@ def _decide(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None, share
     winner = best(pred, max_cost=query.max_cost, **asked)
     frame = winner.isel(benchmark=0).to_dataframe().reset_index()
     flags = ["tied", "chosen", "bound"]
-    frame = frame[["option", "model", "strategy", "p_best", "p_affordable", "regret", *flags]]
+    frame["extrapolated"] = frame["extrapolated"].astype(bool) if "extrapolated" in frame else False
+    frame = frame[["option", "model", "strategy", "p_best", "p_affordable", "regret", *flags, "extrapolated"]]
     draws = _draws(pred, "success", frame)
     costs = _draws(pred, cost, frame) if priced else np.full_like(draws, np.nan)
     for name, values in (("success", draws), ("cost", costs)):
@@ -399,7 +406,11 @@ def _notes(options: pd.DataFrame, *, compared: bool) -> list[str]:
     for row in options[options["chosen"] | options["enough"]].itertuples():
         if compared and np.isnan(row.observed):
             notes.append(f"{row.option} was not run: it rests on the model alone, and nothing observed confirms it.")
-        elif row.away:
+        if row.extrapolated:
+            notes.append(
+                f"{row.option} is extrapolated: it lies beyond the efforts, budgets and cuts that were observed."
+            )
+        if row.away:
             notes.append(
                 f"Beware: {row.option} was observed on {row.observed_tasks:,.0f} tasks with success "
                 f"{share(row.observed)}, away from the {share(row.observed_lower)} to {share(row.observed_upper)} that "

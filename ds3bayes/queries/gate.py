@@ -22,7 +22,7 @@ Verdict = Literal["no worse", "worse", "undecided"]
 #: Exit status of the command line by verdict.
 STATUS: dict[str, int] = {"no worse": 0, "worse": 1, "undecided": 3}
 _SIDES = ("baseline", "candidate")
-_SETTING = ["strategy", "n_samples", "branching", "kept_states", "budget_tokens", "effort", "verifier"]
+_SETTING = ["strategy", "n_samples", "branching", "kept_states", "budget_tokens", "max_tokens", "effort", "verifier"]
 # More attempts than this many times those that were made decide nothing in practice.
 _MOST_AGAIN = 1000.0
 

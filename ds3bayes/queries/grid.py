@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -60,10 +60,10 @@ def predict_grid(
     fit : xarray.DataTree
         From `fit` or `load`.
     strategies : sequence of Strategy or str
-        Without ``budget_tokens``; repeated attempts (chain of thought, best-of-n, votes) are fast, others are
-        predicted one by one.
+        Without ``max_tokens``; repeated attempts (chain of thought, best-of-n, votes) are fast, others are predicted
+        one by one.
     budgets : sequence of int
-        Tokens allowed per attempt, at least one step each.
+        Cuts: tokens after which an attempt ends, at least one step each.
     tasks : {"observed", "new"} or sequence of str, default "observed"
     new_tasks, seed : int
         As for `predict`.
@@ -76,15 +76,15 @@ def predict_grid(
     Returns
     -------
     xarray.Dataset
-        As from `predict`: dims (chain, draw, model, benchmark, strategy), the strategy's label including its budget,
-        with coordinates ``family`` (label without the budget) and ``budget_tokens`` along ``strategy``. `best`,
+        As from `predict`: dims (chain, draw, model, benchmark, strategy), the strategy's label including its cut,
+        with coordinates ``family`` (label without the cut) and ``max_tokens`` along ``strategy``. `best`,
         `cheapest` and `frontier` take it. ``usd`` that depends on prompts, FLOP with attention
         and ``truncated`` do not follow from mean tokens and are absent; `predict` has them.
 
     Raises
     ------
     InputError
-        If a budget is not a whole number, a strategy has a budget already, or cannot be predicted from this fit.
+        If a budget is not a whole number, a strategy has a cut already, or cannot be predicted from this fit.
     ImportError
         If ``cluster`` is given and Dask is not installed.
     """
@@ -92,12 +92,14 @@ def predict_grid(
     wanted = _checked(parsed, budgets)
     view = View.of(fit, tasks, True, new_tasks, seed)
     families: dict[str, tuple[str, int]] = {}
+    chosen: dict[str, dict[Arm, Strategy]] = {}
     jobs: dict[Arm, list[tuple[str, Strategy]]] = {}
     for strategy in parsed:
         for budget in wanted:
-            for label, arms in expand(view, [replace(strategy, budget_tokens=budget)]).items():
+            for label, arms in expand(view, [replace(strategy, max_tokens=budget)]).items():
+                chosen.setdefault(label, {}).update(arms)
                 for arm, set_strategy in arms.items():
-                    families[label] = (str(replace(set_strategy, budget_tokens=None)), budget)
+                    families[label] = (str(replace(set_strategy, max_tokens=None)), budget)
                     jobs.setdefault(arm, []).append((label, set_strategy))
     labels = list(families)
     places = {label: place for place, label in enumerate(labels)}
@@ -141,7 +143,7 @@ def predict_grid(
             index = view.design.arms.index(arm)
             curved = view.curved_costs(index)
             for label, strategy in cut:
-                column = sheet.budgets.index(strategy.budget_tokens or 0)
+                column = sheet.budgets.index(strategy.max_tokens or 0)
                 put("success", arm, label, success[:, column, sheet.families.index(_family(strategy))])
                 costs, reasons = view.costs_of_attempts(strategy, index, tokens[:, column, None])
                 absent |= reasons | {name: why for name, why in curved.items() if name in costs}
@@ -149,14 +151,14 @@ def predict_grid(
                     if name not in curved:
                         put(name, arm, label, values[:, 0])
     drawn = {name: np.moveaxis(values, -1, 0) for name, values in found.items()}
-    return _dataset(view, drawn, absent, families, error)
+    return _dataset(view, drawn, absent, chosen, families, error)
 
 
 def _checked(strategies: Sequence[Strategy], budgets: Sequence[int]) -> list[int]:
     faults = [
-        f"{strategy}: has a budget of its own; leave budget_tokens out, the grid's budgets take its place"
+        f"{strategy}: has a cut of its own; leave max_tokens out, the grid's budgets take its place"
         for strategy in strategies
-        if strategy.budget_tokens is not None
+        if strategy.max_tokens is not None
     ]
     faults += [
         f"budget {budget!r}: must be a whole number of tokens, at least 1"
@@ -171,12 +173,12 @@ def _checked(strategies: Sequence[Strategy], budgets: Sequence[int]) -> list[int
 
 
 def _is_cut(strategy: Strategy, arm: Arm) -> bool:
-    """Whether a fixed number of attempts is cut at another budget than the arm was observed at."""
-    return not (strategy.is_search or strategy.random_units) and strategy.budget_tokens != arm.budget_tokens
+    """Whether a fixed number of attempts is cut elsewhere than the arm was observed to be."""
+    return not (strategy.is_search or strategy.random_units) and strategy.max_tokens != arm.max_tokens
 
 
 def _family(strategy: Strategy) -> Strategy:
-    return replace(strategy, budget_tokens=None)
+    return replace(strategy, max_tokens=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +224,7 @@ class _Sheet:
         """Prepare what the kernel needs, with tables fine enough."""
         index = view.design.arms.index(arm)
         families = list(dict.fromkeys(_family(strategy) for strategy in strategies))
-        budgets = sorted({int(strategy.budget_tokens or 0) for strategy in strategies})
+        budgets = sorted({int(strategy.max_tokens or 0) for strategy in strategies})
         omega = view.design.tokens_per_step
         if budgets[0] < omega:
             raise InputError(f"budget {budgets[0]}: a budget must allow at least one step, {omega:g} tokens")
@@ -452,13 +454,14 @@ def _dataset(
     view: View,
     found: dict[str, Array],
     absent: dict[str, str],
+    chosen: Mapping[str, Mapping[Arm, Strategy]],
     families: dict[str, tuple[str, int]],
     error: float,
 ) -> xr.Dataset:
-    pred = as_dataset(view, found, absent, list(families), None)
+    pred = as_dataset(view, found, absent, chosen, None)
     pred.attrs["largest_error"] = error
     family, budget = zip(*families.values(), strict=True)
     return pred.assign_coords(
         family=("strategy", np.array(family, dtype=object)),
-        budget_tokens=("strategy", np.array(budget), {"units": "tokens", "long_name": "budget of an attempt"}),
+        max_tokens=("strategy", np.array(budget), {"units": "tokens", "long_name": "cut of an attempt"}),
     )

@@ -25,7 +25,7 @@ Array = np.ndarray
 Statistic = Callable[[Array, Array], Array]
 
 _KEYS = ["model", "benchmark", "strategy"]
-_SETTINGS = ["strategy", "effort", "budget_tokens", "branching", "kept_states", "n_samples", "verifier"]
+_SETTINGS = ["strategy", "effort", "budget_tokens", "max_tokens", "branching", "kept_states", "n_samples", "verifier"]
 _COLUMNS = [*_KEYS, "tasks", "observed", "mean", "lower", "upper", "flat", "away", "edge"]
 # Points that stand for a population, where rows name no tasks.
 _NEW_TASKS = 1024
@@ -141,7 +141,9 @@ def _ways(label: str) -> list[_Way]:
     oracle = isinstance(strategy, BestOfN) and strategy.verifier == ORACLE
     if isinstance(strategy, PassPower) or oracle:
         size = strategy.attempts
-        walk = STRATEGIES[strategy.walk](effort=strategy.effort, budget_tokens=strategy.budget_tokens)
+        walk = STRATEGIES[strategy.walk](
+            effort=strategy.effort, budget_tokens=strategy.budget_tokens, max_tokens=strategy.max_tokens
+        )
 
         def statistic(c: Array, n: Array) -> Array:
             return 1.0 - none_of(c, n, size) if oracle else none_of(n - c, n, size)

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ds3bayes.errors import InputError
 from ds3bayes.evals import to_table
 from ds3bayes.generative.rows import row_strategy, searches
 from ds3bayes.inference.artifact import evals_of
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.words import mean_interval
-from ds3bayes.strategies import STRATEGIES
+from ds3bayes.strategies import STRATEGIES, Strategy
 
 # Share of an interval's width, at either end, where "inside" is a near miss.
 _EDGE = 0.05
@@ -51,7 +52,8 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         ``flat``, nearly all draws being the same, ``inside``, and ``edge`` whether it is so within a twentieth of the
         interval's width of an end. Intervals of success hold the binomial
         noise of the attempts; of tokens and USD those of the means over tasks. A row without a task is compared
-        with the population that its tasks come from.
+        with the population that its tasks come from. Rows that the fit cannot predict are left out;
+        ``attrs["not_predicted"]`` says which and why.
     """
     evals, held = evals_of(fit)
     table = to_table(evals).assign(held_out=held)
@@ -61,6 +63,7 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         "strategy",
         "effort",
         "budget_tokens",
+        "max_tokens",
         "branching",
         "kept_states",
         "n_samples",
@@ -69,22 +72,26 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
     ]
     rng = np.random.default_rng([seed, 6])
     rows: list[tuple[Any, ...]] = []
+    left_out: list[str] = []
     aggregated = table["task"] == ""
     for _, group in table[~aggregated].groupby([*keys, "held_out"], dropna=False, sort=False):
         group = group.sort_values("task")
         strategy = row_strategy(group.iloc[0].to_dict())
         tasks = [str(task) for task in group["task"]]
-        pred = predict(fit, [strategy], tasks=tasks, per_task=True, seed=seed)
         # A row without an effort is of the runs that stated none, not of every effort.
         label = str(strategy)
-        at = pred.sel(model=group["model"].iloc[0], benchmark=group["benchmark"].iloc[0], strategy=label, task=tasks)
+        model, benchmark = group["model"].iloc[0], group["benchmark"].iloc[0]
+        try:
+            pred = predict(fit, [strategy], tasks=tasks, per_task=True, seed=seed)
+        except InputError as error:
+            left_out.append(f"{model} on {benchmark}: {error}")
+            continue
+        at = pred.sel(model=model, benchmark=benchmark, strategy=label, task=tasks)
+        if at["success"].isnull().any():
+            left_out.append(f"{model} on {benchmark}, {label}: {pred.attrs['partly_absent']}")
+            continue
         at = at.stack(sample=("chain", "draw")).transpose("sample", "task")
-        base = (
-            group["model"].iloc[0],
-            group["benchmark"].iloc[0],
-            label,
-            "held out" if group["held_out"].iloc[0] else "fitted",
-        )
+        base = (model, benchmark, label, "held out" if group["held_out"].iloc[0] else "fitted")
         n, c = group["attempts"].to_numpy(), group["successes"].to_numpy()
         replicated = rng.binomial(n, at["success"].values)
         rows.append(
@@ -102,7 +109,7 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         search = searches(group["strategy"]).any()
         runs, per = (np.ones_like(n), "problem") if search else (n, "attempt")
         for quantity, column, scale in (("tokens", "tokens_mean", n), ("usd", "cost_usd", np.ones_like(n))):
-            if quantity not in at or column not in group or group[column].isna().any():
+            if quantity not in at or column not in group or group[column].isna().any() or at[quantity].isnull().any():
                 continue
             seen = (group[column].to_numpy() * scale / runs).mean()
             unit = "USD" if quantity == "usd" else "tokens"
@@ -115,11 +122,13 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
                     *summary(at[quantity].values.mean(axis=1), level),
                 )
             )
-    rows += _aggregates(fit, table[aggregated], level, rng, seed)
+    rows += _aggregates(fit, table[aggregated], level, rng, seed, left_out)
     result = pd.DataFrame(rows, columns=_COLUMNS)
     result["inside"] = (result["observed"] >= result["lower"]) & (result["observed"] <= result["upper"])
     result["edge"] = result["inside"] & ~result["flat"] & at_the_edge(result)
-    return result.sort_values("rows", ascending=False, kind="stable", ignore_index=True)
+    result = result.sort_values("rows", ascending=False, kind="stable", ignore_index=True)
+    result.attrs["not_predicted"] = "; ".join(left_out)
+    return result
 
 
 def at_the_edge(table: pd.DataFrame) -> pd.Series:
@@ -142,15 +151,24 @@ def summary(draws: np.ndarray, level: float) -> tuple[float, float, float, bool]
 
 
 def _aggregates(
-    fit: xr.DataTree, table: pd.DataFrame, level: float, rng: np.random.Generator, seed: int
+    fit: xr.DataTree, table: pd.DataFrame, level: float, rng: np.random.Generator, seed: int, left_out: list[str]
 ) -> list[tuple[Any, ...]]:
     """Compare rows without a task with the prediction for the population that their tasks come from."""
     if table.empty:
         return []
     strategies = [row_strategy(row) for row in table.to_dict("records")]
-    pred = predict(fit, list(dict.fromkeys(strategies)), tasks="new", new_tasks=1024, seed=seed)
+    predictions: dict[Strategy, xr.Dataset | InputError] = {}
+    for strategy in dict.fromkeys(strategies):
+        try:
+            predictions[strategy] = predict(fit, [strategy], tasks="new", new_tasks=1024, seed=seed)
+        except InputError as error:
+            predictions[strategy] = error
     rows: list[tuple[Any, ...]] = []
     for row, strategy in zip(table.to_dict("records"), strategies, strict=True):
+        pred = predictions[strategy]
+        if isinstance(pred, InputError):
+            left_out.append(f"{row['model']} on {row['benchmark']}: {pred}")
+            continue
         at = pred.sel(model=row["model"], benchmark=row["benchmark"], strategy=str(strategy))
         at = at.stack(sample=("chain", "draw"))
         which = "held out" if row["held_out"] else "fitted"
@@ -159,13 +177,14 @@ def _aggregates(
         replicated = rng.binomial(n, at["success"].values) / n
         tasks = int(row["tasks"])
         rows.append((*base, "success per attempt", tasks, row["successes"] / n, *summary(replicated, level)))
-        if "tokens" in at and np.isfinite(row.get("tokens_mean", np.nan)):
+        if "tokens" in at and np.isfinite(row.get("tokens_mean", np.nan)) and at["tokens"].notnull().all():
             walks = 1 if strategy.is_search else strategy.attempts
             per_walk = at["tokens"].values / walks
             budgeted = fit["posterior"].to_dataset().get("budget_token_sd")
-            if strategy.budget_tokens is not None and budgeted is not None:
-                walk = STRATEGIES[strategy.walk](effort=strategy.effort)
-                sd = budgeted.sel(budgeted_arm=f"{row['model']} | {row['benchmark']} | {walk}")
+            walk = STRATEGIES[strategy.walk](effort=strategy.effort, budget_tokens=strategy.budget_tokens)
+            label = f"{row['model']} | {row['benchmark']} | {walk}"
+            if budgeted is not None and label in budgeted[budgeted.dims[-1]].values:
+                sd = budgeted.sel({budgeted.dims[-1]: label})
                 scatter = sd.sel(draw=pred["draw"].values).values.ravel()
                 per_walk = per_walk * np.exp(scatter * rng.standard_normal(scatter.size))
             rows.append((*base, "tokens per attempt", tasks, row["tokens_mean"], *summary(per_walk, level)))

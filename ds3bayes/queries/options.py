@@ -80,7 +80,7 @@ def is_setting_of(label: str, strategy: Strategy) -> bool:
     other = parse_strategy(label)
     if type(other) is not type(strategy):
         return False
-    opened = [name for name in ("effort", "budget_tokens") if getattr(strategy, name) is None]
+    opened = [name for name in ("effort", "budget_tokens", "max_tokens") if getattr(strategy, name) is None]
     same = {name: getattr(other, name) for name in other.__dataclass_fields__ if name not in opened}
     return all(getattr(strategy, name) == value for name, value in same.items())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -12,9 +12,12 @@ import xarray as xr
 from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.generative.design import Arm, Design, Subsets
+from ds3bayes.generative.capability.free import Free
+from ds3bayes.generative.design import Arm, Design, Subsets, budget_rank
+from ds3bayes.generative.ladder import rise
 from ds3bayes.generative.observation.aggregates import verifier_label
 from ds3bayes.generative.prices import LearnedPrices
+from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import Cost, ModelSpec
 from ds3bayes.generative.task_effects import new_task_effects
 from ds3bayes.inference.artifact import design_of, prices_of, spec_of
@@ -42,7 +45,7 @@ UNITS = {
     "flops": ("FLOP per task", "expected inference compute of one task"),
     "joules": ("J per task", "expected energy of one task"),
     "seconds": ("s per task", "expected time to generate all attempts one after another"),
-    "truncated": ("1", "share of attempts that the token budget cuts off, mean over tasks"),
+    "truncated": ("1", "share of attempts that max_tokens cuts off, mean over tasks"),
 }
 
 
@@ -91,8 +94,10 @@ def predict(
     xarray.Dataset
         ``success`` and those of ``tokens, usd, flops, joules, seconds`` that data and spec determine, with dims (chain,
         draw, model, benchmark, strategy[, task]); NaN where an LLM has no such sampler or setting. ``truncated``, where
-        a strategy has a budget that cuts what was observed without it or at another: the chance that an attempt is
-        cut. Units are in the variables' attrs; ``attrs["absent"]`` says why a quantity is missing.
+        a strategy has a cut that what was observed has not: the chance that an attempt is cut. The coordinate
+        ``extrapolated`` (model, benchmark, strategy) is true where an effort, a budget or a cut lies beyond those at
+        which the LLM was observed. Units are in the variables' attrs; ``attrs["absent"]`` says why a quantity is
+        missing.
 
     Raises
     ------
@@ -101,10 +106,14 @@ def predict(
 
     Notes
     -----
-    Within a budget of K steps an attempt succeeds with its eventual success times I_s(m, K-m+1), the
-    probability that a path of m skills at pace s is finished (Ellis-Mohr et al. 2025, arXiv 2507.00004, in this
-    package's orthogonal form); success learned at an observed budget is divided by that factor first, and
-    capped at 1 when an extrapolation to a larger budget would exceed it.
+    ``budget_tokens`` is what an LLM is asked to think for. Between two budgets that were observed, logit success and
+    log tokens of each task lie on the line between them in log budget, give or take what the LLM's rises differ from
+    the trend over budgets; beyond them they follow that trend, with intervals that grow with the distance.
+
+    ``max_tokens`` is a cut. Within one at K steps an attempt succeeds with its eventual success times
+    I_s(m, K-m+1), the probability that a path of m skills at pace s is finished (Ellis-Mohr et al. 2025, arXiv
+    2507.00004, in this package's orthogonal form); success learned within a cut is divided by that factor first,
+    and capped at 1 when an extrapolation to a larger one would exceed it.
     """
     _check_outcome(outcome, outcome_tasks, outcome_attempts, fresh=tasks == "new", per_task=per_task)
     view = View.of(fit, tasks, calibrated, new_tasks, seed)
@@ -118,8 +127,7 @@ def predict(
     # Every reason, not the last one: whoever adds what is missing wants to add all of it.
     lacking: dict[str, dict[str, None]] = {}
     for column, label in enumerate(labels):
-        for arm in chosen[label]:
-            quantities, reasons = view.evaluate(chosen[label][arm], arm)
+        for arm, (quantities, reasons) in evaluate_each(view, chosen[label]):
             for name, reason in reasons.items():
                 lacking.setdefault(name, {})[reason] = None
             place = (slice(None), *view.place(arm), column)
@@ -136,7 +144,28 @@ def predict(
                         values = view.one_evaluation(values, arm, rng, outcome_tasks, tries)
                     store[place] = values.mean(axis=1)
     absent = {name: " and ".join(reasons) for name, reasons in lacking.items()}
-    return as_dataset(view, found, absent, labels, names if per_task else None)
+    return as_dataset(view, found, absent, chosen, names if per_task else None)
+
+
+def evaluate_each(
+    view: View, arms: Mapping[Arm, Strategy]
+) -> Iterator[tuple[Arm, tuple[dict[str, tuple[Array, list[str]]], dict[str, str]]]]:
+    """Yield `View.evaluate` of a strategy's arms; an LLM that it cannot be predicted for is absent, with the reason.
+
+    Raises
+    ------
+    InputError
+        If it can be predicted for none of them.
+    """
+    errors = []
+    for arm, strategy in arms.items():
+        try:
+            yield arm, view.evaluate(strategy, arm)
+        except InputError as error:
+            errors.append(error)
+            yield arm, ({}, {"success": f"{arm.model}: {error}"})
+    if len(errors) == len(arms):
+        raise errors[0]
 
 
 def predict_limit(view: View, strategy: AttemptStrategy) -> xr.DataArray:
@@ -160,17 +189,22 @@ def predict_limit(view: View, strategy: AttemptStrategy) -> xr.DataArray:
             endless = view.limit(one, arm)  # type: ignore[arg-type]
             if endless is not None:
                 success[(slice(None), *view.place(arm), column)] = endless.mean(axis=1)
-    return as_dataset(view, {"success": success}, {}, list(chosen), None)["success"]
+    return as_dataset(view, {"success": success}, {}, chosen, None)["success"]
 
 
 def as_dataset(
     view: View,
     found: dict[str, Array],
     absent: dict[str, str],
-    labels: list[str],
+    chosen: Mapping[str, Mapping[Arm, Strategy]],
     names: list[str] | None,
 ) -> xr.Dataset:
     """Arrange what was found, each (samples, model, benchmark, strategy[, task]), as `predict` returns it."""
+    labels = list(chosen)
+    beyond = np.zeros((len(view.models), len(view.design.benchmarks), len(labels)), dtype=bool)
+    for column, arms in enumerate(chosen.values()):
+        for arm, strategy in arms.items():
+            beyond[(*view.place(arm), column)] = view.extrapolates(strategy, arm)
     dims = ["model", "benchmark", "strategy", *(["task"] if names else [])]
     chains, draws = view.effects.sizes["chain"], view.effects.sizes["draw"]
     coords: dict[str, Any] = {
@@ -179,6 +213,7 @@ def as_dataset(
         "model": view.models,
         "benchmark": view.design.benchmarks,
         "strategy": labels,
+        "extrapolated": (dims[:3], beyond, {"long_name": "beyond the efforts, budgets and cuts that were observed"}),
     }
     if names:
         coords["task"] = names
@@ -232,6 +267,11 @@ def expand(view: View, strategies: Sequence[Strategy | str] | None) -> dict[str,
             raise InputError(
                 f"{strategy}: the evaluations of {without_tasks} are aggregates, so it has no observed tasks; predict "
                 "it for new tasks of the same population, with tasks='new'"
+            )
+        if not hits and strategy.budget_tokens is not None:
+            raise InputError(
+                f"{strategy}: no LLM in this fit was asked to think for a budget, so it is not known what one does; "
+                f"if attempts are to be cut at {strategy.budget_tokens} tokens, say max_tokens={strategy.budget_tokens}"
             )
         if not hits:
             raise InputError(
@@ -363,17 +403,154 @@ class View:
             arms = [arm for arm in arms if arm.effort == strategy.effort]
         if isinstance(strategy, ThoughtSearch):
             arms = _closest_trees(arms, strategy)
-        if strategy.budget_tokens is None:
-            return [(arm, replace(strategy, **arm.setting)) for arm in arms]
-        # The smallest observed budget that suffices is the nearest evidence; then no limit; then the largest.
+        if strategy.budget_tokens is not None:
+            arms = _closest_budgets(arms, strategy.budget_tokens)
+        given = {name: value for name, value in _asked(strategy).items() if value is not None}
+        if strategy.max_tokens is None:
+            return [(arm, replace(strategy, **(arm.setting | given))) for arm in arms]
+        # The smallest observed cut that suffices is the nearest evidence; then none; then the largest.
         result = []
-        for effort in dict.fromkeys(arm.effort for arm in arms):
-            group = [arm for arm in arms if arm.effort == effort]
-            group.sort(key=lambda arm: arm.budget_tokens or np.inf)
-            enough = [arm for arm in group if (arm.budget_tokens or np.inf) >= strategy.budget_tokens]
+        for effort, budget in dict.fromkeys((arm.effort, arm.budget_tokens) for arm in arms):
+            group = [arm for arm in arms if (arm.effort, arm.budget_tokens) == (effort, budget)]
+            group.sort(key=lambda arm: arm.max_tokens or np.inf)
+            enough = [arm for arm in group if (arm.max_tokens or np.inf) >= strategy.max_tokens]
             arm = enough[0] if enough else group[-1]
-            result.append((arm, replace(strategy, effort=effort or None)))
+            result.append((arm, replace(strategy, **(arm.setting | given))))
         return result
+
+    def extrapolates(self, strategy: Strategy, arm: Arm) -> bool:
+        """Whether a strategy's effort, budget or cut is beyond those at which the arm's LLM was observed."""
+        index = self.design.arms.index(arm)
+        seen = self._observed
+        rank = (
+            budget_rank(strategy.budget_tokens)
+            if strategy.budget_tokens is not None and arm.by_budget
+            else arm.effort_rank
+        )
+        if np.isfinite(rank) and not (seen[index] and rank == arm.effort_rank):
+            ranks = [
+                other.effort_rank
+                for other, observed in zip(self.design.arms, seen, strict=True)
+                if observed and other.ladder == arm.ladder
+            ]
+            if not ranks or not min(ranks) <= rank <= max(ranks):
+                return True
+        largest = arm.max_tokens or self._cuts.get(index)
+        return largest is not None and (strategy.max_tokens or np.inf) > largest
+
+    @cached_property
+    def _observed(self) -> list[bool]:
+        """Of each arm, whether the fit saw any attempts of it."""
+        found = [False] * len(self.design.arms)
+        for block in self.design.blocks:
+            for column, arm in enumerate(block.arms):
+                found[arm] = bool(block.attempts[:, column].any())
+        for curve in self.design.observed.get("curves", ()):
+            found[curve.arm] = True
+        return found
+
+    @cached_property
+    def _cuts(self) -> dict[int, float]:
+        """Largest cut of each arm that was never observed without one."""
+        found: dict[int, float] = {}
+        for curve in self.design.observed.get("curves", ()):
+            found[curve.arm] = max(found.get(curve.arm, 0.0), float(curve.strategy.max_tokens or np.inf))
+        for cut in self.design.observed.get("attempts", ()):
+            if cut.truncated.any():
+                found[cut.arm] = max(found.get(cut.arm, 0.0), round(float(np.exp(cut.log_cuts.max()))))
+        return {arm: largest for arm, largest in found.items() if np.isfinite(largest)}
+
+    def drawn(self, strategy: Strategy, index: int, cells: Array) -> tuple[Array, Array | None]:
+        """Logit success and log tokens per unit (None if never observed), (samples, tasks), at the budget asked for.
+
+        Of the arm itself where it has that budget; else on the line in log budget between its neighbours, or beyond
+        the last of them along the trend over budgets.
+        """
+        arm = self.design.arms[index]
+        timed = bool(self.design.has_tokens[index])
+        names = ("logit_success", "log_tokens") if timed else ("logit_success",)
+        own = {name: self._stacked[name][:, cells] for name in names}
+        if strategy.budget_tokens not in (None, arm.budget_tokens):
+            at = budget_rank(strategy.budget_tokens)  # type: ignore[arg-type]
+            rungs = sorted(
+                (other.effort_rank, place)
+                for place, other in enumerate(self.design.arms)
+                if other.ladder == arm.ladder and self._cells[place].size
+            )
+            below = [rung for rung in rungs if rung[0] <= at]
+            above = [rung for rung in rungs if rung[0] > at]
+            if below and above:
+                own = self._between(own, index, cells, below[-1], above[0], at)
+            else:
+                own = self._beyond(own, index, arm.effort_rank, at)
+        return own["logit_success"], own.get("log_tokens")
+
+    def _between(
+        self,
+        own: dict[str, Array],
+        index: int,
+        cells: Array,
+        low: tuple[float, int],
+        high: tuple[float, int],
+        at: float,
+    ) -> dict[str, Array]:
+        """Logit success and log tokens between two rungs, given those of the nearer one.
+
+        Rises between rungs are sums of independent ones, so that what is between is a Brownian bridge: on the line,
+        with a variance of sd^2 distance share (1 - share) that all tasks have in common.
+        """
+        share = (at - low[0]) / (high[0] - low[0])
+        rng = np.random.default_rng([self.seed, 8, low[1], high[1]])
+        far, weight = (high[1], share) if index == low[1] else (low[1], 1.0 - share)
+        tasks = self.effects["cell_task"].values
+        others = self._cells[far]
+        same = tasks[cells].tolist() == tasks[others].tolist()
+        bridge = np.sqrt((high[0] - low[0]) * share * (1.0 - share))
+        result = {}
+        for name, values in own.items():
+            other = self._stacked[name][:, others]
+            # Of other tasks it is only known what they are like on average.
+            away = other - values if same else other.mean(axis=1, keepdims=True) - values.mean(axis=1, keepdims=True)
+            *_, sd = self._trend(name, index)
+            result[name] = values + weight * away + sd * bridge * rng.standard_normal((self.samples, 1))
+        if same and all(self.subsets.has("linked_arm", place) for place in (index, far)):
+            # Two arms' own effects on a task are independent, so that their mean would vary less than either.
+            scale = self.parameter("interaction_sd", "linked_arm", index)
+            effect = rng.standard_t(self.spec.population.interaction_dof, size=result["logit_success"].shape)
+            result["logit_success"] += scale * np.sqrt(2.0 * share * (1.0 - share)) * effect
+        return result
+
+    def _beyond(self, own: dict[str, Array], index: int, rank: float, at: float) -> dict[str, Array]:
+        """Logit success and log tokens beyond the last rung of a ladder, given those at it."""
+        rng = np.random.default_rng([self.seed, 9, index, int(at > rank)])
+        result = {}
+        for name, values in own.items():
+            gain, decay, sd = self._trend(name, index)
+            result[name] = (
+                values
+                + rise(gain, decay, rank, at)
+                + sd * np.sqrt(abs(at - rank)) * rng.standard_normal((self.samples, 1))
+            )
+        return result
+
+    def _trend(self, name: str, index: int) -> tuple[Array, Array, Array]:
+        """Draws (samples, 1) of the trend over doublings of a budget: gain, decay, and sd of a rise.
+
+        From their priors where the data tell of no trend.
+        """
+        names = {
+            "logit_success": ("doubling_gain", "doubling_decay", "doubling_location_sd"),
+            "log_tokens": ("doubling_tokens", "doubling_tokens_decay", "doubling_tokens_sd"),
+        }[name]
+        label = self.design.arms[index].benchmark if name == "logit_success" else "all LLMs"
+        found: list[Array] = []
+        for place, one in enumerate(names):
+            if one in self.posterior and label in self._members(str(self.posterior[one].dims[-1])):
+                found.append(self.posterior[one].sel({self.posterior[one].dims[-1]: label}).values.reshape(-1, 1))
+            else:
+                law = self.spec.priors.get(one, {**Free.parameters, **DEFAULTS}[one].prior)
+                found.append(law.draw((self.samples, 1), np.random.default_rng([self.seed, 10, place, len(name)])))
+        return tuple(found)  # type: ignore[return-value]
 
     def evaluate(self, strategy: Strategy, arm: Arm) -> tuple[dict[str, tuple[Array, list[str]]], dict[str, str]]:
         """Return success and costs, each (samples, tasks) with the tasks' names, and reasons for what is absent."""
@@ -381,25 +558,28 @@ class View:
         cells = self._cells[index]
         names = [str(name) for name in self.effects["cell_task"].values[cells]]
         found: dict[str, tuple[Array, list[str]]] = {}
-        tokens = spent = self._tokens(strategy, index, cells)
-        budget = None if strategy.budget_tokens == arm.budget_tokens else strategy.budget_tokens
+        cut_at = None if strategy.max_tokens == arm.max_tokens else strategy.max_tokens
         if isinstance(strategy, ThoughtSearch):
+            tokens = spent = self._tokens(strategy, index, cells)
             # A tree reaches what walks do not, unless nothing can solve the task.
             q = expit(self._tree_logit(strategy, index, cells)) * self.sound(index)
             length = self.design.path_length[[index]][None]
-            if budget is not None:
+            if cut_at is not None:
                 units = float(strategy.token_units(length[0, 0]))
                 total = self._needed(tokens, strategy) * units
-                q = q * (total <= budget)
-                spent = np.minimum(total, budget) / units
+                q = q * (total <= cut_at)
+                spent = np.minimum(total, cut_at) / units
         else:
-            q = self._of_a_run(expit(self._stacked["logit_success"][:, cells]), index)
+            logit, log_tokens = self.drawn(strategy, index, cells)
+            tokens = spent = None if log_tokens is None else np.exp(log_tokens)
+            q = self._of_a_run(expit(logit), index)
             length, _ = self.finishing(index, cells)
             if "lengths" in strategy.depends_on:
-                # Its own law of paths says what the budget does.
+                # Its own law of paths says what a cut does; how an LLM paces itself is in what was drawn.
                 q = self.eventual(q, self._needed(tokens, strategy), index, cells)
-            elif budget is not None:
-                q, spent, cut = self._within_budget(q, self._needed(tokens, strategy), strategy, index, cells)
+                strategy = replace(strategy, budget_tokens=None)
+            elif cut_at is not None:
+                q, spent, cut = self._within_cut(q, self._needed(tokens, strategy), strategy, index, cells)
                 found["truncated"] = (cut, names)
             q = q * self._stacked["reachable"][:, cells]
         lengths = Lengths(tokens=tokens, spent=spent, path_length=length, tokens_per_step=self.design.tokens_per_step)
@@ -446,7 +626,7 @@ class View:
     def _needed(self, tokens: Array | None, strategy: Strategy) -> Array:
         if tokens is None:
             raise InputError(
-                f"{strategy}: a token budget needs observed tokens; give completion_tokens or tokens_mean in the table"
+                f"{strategy}: a cut needs observed tokens; give completion_tokens or tokens_mean in the table"
             )
         return tokens
 
@@ -460,36 +640,37 @@ class View:
             tokens = tokens / self.design.path_length[index]
         return tokens
 
-    def _within_budget(
+    def _within_cut(
         self, q: Array, tokens: Array, strategy: Strategy, index: int, cells: Array
     ) -> tuple[Array, Array, Array]:
-        """Success, mean tokens and chance to be cut of an attempt at a budget, by the path's finishing law."""
+        """Success, mean tokens and chance to be cut of an attempt with a cut, by the path's finishing law."""
         omega = self.design.tokens_per_step
-        assert strategy.budget_tokens is not None
-        if strategy.budget_tokens < omega:
-            raise InputError(f"{strategy}: a budget must allow at least one step, {omega:g} tokens")
+        assert strategy.max_tokens is not None
+        if strategy.max_tokens < omega:
+            raise InputError(f"{strategy}: max_tokens must allow at least one step, {omega:g} tokens")
         length, forced = self.finishing(index, cells)
         # An attempt takes at least one step per skill.
         pace = np.minimum(length * omega / tokens, 1.0)
         shape = np.broadcast_arrays(length, pace)
-        steps = np.full(pace.shape, strategy.budget_tokens / omega)
+        steps = np.full(pace.shape, strategy.max_tokens / omega)
         finished = evaluate(finish_within, steps, shape[0], shape[1])
         q = self.eventual(q, tokens, index, cells)
         cut = 1.0 - finished
-        # Attempts that the budget cut answered all the same, some of them right.
+        # Attempts that were cut answered all the same, some of them right.
         finished = finished + cut * forced
         spent = omega * evaluate(mean_steps_within, steps, shape[0], shape[1])
-        return q * finished, np.minimum(spent, strategy.budget_tokens), cut
+        return q * finished, np.minimum(spent, strategy.max_tokens), cut
 
     def attempts(self, strategy: Strategy, arm: Arm) -> tuple[Array, Array, Array, Array]:
-        """Attempts of a walk without a budget: success and tokens, (samples, tasks), and what `finishing` returns.
+        """Attempts of a walk without a cut: success and tokens, (samples, tasks), and what `finishing` returns.
 
         Success is 0 where the task is out of reach.
         """
         index = self.design.arms.index(arm)
         cells = self._cells[index]
-        tokens = self._needed(self._tokens(strategy, index, cells), strategy)
-        q = self._of_a_run(expit(self._stacked["logit_success"][:, cells]), index)
+        logit, log_tokens = self.drawn(strategy, index, cells)
+        tokens = self._needed(None if log_tokens is None else np.exp(log_tokens), strategy)
+        q = self._of_a_run(expit(logit), index)
         q = self.eventual(q, tokens, index, cells) * self._stacked["reachable"][:, cells]
         return q, tokens, *self.finishing(index, cells)
 
@@ -510,7 +691,7 @@ class View:
     def finishing(self, index: int, cells: Array) -> tuple[Array, Array]:
         """Path length, (samples, 1) or (1, tasks), and the chance that a cut attempt is right after all, (samples, 1).
 
-        That chance is relative to an attempt that is not cut; it is 0 where no budget was observed.
+        That chance is relative to an attempt that is not cut; it is 0 where no cut was observed.
         """
         forced = np.zeros((self.samples, 1))
         budgeted = self._members("budgeted_arm")
@@ -522,8 +703,8 @@ class View:
         return self._steps(index, cells)[None, :], forced
 
     def eventual(self, q: Array, tokens: Array, index: int, cells: Array) -> Array:
-        """Success (samples, tasks) without a budget, from that within the budget the arm was observed at, if any."""
-        own = self.design.arms[index].budget_tokens
+        """Success (samples, tasks) without a cut, from that within the cut the arm was observed at, if any."""
+        own = self.design.arms[index].max_tokens
         if own is None:
             return q
         omega = self.design.tokens_per_step
@@ -585,7 +766,7 @@ class View:
         if strategy.stated_fidelity is not None:
             # Certain failure and certain success have no logit.
             fidelity = np.full_like(fidelity, np.clip(strategy.stated_fidelity, 1e-300, 1.0 - 1e-12))
-        plain = replace(strategy, effort=None, budget_tokens=None)
+        plain = replace(strategy, effort=None, budget_tokens=None, max_tokens=None)
         log_success = np.log(fidelity) + evaluate(_log_right_output, walk, gap, strategy=plain, length=int(length))
         return log_success - np.log(-np.expm1(log_success))
 
@@ -745,10 +926,30 @@ def _same_search(one: ThoughtSearch, other: ThoughtSearch) -> bool:
     return one.branching == other.branching and one.kept(_MANY_LEVELS) == other.kept(_MANY_LEVELS)
 
 
+def _asked(strategy: Strategy) -> dict[str, Any]:
+    """What a strategy leaves open of a setting is None."""
+    return {name: getattr(strategy, name) for name in ("effort", "budget_tokens", "max_tokens")}
+
+
+def _closest_budgets(arms: list[Arm], budget: int) -> list[Arm]:
+    """Keep of every ladder of asked budgets the rung that is nearest in log budget; of trees the one that has it."""
+    kept: dict[tuple[Any, ...], Arm] = {}
+    for arm in arms:
+        if arm.budget_tokens is None or (arm.is_tree and arm.budget_tokens != budget):
+            continue
+        if not arm.by_budget and arm.budget_tokens != budget:
+            continue
+        key = arm.ladder if arm.by_budget and not arm.is_tree else (arm,)
+        at = budget_rank(budget)
+        if key not in kept or abs(arm.effort_rank - at) < abs(kept[key].effort_rank - at):
+            kept[key] = arm
+    return list(kept.values())
+
+
 def _closest_trees(arms: list[Arm], strategy: ThoughtSearch) -> list[Arm]:
-    """Keep, per effort and budget, the observed tree that is most like the strategy."""
+    """Keep, per effort, budget and cut, the observed tree that is most like the strategy."""
     ranked = sorted(arms, key=lambda arm: (arm.branching != strategy.branching, arm.kept_states != strategy.states))
-    kept: dict[tuple[str, int | None], Arm] = {}
+    kept: dict[tuple[str, int | None, int | None], Arm] = {}
     for arm in ranked:
-        kept.setdefault((arm.effort, arm.budget_tokens), arm)
+        kept.setdefault((arm.effort, arm.budget_tokens, arm.max_tokens), arm)
     return list(kept.values())

@@ -7,7 +7,7 @@ import xarray as xr
 
 from ds3bayes.inference.artifact import design_of
 
-_COORDINATES = ("model", "benchmark", "strategy", "effort", "budget_tokens")
+_COORDINATES = ("model", "benchmark", "strategy", "effort", "budget_tokens", "max_tokens")
 
 
 def samplers(fit: xr.DataTree) -> xr.Dataset:
@@ -27,8 +27,8 @@ def samplers(fit: xr.DataTree) -> xr.Dataset:
     xarray.Dataset
         Dims (chain, draw, sampler): every parameter of samplers, and those of an LLM on a benchmark (``reachability``)
         for each of its samplers; NaN where a sampler has no such parameter. Coordinates of ``sampler``, each of them an
-        index: ``model``, ``benchmark``, ``strategy`` (name), ``effort`` (empty if not set) and ``budget_tokens``
-        (tokens, NaN if not set). Select by one of them at a time: ``.sel(model="gpt-4").sel(strategy="cot")``.
+        index: ``model``, ``benchmark``, ``strategy`` (name), ``effort`` (empty if not set), ``budget_tokens`` (asked) and
+        ``max_tokens`` (cut; both in tokens, NaN if not set). Select by one of them at a time: ``.sel(model="gpt-4").sel(strategy="cot")``.
 
     Notes
     -----
@@ -58,14 +58,26 @@ def samplers(fit: xr.DataTree) -> xr.Dataset:
             place = np.where(search == (dim == "tree"), place, -1)
         taken = values.isel({dim: np.maximum(place, 0)}).drop_vars(dim).rename({dim: "sampler"})
         found[str(name)] = taken.where(xr.DataArray(place >= 0, dims="sampler"))
-    budgets = [np.nan if arm.budget_tokens is None else float(arm.budget_tokens) for arm in arms]
+    limits = {
+        name: [np.nan if arm.setting[name] is None else float(arm.setting[name]) for arm in arms]
+        for name in ("budget_tokens", "max_tokens")
+    }
     result = xr.Dataset(found).assign_coords(
         sampler=labels,
         model=("sampler", [arm.model for arm in arms]),
         benchmark=("sampler", [arm.benchmark for arm in arms]),
         strategy=("sampler", [arm.walk for arm in arms]),
         effort=("sampler", [arm.effort for arm in arms]),
-        budget_tokens=("sampler", budgets, {"units": "tokens", "long_name": "tokens allowed per attempt"}),
+        budget_tokens=(
+            "sampler",
+            limits["budget_tokens"],
+            {"units": "tokens", "long_name": "tokens asked to think for"},
+        ),
+        max_tokens=(
+            "sampler",
+            limits["max_tokens"],
+            {"units": "tokens", "long_name": "tokens at which attempts are cut"},
+        ),
     )
     for name in _COORDINATES:
         result = result.set_xindex(name)

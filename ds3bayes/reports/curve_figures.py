@@ -91,7 +91,9 @@ def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | 
 
 @_styled
 def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | None = None) -> Figure:
-    """Draw success of one attempt against its token budget, one panel per LLM and benchmark, a line per effort.
+    """Draw success of one attempt against its tokens, asked or cut, one panel per LLM and benchmark, a line per effort.
+
+    Lines are dotted where they are extrapolated.
 
     Parameters
     ----------
@@ -111,7 +113,9 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
         lines, points = _of(curves.lines, where), _of(curves.points, where)
         present = [kind for kind in kinds if (lines["kind"] == kind).any()]
         for kind in present:
-            _line(axes, lines[lines["kind"] == kind], *_look(kind, kinds))
+            one = lines[lines["kind"] == kind].sort_values("x")
+            _line(axes, one, *_look(kind, kinds))
+            _dot_beyond(axes, one)
         spread = (high / low) ** 0.025
         for row in points.itertuples():
             place = present.index(row.kind) - (len(present) - 1) / 2
@@ -124,11 +128,25 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
         if endless:
             axes.axvline(high * (high / low) ** 0.04, color="#d0d0d0", linewidth=0.8, zorder=0)
             axes.text(end, -0.03, "no\nbudget", transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8)
-        _finish(axes, "budget of an attempt, tokens" if last else "", "success of one attempt" if first else "", span)
+        _finish(
+            axes, "tokens of an attempt, asked or cut" if last else "", "success of one attempt" if first else "", span
+        )
         if last and endless:
             axes.xaxis.labelpad = 12
 
-    return _panels(curves, panel, [_handle(k, _look(k, kinds)) for k in kinds] + _seen(curves.points), width, ax)
+    handles = [_handle(k, _look(k, kinds)) for k in kinds] + _seen(curves.points)
+    if curves.lines["extrapolated"].any():
+        handles.append(Line2D([], [], color=GREY, linewidth=4, linestyle=(0, (0.4, 0.6)), label="extrapolated"))
+    return _panels(curves, panel, handles, width, ax)
+
+
+def _dot_beyond(axes: Axes, line: pd.DataFrame) -> None:
+    """Cover what is extrapolated of a line, up to the last point that is not, with white dashes."""
+    beyond = line["extrapolated"].to_numpy()
+    if beyond.any():
+        reached = beyond | np.roll(beyond, 1) & (np.arange(beyond.size) > 0) | np.append(beyond[1:], False)
+        mean = np.where(reached, line["mean"], np.nan)
+        axes.plot(line["x"], mean, color="white", linewidth=2.4, linestyle=(0, (0.6, 0.9)), zorder=2.5)
 
 
 def say_curves(curves: Curves, what: str, unit: str) -> str:
@@ -136,7 +154,10 @@ def say_curves(curves: Curves, what: str, unit: str) -> str:
     said = []
     for (model, benchmark, kind), line in curves.lines.groupby(["model", "benchmark", "kind"], sort=False):
         finite = line[np.isfinite(line["x"])].sort_values("x")
-        ends = [f"{row.x:,.0f} {unit} {_said(row)}" for row in finite.iloc[[0, -1]].itertuples()]
+        ends = [
+            f"{row.x:,.0f} {unit} {_said(row)}" + (" (extrapolated)" if getattr(row, "extrapolated", False) else "")
+            for row in finite.iloc[[0, -1]].itertuples()
+        ]
         ends += [f"endlessly many {_said(row)}" for row in line[np.isinf(line["x"])].itertuples()]
         said.append(f"{model} on {benchmark}, {kind}: {', '.join(ends)}")
     return _listing(f"{what}, means with 90 % intervals.", said)

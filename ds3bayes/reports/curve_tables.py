@@ -26,6 +26,8 @@ from ds3bayes.strategies.attempts import AttemptStrategy
 
 # Equally likely values of a standard normal.
 _NORMAL = norm.ppf((np.arange(100) + 0.5) / 100)
+#: What a budget of a curve is, in words.
+DIALS = {"budget_tokens": "asked budget", "max_tokens": "cut"}
 #: Panels of one picture; the tables have the rest.
 MOST_PANELS = 12
 _WHERE = ["model", "benchmark"]
@@ -39,7 +41,7 @@ class Curves:
     ----------
     lines : pandas.DataFrame
         ``model, benchmark, walk, kind, x, mean, lower, upper``: what one attempt is, the name of the line, and success
-        along it; ``x`` is infinite at its limit.
+        along it; ``x`` is infinite at its limit. Against tokens also ``extrapolated``: beyond what was observed.
     points : pandas.DataFrame
         ``model, benchmark, kind, x, success, lower, upper, attempts, rows``: observed shares with 90 % intervals, and
         whether the fit saw them (``fitted``, ``held out`` or ``partly held out``); ``x`` is infinite where attempts had
@@ -122,29 +124,32 @@ def by_budget(fit: xr.DataTree, tasks: str, seed: int = 0) -> Curves:
     """
     found = budget_curve(fit, tasks=tasks, seed=seed)  # type: ignore[arg-type]
     several = len({str(label).partition("(")[0] for label in found["walk"].values}) > 1
+    dials = set(found["dial"].values.tolist())
     lines, names = [], {}
     for sampler in found["sampler"].values:
         at = found.sel(sampler=sampler)
         walk = str(at["walk"].item()).partition("(")[0]
         effort = str(at["effort"].item())
-        kind = " · ".join(
-            part for part in (walk if several or not effort else "", f"effort {effort}"[: 99 * bool(effort)]) if part
-        )
+        dial = DIALS[str(at["dial"].item())] if len(dials) > 1 else ""
+        parts = (walk if several or not (effort or dial) else "", f"effort {effort}" if effort else "", dial)
+        kind = " · ".join(filter(None, parts))
         base = (str(at["model"].item()), str(at["benchmark"].item()))
         names[(*base, walk, effort)] = kind
         draws = at["success"].stack(sample=("chain", "draw")).transpose("budget", "sample").values
         lines += [
-            (*base, walk, kind, float(x), *_summary(one)) for x, one in zip(at["budget"].values, draws, strict=True)
+            (*base, walk, kind, float(x), *_summary(one), bool(beyond))
+            for x, one, beyond in zip(at["budget"].values, draws, at["extrapolated"].values, strict=True)
+            if np.isfinite(one).all()
         ]
     points = []
     for key, strategy, rows in _observed(fit, tasks):
         name = names.get((*key[:2], strategy.walk, strategy.effort or ""))
         if name is None or selector_name(strategy) is not None or strategy.name != strategy.walk:
             continue
-        x = float(strategy.budget_tokens or np.inf)
+        x = float(strategy.limit_tokens or np.inf)
         points.append((*key[:2], name, x, *_wilson(rows["successes"].sum(), rows["attempts"].sum()), key[2]))
     return Curves(
-        lines=pd.DataFrame(lines, columns=[*_WHERE, "walk", "kind", "x", "mean", "lower", "upper"]),
+        lines=pd.DataFrame(lines, columns=[*_WHERE, "walk", "kind", "x", "mean", "lower", "upper", "extrapolated"]),
         points=pd.DataFrame(points, columns=[*_WHERE, "kind", "x", "success", "lower", "upper", "attempts", "rows"]),
     )
 
@@ -158,7 +163,11 @@ def _walk_text(strategy: Strategy) -> str:
     """Text of one attempt of a strategy."""
     if strategy.is_search:
         return ""
-    return str(STRATEGIES[strategy.walk](effort=strategy.effort, budget_tokens=strategy.budget_tokens))
+    return str(
+        STRATEGIES[strategy.walk](
+            effort=strategy.effort, budget_tokens=strategy.budget_tokens, max_tokens=strategy.max_tokens
+        )
+    )
 
 
 def _observed(fit: xr.DataTree, tasks: str) -> list[tuple[tuple[str, str, str], Strategy, pd.DataFrame]]:
@@ -170,7 +179,7 @@ def _observed(fit: xr.DataTree, tasks: str) -> list[tuple[tuple[str, str, str], 
     """
     evals, held = evals_of(fit)
     table = to_table(evals).assign(held_out=held)
-    keys = ["effort", "budget_tokens", "branching", "kept_states", "n_samples", "verifier", "strategy"]
+    keys = ["effort", "budget_tokens", "max_tokens", "branching", "kept_states", "n_samples", "verifier", "strategy"]
     samples = ["held_out"] if tasks == "new" else []
     of_arm = _tasks_of_arms(fit)
     result = []
@@ -235,7 +244,10 @@ def curves_table(curves: Curves, what: str, x_name: str, limit: str) -> Shown:
                 said = "; ".join(f"{share(one.success)} ({one.rows})" for one in found.itertuples())
         where = f"{row.model} · {row.benchmark}" if several else row.walk
         x = limit if np.isinf(row.x) else f"{row.x:,.0f}"
-        rows.append((where, row.kind, x, interval(row.mean, row.lower, row.upper), said))
+        predicted = interval(row.mean, row.lower, row.upper)
+        if getattr(row, "extrapolated", False):
+            predicted += ", extrapolated"
+        rows.append((where, row.kind, x, predicted, said))
     frame = pd.DataFrame(rows, columns=["sampler", "line", x_name, "predicted success", "observed"])
     return Shown(caption=what, frame=frame, numeric=frozenset({x_name, "predicted success", "observed"}))
 

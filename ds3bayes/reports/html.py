@@ -294,8 +294,9 @@ def _budgets(found: Evidence) -> list[dict[str, Any]]:
     return [
         {
             "name": "Success against token budget",
-            "said": "An attempt that its budget cuts before the path of skills is finished fails, "
-            "unless the data show that it answers all the same.",
+            "said": "Of a budget that the LLM was asked to think for, the curve goes through what was observed. An "
+            "attempt that is cut before the path of skills is finished fails, unless the data show that it answers all "
+            "the same. Beyond what was observed, lines are dotted: extrapolated.",
             "picture": _picture(
                 curve_figures.success_against_budget,
                 f"Success of one attempt against its token budget, {_of_tasks(found)}. Bands and bars are 90 % "

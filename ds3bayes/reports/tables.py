@@ -42,6 +42,7 @@ _SAMPLER_KEYS = {
     "strategy": "strategy",
     "effort": "effort",
     "budget_tokens": "budget, tokens",
+    "max_tokens": "cut, tokens",
     "branching": "branching",
     "kept_states": "kept states",
     "n_samples": "samples",
@@ -92,7 +93,8 @@ def decision_table(decision: Decision, query: Query) -> Shown:
     options = decision.options
     rows = worth_showing(options)
     priced = bool(np.isfinite(options["cost"]).any())
-    columns = {"option": [f"{n}. {name}" for n, name in zip(rows["number"], rows["option"], strict=True)]}
+    names = rows["option"] + np.where(rows["extrapolated"].astype(bool), " (extrapolated)", "")
+    columns = {"option": [f"{n}. {name}" for n, name in zip(rows["number"], names, strict=True)]}
     columns["success"] = _intervals(rows, "success", cost=False)
     if priced:
         columns[f"cost, {COST_NAMES[query.cost]}"] = _intervals(rows, "cost", cost=True)
@@ -341,13 +343,16 @@ def sweeps(fit: xr.DataTree, seed: int = 0) -> list[Sweep]:
 
 
 def _rows_of(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
-    budget = table["budget_tokens"]
+    def given(name: str, value: int | None) -> pd.Series:
+        return table[name].isna() if value is None else table[name] == value
+
     mine = (
         (table["strategy"] == arm.walk)
         & (table["model"] == arm.model)
         & (table["benchmark"] == arm.benchmark)
         & (table["effort"] == arm.effort)
-        & (budget.isna() if arm.budget_tokens is None else budget == arm.budget_tokens)
+        & given("budget_tokens", arm.budget_tokens)
+        & given("max_tokens", arm.max_tokens)
         & (table["branching"] == arm.branching)
         & (table["kept_states"].fillna(1) == arm.kept_states)
     )

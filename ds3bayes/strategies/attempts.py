@@ -128,7 +128,7 @@ class RepeatedSampling(Strategy):
     def success(self, task: PathTask) -> Any:
         """Probability that the final answer is right: the selector's success, averaged over reachability."""
         concentration = task.wrong_answer_concentration
-        cases = attempt_laws(task, task.steps_within(self.budget_tokens))
+        cases = attempt_laws(task, task.steps_within(self.limit_tokens))
         return mix([(p, self.answer(one.right, concentration, wrong=one.wrong)) for p, one in cases])
 
     def expected_tokens(self, task: PathTask) -> Any:
@@ -138,20 +138,20 @@ class RepeatedSampling(Strategy):
         (Wald's identity).
         """
         concentration = task.wrong_answer_concentration
-        cases = attempt_laws(task, task.steps_within(self.budget_tokens))
+        cases = attempt_laws(task, task.steps_within(self.limit_tokens))
         steps = [(p, self.expected_attempts(one.right, one.wrong, concentration) * one.steps) for p, one in cases]
         return mix(steps) * task.tokens_per_step
 
     def mean_attempts(self, task: PathTask) -> Any:
         """Expected number of attempts at a task."""
         concentration = task.wrong_answer_concentration
-        cases = attempt_laws(task, task.steps_within(self.budget_tokens))
+        cases = attempt_laws(task, task.steps_within(self.limit_tokens))
         return mix([(p, self.expected_attempts(one.right, one.wrong, concentration)) for p, one in cases])
 
     def expected_flops(self, task: PathTask, architecture: Architecture) -> Any:
         """Expected FLOP of all attempts; the prompt is read once (`ds3bayes.theory.cost.flops`)."""
         concentration, omega, a = task.wrong_answer_concentration, task.tokens_per_step, architecture
-        cases = attempt_laws(task, task.steps_within(self.budget_tokens), squared=True)
+        cases = attempt_laws(task, task.steps_within(self.limit_tokens), squared=True)
         # The square of an attempt's tokens obeys Wald's identity as the tokens do.
         spent = [
             (
@@ -174,8 +174,8 @@ class RepeatedSampling(Strategy):
         """Expected tokens of the longest attempt; of all of them if each waits for the one before."""
         if self.in_sequence or self.attempts == 1:
             return self.expected_tokens(task)
-        steps = task.steps_within(self.budget_tokens)
-        if self.budget_tokens is None:
+        steps = task.steps_within(self.limit_tokens)
+        if self.limit_tokens is None:
             steps = float(horizon or self.horizon(task))
         return expected_longest(task, steps, self.attempts) * task.tokens_per_step
 
@@ -207,7 +207,7 @@ class RepeatedSampling(Strategy):
     def tokens_distribution(self, task: PathTask) -> xr.DataArray:
         """Distribution of the tokens of all attempts, by the discrete Fourier transform of their sum."""
         require_numbers(task, self)
-        steps = math.inf if self.budget_tokens is None else float(task.steps_within(self.budget_tokens).eval())
+        steps = math.inf if self.limit_tokens is None else float(task.steps_within(self.limit_tokens).eval())
         K = int(steps) if math.isfinite(steps) else self.horizon(task)
         size = self.attempts * K + 1
         total = np.zeros(size)
@@ -246,7 +246,7 @@ class RepeatedSampling(Strategy):
         reachable = rng.random((number, drawn)) < gamma**m
         lengths = np.where(reachable, m.astype(np.int64), ENDLESS)
         pace = r + h
-        budget = None if self.budget_tokens is None else np.floor(self.budget_tokens / omega + 1e-9).astype(np.int64)
+        budget = None if self.limit_tokens is None else np.floor(self.limit_tokens / omega + 1e-9).astype(np.int64)
         still = pace <= 0.0
         if budget is None and still.any():
             raise InputError(f"{self}: a walk whose steps do nothing never ends; give budget_tokens")

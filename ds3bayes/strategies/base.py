@@ -27,12 +27,21 @@ Walk = str
 COLUMN_OF = {"n": "n_samples", "width": "kept_states"}
 
 #: Columns of a table of evaluations that say which strategy a row is of.
-ROW_COLUMNS = ("strategy", "n_samples", "branching", "kept_states", "budget_tokens", "effort", "verifier")
+ROW_COLUMNS = (
+    "strategy",
+    "n_samples",
+    "branching",
+    "kept_states",
+    "budget_tokens",
+    "max_tokens",
+    "effort",
+    "verifier",
+)
 
 STRATEGIES: dict[str, type[Strategy]] = {}
 
 # Printed after a strategy's other fields, in this order.
-_COMMON = ("evaluator", "answer_fidelity", "evaluation_tokens", "sampler", "effort", "budget_tokens")
+_COMMON = ("evaluator", "answer_fidelity", "evaluation_tokens", "sampler", "effort", "budget_tokens", "max_tokens")
 
 
 def _answer_of(q: Any, *, strategy: Strategy) -> Any:
@@ -146,7 +155,9 @@ class Strategy(ABC):
     effort : str, optional
         Reasoning effort asked of the LLM, in its provider's words (``"high"``). None: not set.
     budget_tokens : int, optional
-        Largest number of generated tokens of one attempt, or of one tree search, at least 1. None: no limit.
+        Tokens that the LLM is asked to think for, at least 1; it paces itself by them. None: not asked.
+    max_tokens : int, optional
+        Generated tokens at which one attempt, or one tree search, is cut off, at least 1. None: no cut.
 
     Raises
     ------
@@ -167,6 +178,7 @@ class Strategy(ABC):
 
     effort: str | None = None
     budget_tokens: int | None = None
+    max_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -174,8 +186,9 @@ class Strategy(ABC):
         found = []
         if self.effort is not None and (not isinstance(self.effort, str) or not self.effort):
             found.append(f"effort must be a text of at least one character, got {self.effort!r}")
-        if self.budget_tokens is not None:
-            found += check_whole("budget_tokens", self.budget_tokens, 1)
+        for name in ("budget_tokens", "max_tokens"):
+            if getattr(self, name) is not None:
+                found += check_whole(name, getattr(self, name), 1)
         found += self.faults()
         if found:
             raise InputError.of_faults(self.name, found)
@@ -183,6 +196,12 @@ class Strategy(ABC):
     @abstractmethod
     def faults(self) -> list[str]:
         """Return one sentence per field of this class that is outside its range."""
+
+    @property
+    def limit_tokens(self) -> int | None:
+        """Tokens at which a bare path ends: nothing says there how an LLM paces itself, so a budget cuts it too."""
+        given = [one for one in (self.budget_tokens, self.max_tokens) if one is not None]
+        return min(given, default=None)
 
     @property
     @abstractmethod
@@ -273,8 +292,8 @@ class Strategy(ABC):
         Returns
         -------
         dict
-            ``strategy, n_samples, branching, kept_states, budget_tokens, effort, verifier``; NaN or empty where the
-            strategy has no such field or leaves it open.
+            ``strategy, n_samples, branching, kept_states, budget_tokens, max_tokens, effort, verifier``; NaN or empty
+            where the strategy has no such field or leaves it open.
         """
         row: dict[str, Any] = dict.fromkeys(ROW_COLUMNS, np.nan) | {"effort": "", "verifier": ""}
         for field in fields(self):

@@ -196,7 +196,7 @@ def _evaluate(
     for length in np.unique(flat[0]):
         at = flat[0] == length
         known: dict[str, Any] = {**rates}
-        if law is _latency and isinstance(strategy, RepeatedSampling) and strategy.budget_tokens is None:
+        if law is _latency and isinstance(strategy, RepeatedSampling) and strategy.limit_tokens is None:
             fields = {name: one[at] for name, one in zip(ARRAYS, flat, strict=True)}
             known["horizon"] = strategy.horizon(replace(task, **fields)) if strategy.attempts > 1 else 1
         values[at] = evaluate(

@@ -118,7 +118,7 @@ class StepSearch(Strategy):
 
     @property
     def _chain(self) -> CoT:
-        return CoT(budget_tokens=self.budget_tokens)
+        return CoT(budget_tokens=self.limit_tokens)
 
     def _walks(self, task: PathTask) -> list[tuple[Any, PathTask]]:
         """Return the path walks that the search amounts to, with and without all skills, and their chances."""
@@ -177,8 +177,8 @@ class StepSearch(Strategy):
         # The share of other steps that commit stays what it was.
         commit = np.where(reachable, h, h)
         limit = np.full(number, np.inf)
-        if self.budget_tokens is not None:
-            limit = np.floor(self.budget_tokens / (b * (omega + self.evaluation_tokens)) + 1e-9)
+        if self.limit_tokens is not None:
+            limit = np.floor(self.limit_tokens / (b * (omega + self.evaluation_tokens)) + 1e-9)
         elif (advance + commit <= 0.0).any():
             raise InputError(f"{self}: a search whose steps do nothing never ends; give budget_tokens")
         left, steps = m.copy(), np.zeros(number)

@@ -203,7 +203,7 @@ class ThoughtSearch(Strategy):
 
     def expected_latency(self, task: PathTask, horizon: int | None = None) -> Any:
         """Expected tokens of the longest candidate of each level, summed over levels, and one evaluation each."""
-        if self.budget_tokens is not None:
+        if self.limit_tokens is not None:
             raise InputError(
                 f"{self}: the latency of a search cut by a budget of all its candidates has no closed form; "
                 "leave out budget_tokens, or simulate"
@@ -260,8 +260,8 @@ class ThoughtSearch(Strategy):
         if not (r + h > 0.0).all():
             raise InputError(f"{self}: a candidate whose steps do nothing is never complete")
         left = np.full(number, np.inf)
-        if self.budget_tokens is not None:
-            left = np.floor(self.budget_tokens / omega + 1e-9)
+        if self.limit_tokens is not None:
+            left = np.floor(self.limit_tokens / omega + 1e-9)
         attempts, spent, chain = np.zeros(number, np.int64), np.zeros(number), np.zeros(number)
         success = np.zeros(number, dtype=bool)
         # A missing skill makes every candidate of its level wrong.
@@ -318,7 +318,7 @@ class ThoughtSearch(Strategy):
         r, h = as_float(task.advance), as_float(task.commit)
         moving = pt.gt(r + h, 0.0)
         rho = r / pt.switch(moving, r + h, 1.0)
-        return rho, r + h, task.steps_within(self.budget_tokens), as_float(self.candidates(as_float(task.path_length)))
+        return rho, r + h, task.steps_within(self.limit_tokens), as_float(self.candidates(as_float(task.path_length)))
 
 
 def _levels(task: PathTask, whole: bool, strategy: Strategy) -> Any:

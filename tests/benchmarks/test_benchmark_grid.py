@@ -46,7 +46,7 @@ def test_a_large_grid(prior_fit):
     assert grid["success"].shape == (1, 4000, 1, 1, 1200)
     started = perf_counter()
     budget = int(BUDGETS[120])
-    exact = ds3.predict(fit, [f"cot(budget_tokens={budget})", f"best_of_n(n=100, budget_tokens={budget})"])
+    exact = ds3.predict(fit, [f"cot(max_tokens={budget})", f"best_of_n(n=100, max_tokens={budget})"])
     apart = (perf_counter() - started) / 2
     error = float(np.abs(grid["success"].sel(strategy=exact["strategy"].values) - exact["success"]).max())
     print(f"{seconds:.1f} s, {grown:.2f} GiB; one by one {1200 * apart:.0f} s; error {error:.1e}")

@@ -42,7 +42,7 @@ def test_better_trained_llms_have_lower_loss() -> None:
 
 def test_walks_of_the_grid_succeed_as_the_truth_says() -> None:
     made = training_grid(tasks=40, attempts=2000, seed=1)
-    table = made.evals.to_dataframe().set_index(["model", "budget_tokens", "task"])["successes"]
+    table = made.evals.to_dataframe().set_index(["model", "max_tokens", "task"])["successes"]
     q = made.truth["success"].to_series()
     q.index = q.index.set_levels(q.index.levels[1].astype(table.index.levels[1].dtype), level=1)
     share = (table / 2000).loc[q.index]
@@ -54,7 +54,7 @@ def test_walks_of_the_grid_succeed_as_the_truth_says() -> None:
 
 def test_attempts_under_budgets_do_what_their_truth_says() -> None:
     made = budgeted_runs(llms=1, tasks=30, attempts=2000, seed=3)
-    table = made.evals.to_dataframe().set_index(["budget_tokens", "task"])
+    table = made.evals.to_dataframe().set_index(["max_tokens", "task"])
     ended = table["attempts"] - table["truncated"]
     truth = made.truth.isel(model=0)
     q, reachable = truth["eventual_success"].to_series(), truth["reachable"].to_series()

@@ -115,7 +115,7 @@ def test_simulated_evaluations_are_what_would_be_read() -> None:
         models={"small": -1, "large": 1.0},
         strategies=["cot", "direct", "best_of_n(n=3)", "majority( n = 4 )", "pass_power(n=2)"],
         reachability=0.95,
-        budget_tokens=[500, None],
+        max_tokens=[500, None],
         interaction_sd=0.3,
         skew=0.5,
         difficulty_effect=0.0,
@@ -130,7 +130,7 @@ def test_simulated_evaluations_are_what_would_be_read() -> None:
     single = evals.where(evals["strategy"].isin(["cot", "direct"]), drop=True)
     wrong = [sum(map(int, text.split("|"))) if text else 0 for text in single["wrong_answer_counts"].values]
     np.testing.assert_array_equal(single["attempts"] - single["successes"] - single["no_answer"], wrong)
-    assert (single["tokens_max"].where(single["budget_tokens"] == 500) <= 500).sum() == 2 * 2 * 12
+    assert (single["tokens_max"].where(single["max_tokens"] == 500) <= 500).sum() == 2 * 2 * 12
     many = evals["strategy"].isin(["best_of_n", "majority", "pass_power"])
     assert evals["n_samples"].notnull().values.tolist() == many.values.tolist()
 
@@ -221,17 +221,17 @@ def test_unreachable_tasks_are_never_solved() -> None:
         ({"strategies": ["cott"]}, "Did you mean 'cot'?"),
         ({"strategies": ["majority"]}, "n is missing; write majority(n=...)"),
         ({"strategies": ["cot(n=2)"]}, "unknown key 'n'"),
-        ({"strategies": ["cot(budget_tokens=100)"]}, "states a budget"),
+        ({"strategies": ["cot(max_tokens=100)"]}, "states a budget, a cut or an effort"),
         ({"strategies": ["tot(branching=2, kept_states=2, outputs=2)"]}, "leave out outputs"),
         ({"strategies": ["g_pass(n=4, right=2)", "g_pass(n=4, right=3)"]}, "a table cannot tell it"),
         ({"strategies": ["cot", "cot()"]}, "given twice"),
         ({"strategies": "cot"}, "allowed: a list"),
         ({"path_length": [1, 2]}, "or one for each of 100 tasks"),
         ({"path_length": 0}, "path_length=0"),
-        ({"budget_tokens": 10}, "from one step (25 tokens) up"),
-        ({"budget_tokens": [100, 100]}, "all different"),
+        ({"max_tokens": 10}, "from one step (25 tokens) up"),
+        ({"max_tokens": [100, 100]}, "all different"),
         ({"tasks": 10**6, "attempts": 100}, "walks; allowed: at most"),
-        ({"pace": 1e-9}, "a walk without budget would take about"),
+        ({"pace": 1e-9}, "a walk without a cut would take about"),
         ({"tasks": 0, "attempts": 0}, "2 faults"),
     ],
 )
@@ -263,3 +263,19 @@ def test_no_attempt_at_an_unsound_task_counts() -> None:
     assert simulate(**given, seed=2).truth["sound"].all()
     with pytest.raises(InputError, match=r"soundness=1\.5"):
         simulate(soundness=1.5)
+
+
+def test_asked_budgets_pace_walks_and_cut_none() -> None:
+    given = {"tasks": 40, "attempts": 200, "spread": 0.5, "path_length": 4, "seed": 5}
+    made = simulate(**given, budget_tokens=[4000, 16000, 64000], budget_gain=0.5, budget_lengthening=0.3)
+    table = to_table(made.evals).set_index(["budget_tokens", "task"])
+    assert (table["truncated"] == 0).all()
+    assert table["max_tokens"].isna().all()
+    for budget in (4000, 16000, 64000):
+        doublings = np.log2(budget / 16000)
+        logits = made.truth["logit_eventual_success"].values[0] + 0.5 * doublings
+        # Success of the tasks, each of 200 attempts, has a standard error below .5 / sqrt(40 * 200).
+        expected = (1 / (1 + np.exp(-logits))).mean()
+        assert abs(table.loc[budget, "successes"].sum() / 8000 - expected) < SIGMAS * 0.5 / np.sqrt(8000)
+    right = table["log_tokens_mean_correct"].unstack("task").mean(axis=1)
+    assert np.allclose(right.diff().dropna(), 2 * 0.3, atol=0.05)

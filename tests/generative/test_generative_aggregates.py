@@ -38,7 +38,7 @@ SELECTION = pd.DataFrame(
 
 BUDGETS = pd.DataFrame(
     [(1000, 60, 21, 980.0), (4000, 60, 30, 2900.0), (16000, 60, 39, 5200.0)],
-    columns=["budget_tokens", "attempts", "successes", "tokens_mean"],
+    columns=["max_tokens", "attempts", "successes", "tokens_mean"],
 ).assign(model="a", benchmark="aime", strategy="cot", tasks=60)
 
 SPEC = ds3.ModelSpec.from_dict({"population": {"reachability": False}})
@@ -144,7 +144,7 @@ def test_rows_of_budgets_are_loops_over_tasks_and_their_lengths() -> None:
     m, omega = 6, 25.0
     expected = 0.0
     for row in BUDGETS.to_dict("records"):
-        steps = row["budget_tokens"] / omega
+        steps = row["max_tokens"] / omega
         success = mean_steps = 0.0
         for start in range(0, nodes.size, 4):
             # Four neighbouring nodes share the tokens of a task.
@@ -218,12 +218,12 @@ def test_questions_that_aggregates_cannot_answer(selected: xr.DataTree) -> None:
 
 def test_a_budget_is_predicted_with_its_forced_answers() -> None:
     fit = quick_fit(BUDGETS, BUDGET_SPEC)
-    budgets = BUDGETS["budget_tokens"].tolist()
-    pred = ds3.predict(fit, [f"cot(budget_tokens={budget})" for budget in budgets], tasks="new", new_tasks=1024)
+    budgets = BUDGETS["max_tokens"].tolist()
+    pred = ds3.predict(fit, [f"cot(max_tokens={budget})" for budget in budgets], tasks="new", new_tasks=1024)
     assert design_of(fit).path_length.tolist() == [6]
     expected = fit["posterior"]["aggregate_success"].sel(draw=pred["draw"].values)
     for row, budget in enumerate(budgets):
-        found = pred["success"].sel(strategy=f"cot(budget_tokens={budget})").squeeze()
+        found = pred["success"].sel(strategy=f"cot(max_tokens={budget})").squeeze()
         # 1,024 tasks against the fit's groups of four nodes and seven lengths: coarse for the widest laws.
         difference = np.abs(found - expected.isel(aggregate=row)).values
         assert np.quantile(difference, 0.95) < 0.01

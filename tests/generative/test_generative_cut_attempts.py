@@ -39,7 +39,7 @@ def table(**more) -> pd.DataFrame:
             "benchmark": "b",
             "task": ["t1", "t2", "t1", "t2", "t3"],
             "strategy": "cot",
-            "budget_tokens": [500, 500, 2000, 2000, 2000],
+            "max_tokens": [500, 500, 2000, 2000, 2000],
             "attempts": [8, 8, 8, 8, 6],
             "successes": [1, 0, 5, 0, 6],
             "truncated": [6, 8, 1, 3, 0],
@@ -51,7 +51,7 @@ def table(**more) -> pd.DataFrame:
 
 def test_budgets_cut_one_walk_where_attempts_were_truncated() -> None:
     design = make_design(ds3.read_evals(table()), ds3.ModelSpec())
-    assert [arm.budget_tokens for arm in design.arms] == [None]
+    assert [arm.max_tokens for arm in design.arms] == [None]
     block = design.blocks[0]
     # What finished: 8 - 6 + 8 - 1 attempts at the first task, 5 at the second, 6 at the third.
     assert block.attempts[:, 0].tolist() == [9, 5, 6]
@@ -72,7 +72,7 @@ def test_budgets_cut_one_walk_where_attempts_were_truncated() -> None:
     ],
 )
 def test_elsewhere_a_budget_is_a_walk_of_its_own(more: dict) -> None:
-    budgets = {arm.budget_tokens for arm in make_design(ds3.read_evals(table(**more)), ds3.ModelSpec()).arms}
+    budgets = {arm.max_tokens for arm in make_design(ds3.read_evals(table(**more)), ds3.ModelSpec()).arms}
     assert 2000 in budgets or 500 in budgets
     if more == {"truncated": 0}:
         assert budgets == {500, 2000}
@@ -139,7 +139,7 @@ def test_a_fit_follows_cut_attempts(cut_fit) -> None:
     assert int(fit["sample_stats"]["diverging"].sum()) == 0
     table = ds3.observed_vs_predicted(fit)
     shown = table[table["quantity"] == "success per attempt"]
-    assert shown["strategy"].tolist() == [f"cot(budget_tokens={budget})" for budget in (500, 1500, 6000)]
+    assert shown["strategy"].tolist() == [f"cot(max_tokens={budget})" for budget in (500, 1500, 6000)]
     assert shown["inside"].all()
     drawn = fit["task_effects"]["log_tokens"].mean(("chain", "draw")).values
     assert np.corrcoef(drawn, made.truth["log_tokens"].values[0])[0, 1] > 0.85
@@ -164,13 +164,13 @@ def test_latent_tokens_are_summed_out_of_the_pointwise_likelihood(cut_fit) -> No
 
 def test_a_budget_never_tried_is_predicted(cut_fit) -> None:
     made, fit = cut_fit
-    pred = ds3.predict(fit, [f"cot(budget_tokens={budget})" for budget in (500, 1000, 1500, 3000, 6000)])
+    pred = ds3.predict(fit, [f"cot(max_tokens={budget})" for budget in (500, 1000, 1500, 3000, 6000)])
     assert (np.diff(pred["success"].mean(("chain", "draw")).values.ravel()) > 0).all()
     assert (pred["tokens"].values.ravel() <= np.tile([500, 1000, 1500, 3000, 6000], pred["tokens"].size // 5)).all()
     cut = pred["truncated"].squeeze()
     assert (np.diff(cut.mean(("chain", "draw")).values) < 0).all()
-    for budget, rows in to_table(made.evals).groupby("budget_tokens"):
-        drawn = cut.sel(strategy=f"cot(budget_tokens={budget:g})")
+    for budget, rows in to_table(made.evals).groupby("max_tokens"):
+        drawn = cut.sel(strategy=f"cot(max_tokens={budget:g})")
         seen, n = rows["truncated"].sum(), rows["attempts"].sum()
         # What was counted, within 3 sds of the posterior and of the counts.
         noise = np.sqrt(float(drawn.var()) + float((drawn * (1 - drawn)).mean()) / n)
@@ -204,12 +204,12 @@ def test_truths_are_recovered(short_fit) -> None:
 
 def test_held_out_budgets_do_not_inform() -> None:
     made = budgeted_runs(llms=1, tasks=5, seed=2)
-    spec = ds3.ModelSpec.from_dict({"holdout": [{"where": "budget_tokens == 1500"}]})
+    spec = ds3.ModelSpec.from_dict({"holdout": [{"where": "max_tokens == 1500"}]})
     rows = to_table(made.evals)
-    held = (rows["budget_tokens"] == 1500).to_numpy()
+    held = (rows["max_tokens"] == 1500).to_numpy()
     design = make_design(made.evals, spec, held)
-    assert all(np.log(1500) not in cut.log_budgets for cut in design.observed["attempts"])
-    assert [arm.budget_tokens for arm in design.arms] == [None]
+    assert all(np.log(1500) not in cut.log_cuts for cut in design.observed["attempts"])
+    assert [arm.max_tokens for arm in design.arms] == [None]
 
 
 def test_tasks_whose_cut_attempts_are_held_out_have_no_latent_tokens(prior_fit) -> None:

@@ -10,6 +10,8 @@ import xarray as xr
 import ds3bayes as ds3
 from ds3bayes.evals import to_table
 from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.design import Rungs
+from ds3bayes.generative.ladder import rise
 
 
 def evals(efforts: dict[str, tuple[str, ...]], gain: float = 1.2, seed: int = 0) -> xr.Dataset:
@@ -90,7 +92,9 @@ def test_what_priors_believe_needs_no_fit() -> None:
         ),
         draws=100,
     )
-    of_success = sure[sure["quantity"] == "success per attempt"]
+    # It is a prior of medium effort, from which the others rise or fall.
+    of_success = sure[(sure["quantity"] == "success per attempt") & sure["sampler"].str.contains("medium")]
+    assert len(of_success) == 4
     assert (of_success["5%"] > 0.6).all()
 
 
@@ -120,3 +124,41 @@ def test_the_command_line_draws_from_priors(json: bool, root) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "tasks hardly ever solved" in result.output
+
+
+def test_values_of_rungs_are_those_of_the_anchor_and_the_rises_between() -> None:
+    design = make_design(evals({"a": ("low", "medium", "high", "xhigh"), "b": ("high", "xhigh")}), ds3.ModelSpec())
+    rungs = Rungs.of(design, design.walk_arms)
+    assert [design.arms[arm].effort for arm in rungs.anchors] == ["medium", "high"]
+    # Any values of the arms follow from those of the anchors and the differences between neighbours.
+    values = np.random.default_rng(0).normal(size=len(design.arms))
+    rises = values[rungs.high] - values[rungs.low]
+    assert np.allclose(values[list(rungs.anchors)][rungs.anchor] + rungs.climbed @ rises, values[list(rungs.arms)])
+    low, high = rungs.ranks(design)
+    assert sorted(zip(low, high, strict=True)) == [(-1, 0), (0, 1), (1, 2), (1, 2)]
+
+
+def test_efforts_and_budgets_are_trends_of_their_own() -> None:
+    table = to_table(evals({"a": ("low", "medium"), "b": ("medium", "high")}))
+    paced = to_table(evals({"c": ("medium", "high")})).assign(budget_tokens=lambda rows: 8000.0, effort="")
+    paced["budget_tokens"] = np.repeat([8000.0, 32000.0], 30)
+    data = ds3.read_evals(pd.concat([table, paced]))
+    design = make_design(data, ds3.ModelSpec())
+    assert sorted((ladder.by_budget, ladder.rank) for ladder in design.ladders) == [
+        (False, (-1.0, 0.0)),
+        (False, (0.0, 1.0)),
+        (True, (-1.0, 1.0)),
+    ]
+    model = ds3.build_model(ds3.ModelSpec(), data)
+    assert {"effort_gain", "doubling_gain", "effort_tokens", "doubling_tokens"} <= set(model.named_vars)
+    assert "doubling_gain" not in ds3.build_model(ds3.ModelSpec(), ds3.read_evals(table)).named_vars
+
+
+def test_rises_shrink_from_step_to_step() -> None:
+    gain, decay = np.array([0.8]), np.array([0.5])
+    steps = [rise(gain, decay, rank, rank + 1)[0] for rank in range(-2, 3)]
+    assert steps[2] == pytest.approx(0.8)
+    assert np.allclose(np.divide(steps[1:], steps[:-1]), np.exp(-0.5))
+    # Two steps are one of twice the length, and half a step is part of it.
+    assert rise(gain, decay, -1, 1)[0] == pytest.approx(steps[1] + steps[2])
+    assert rise(gain, decay, 0, 0.5)[0] + rise(gain, decay, 0.5, 1)[0] == pytest.approx(0.8)

@@ -68,7 +68,7 @@ def test_recovery_over_many_data_sets(posteriors) -> None:
             interaction_sd=0.6,
             reachability=0.98,
             seed=300 + seed,
-            budget_tokens=50_000,
+            max_tokens=50_000,
         )
         # Walks end long before so generous a budget, except those at tasks out of reach.
         tables.append(ds3.read_evals(to_table(made.evals)[COUNTS]))

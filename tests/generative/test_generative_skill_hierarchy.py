@@ -82,7 +82,7 @@ def test_success_of_a_task_is_the_formula_at_its_level_and_length():
     arms = [design.arms[arm] for arm in design.blocks[0].arms]
     for walk in (0, 7, 17):
         place = design.llms.index(arms[walk].model)
-        steps = arms[walk].budget_tokens / design.tokens_per_step
+        steps = arms[walk].max_tokens / design.tokens_per_step
         for node, length in ((12, 2), (30, 0), (48, 7)):
             level = 31.0 + 2.5 * nodes[node] - np.arange(4)
             skills = LENGTHS[length] * np.cumprod(np.concatenate([[1.0], 0.55 * np.log(level[:3])]))
@@ -143,7 +143,7 @@ def test_what_a_table_must_say():
     table = to_table(training_grid(tasks=2, attempts=2).evals)
     with pytest.raises(ds3.InputError, match=r"needs params of every LLM; blank for .* and 1 more"):
         ds3.build_model(spec_of(), ds3.read_evals(table.drop(columns="params")))
-    alone = table[(table["model"] == table["model"].iloc[0]) & (table["budget_tokens"] == 500)]
+    alone = table[(table["model"] == table["model"].iloc[0]) & (table["max_tokens"] == 500)]
     with pytest.raises(ds3.InputError, match="give each benchmark two or more"):
         ds3.build_model(spec_of(), ds3.read_evals(alone))
     with pytest.raises(ds3.InputError, match="at least two rising numbers"):

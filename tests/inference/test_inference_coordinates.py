@@ -107,7 +107,7 @@ def test_half_centred_density_is_the_models_times_the_slope(data, moves):
     design = make_design(data, spec)
     plain = assemble(spec, design)
     moved = half_centred(assemble(spec, design))
-    wanted = {"location", "spread", "llm_location", *TOKEN_VARIATION}
+    wanted = {"anchor_location", "location_rise", "location", "spread", *TOKEN_VARIATION}
     names = wanted & {variable.name for variable in plain.free_RVs}
     assert len(names) == moves
     assert not names & {variable.name for variable in moved.free_RVs}

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import netCDF4
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import ds3bayes as ds3
+from ds3bayes.evals import data_sha256
 from ds3bayes.inference import store
+from ds3bayes.inference.artifact import spec_of
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +198,29 @@ def test_no_warnings_on_the_way(simulated_fit, tmp_path):
         warnings.simplefilter("error")
         loaded = ds3.load(ds3.save(simulated_fit, tmp_path / "run.nc"))
     assert np.isfinite(loaded["posterior"]["location"]).all()
+
+
+def test_a_fit_of_schema_1_keeps_what_its_budgets_meant(tmp_path):
+    rows = [(500, 30, 6, 300.0), (2000, 30, 12, 700.0), (8000, 30, 15, 900.0)]
+    table = pd.DataFrame(rows, columns=["max_tokens", "attempts", "successes", "tokens_mean"])
+    evals = ds3.read_evals(table.assign(model="m", benchmark="b", strategy="cot", tasks=30))
+    spec = ds3.ModelSpec.from_dict(
+        {"population": {"path_length": 5}, "query": {"strategies": ["cot(max_tokens=2000)"], "tasks": "new"}}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ds3.FitWarning)
+        fit = ds3.fit(evals, spec, draws=20, tune=50, chains=2, seed=0, progress=False)
+    # As it was written when there was one column, which cut aggregates.
+    old = fit.copy()
+    constant = fit["constant_data"].to_dataset()
+    constant = constant.assign(budget_tokens=constant["max_tokens"]).drop_vars("max_tokens")
+    old["constant_data"] = xr.DataTree(constant)
+    stored = constant.drop_vars("held_out").assign(successes=fit["observed_data"]["successes"])
+    old.attrs = fit.attrs | {"schema": 1, "data_sha256": data_sha256(stored)}
+    old.attrs["spec"] = fit.attrs["spec"].replace("max_tokens=", "budget_tokens=")
+    loaded = ds3.load(ds3.save(old, tmp_path / "old.nc"))
+    assert spec_of(loaded).query.strategies == ("cot(max_tokens=2000)",)
+    for strategies in (None, ["cot(max_tokens=1000)"]):
+        xr.testing.assert_allclose(
+            ds3.predict(loaded, strategies, tasks="new"), ds3.predict(fit, strategies, tasks="new"), rtol=1e-12
+        )

@@ -455,13 +455,15 @@ LAYOUTS = {
     "shared tasks": ({"tasks": 20, "attempts": 6, "models": 3}, {"priors": NARROW}),
     "unsound tasks": ({"tasks": 20, "attempts": 6, "models": 3}, {"priors": NARROW | UNSOUND}),
     "pooled LLMs": ({"tasks": 20, "attempts": 6, "models": 5}, {}),
+    "asked budgets": ({"tasks": 12, "attempts": 6, "models": 2, "budget_tokens": [4000, 16000, 32000]}, {}),
     "latent skills": ({"tasks": 20, "attempts": 6, "models": 4}, {"capability": "latent_skills"}),
 }
 
 
-def layout(**arguments: int) -> xr.Dataset:
+def layout(**arguments) -> xr.Dataset:
     made = ds3.evals.to_table(ds3.simulate(**arguments, seed=1).evals)
-    return ds3.read_evals(made[["model", "benchmark", "task", "strategy", "attempts", "successes"]])
+    kept = ["model", "benchmark", "task", "strategy", "budget_tokens", "attempts", "successes"]
+    return ds3.read_evals(made[[name for name in kept if name in made]])
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_never_is_what_is_out_of_reach(one):
 def test_a_budget_is_searched_and_its_limit_is_the_walk_itself(one):
     free = ds3.predict(one, ["cot"])["success"].squeeze()
     target = float(np.quantile(free, 0.5))
-    result = ds3.cost_to_reach(one, "cot(budget_tokens=*)", success=target).squeeze()
+    result = ds3.cost_to_reach(one, "cot(max_tokens=*)", success=target).squeeze()
     assert float(result["p_never"]) == pytest.approx(float((free < target).mean()))
     assert result["setting"].attrs["units"] == "tokens"
     cost, setting = result["cost"].values, result["setting"].values

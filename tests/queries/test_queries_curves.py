@@ -75,7 +75,7 @@ def test_the_oracles_limit_is_the_share_of_tasks_in_reach(voted):
 def test_budgets_agree_with_predict_and_rise(voted):
     curve = ds3.budget_curve(voted, budgets=(200, 800, 50_000))
     assert list(curve["effort"].values) == ["high", "low"]
-    pred = ds3.predict(thinned(voted), ["cot(effort=high, budget_tokens=800)"])
+    pred = ds3.predict(thinned(voted), ["cot(effort=high, max_tokens=800)"])
     own = curve.isel(sampler=0).sel(budget=800)
     for name in ("success", "tokens"):
         np.testing.assert_allclose(own[name], pred[name].squeeze(("model", "benchmark", "strategy")), rtol=1e-12)

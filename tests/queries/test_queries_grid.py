@@ -13,7 +13,7 @@ BUDGETS = [100, 130, 400, 900, 2500, 20_000]
 
 def with_budget(strategy: str, budget: int) -> str:
     inside = strategy.partition("(")[2].removesuffix(")")
-    parts = [part for part in (inside, f"budget_tokens={budget}") if part]
+    parts = [part for part in (inside, f"max_tokens={budget}") if part]
     return f"{strategy.partition('(')[0]}({', '.join(parts)})"
 
 
@@ -23,7 +23,7 @@ def known_path(prior_fit):
     rng = np.random.default_rng(1)
     rows = [
         {"model": model, "benchmark": "b", "task": f"t{task}", "strategy": "cot", "attempts": 8, "steps": 2 + task % 4}
-        | {"successes": int(rng.integers(0, 9)), "tokens_mean": float(rng.uniform(300, 1500)), "budget_tokens": budget}
+        | {"successes": int(rng.integers(0, 9)), "tokens_mean": float(rng.uniform(300, 1500)), "max_tokens": budget}
         for model, budget in (("free", None), ("cut", 4000))
         for task in range(12)
     ]
@@ -49,7 +49,7 @@ def test_a_grid_is_predict_at_every_budget(known_path, tasks):
     assert grid.sizes["strategy"] == len(STRATEGIES) * len(BUDGETS)
     agree(grid, known_path, BUDGETS, tasks=tasks, new_tasks=32)
     at = grid.isel(strategy=0)
-    assert (str(at["family"].item()), int(at["budget_tokens"])) == ("cot", 100)
+    assert (str(at["family"].item()), int(at["max_tokens"])) == ("cot", 100)
 
 
 def test_a_learned_path_length_and_decisions(simulated_fit):
@@ -82,11 +82,11 @@ def test_trees_and_what_is_not_proportional_to_tokens(game24_evals, game24_spec,
     game24_fit = prior_fit(game24_evals, game24_spec, draws=20)
     tree = "tot(branching=5, kept_states=5)"
     grid = ds3.predict_grid(game24_fit, [tree, "cot"], [4000])
-    exact = ds3.predict(game24_fit, [with_budget(tree, 4000), "cot(budget_tokens=4000)"])
+    exact = ds3.predict(game24_fit, [with_budget(tree, 4000), "cot(max_tokens=4000)"])
     np.testing.assert_allclose(grid["success"], exact["success"], atol=2 * TOLERANCE)
     # The walk's prompts are priced.
     assert "prompt" in grid.attrs["partly_absent"]
-    assert np.isnan(grid["usd"].sel(strategy="cot(budget_tokens=4000)")).all()
+    assert np.isnan(grid["usd"].sel(strategy="cot(max_tokens=4000)")).all()
 
 
 def test_chunks_do_not_change_a_grid(known_path, monkeypatch):
@@ -111,8 +111,8 @@ def test_a_cluster_gives_the_same_grid(known_path, monkeypatch):
 
 
 def test_what_a_grid_refuses(known_path):
-    with pytest.raises(ds3.InputError, match=r"2 faults.*(?s:.)*has a budget of its own(?s:.)*budget 2\.5"):
-        ds3.predict_grid(known_path, ["cot(budget_tokens=100)"], [2.5])
+    with pytest.raises(ds3.InputError, match=r"2 faults.*(?s:.)*has a cut of its own(?s:.)*budget 2\.5"):
+        ds3.predict_grid(known_path, ["cot(max_tokens=100)"], [2.5])
     with pytest.raises(ds3.InputError, match="at least one strategy and one budget"):
         ds3.predict_grid(known_path, ["cot"], [])
     with pytest.raises(ds3.InputError, match="at least one step"):

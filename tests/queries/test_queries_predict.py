@@ -30,7 +30,7 @@ def efforts(prior_fit) -> xr.DataTree:
             row = {"model": model, "benchmark": "aime", "task": f"p{task}", "strategy": "cot", "effort": effort}
             rows.append(
                 row
-                | {"budget_tokens": budget, "attempts": 8, "successes": int(rng.integers(0, 9))}
+                | {"max_tokens": budget, "attempts": 8, "successes": int(rng.integers(0, 9))}
                 | {"tokens_mean": float(rng.uniform(500, 3000))}
             )
     return prior_fit(ds3.read_evals(pd.DataFrame(rows)))
@@ -194,8 +194,8 @@ def test_seeds_decide_what_is_drawn(simulated_fit):
 def test_a_larger_budget_never_hurts(request, which):
     fit = request.getfixturevalue(which)
     budgets = [50, 100, 200, 400, 1000, 5000, 1_000_000]
-    pred = ds3.predict(fit, ["cot", *[f"cot(budget_tokens={b})" for b in budgets]])
-    assert list(pred["strategy"].values) == ["cot", *[f"cot(budget_tokens={b})" for b in budgets]]
+    pred = ds3.predict(fit, ["cot", *[f"cot(max_tokens={b})" for b in budgets]])
+    assert list(pred["strategy"].values) == ["cot", *[f"cot(max_tokens={b})" for b in budgets]]
     for name in ("success", "tokens"):
         values = pred[name].values[..., 1:]
         assert np.all(np.diff(values, axis=-1) >= -EPS * values.max())
@@ -204,22 +204,22 @@ def test_a_larger_budget_never_hurts(request, which):
 
 
 def test_budget_and_selection_combine(simulated_fit):
-    pred = ds3.predict(simulated_fit, ["cot(budget_tokens=400)", "best_of_n(n=3, budget_tokens=400)"], per_task=True)
-    one = success(pred, "cot(budget_tokens=400)")
-    three = success(pred, "best_of_n(n=3, verifier=oracle, budget_tokens=400)")
+    pred = ds3.predict(simulated_fit, ["cot(max_tokens=400)", "best_of_n(n=3, max_tokens=400)"], per_task=True)
+    one = success(pred, "cot(max_tokens=400)")
+    three = success(pred, "best_of_n(n=3, verifier=oracle, max_tokens=400)")
     np.testing.assert_allclose(three, 1 - (1 - one) ** 3, rtol=1e-9, atol=1e-14)
 
 
 def test_a_budget_below_one_step_is_refused(simulated_fit):
     with pytest.raises(ds3.InputError, match="at least one step"):
-        ds3.predict(simulated_fit, ["cot(budget_tokens=3)"])
+        ds3.predict(simulated_fit, ["cot(max_tokens=3)"])
 
 
 def test_a_budget_needs_tokens(prior_fit):
     row = {"model": "m", "benchmark": "b", "strategy": "cot", "attempts": 4}
     fit = prior_fit(ds3.read_evals(pd.DataFrame([row | {"task": f"t{i}", "successes": i} for i in range(4)])))
     with pytest.raises(ds3.InputError, match="needs observed tokens"):
-        ds3.predict(fit, ["cot(budget_tokens=1000)"])
+        ds3.predict(fit, ["cot(max_tokens=1000)"])
     pred = ds3.predict(fit, ["cot"])
     assert list(pred.data_vars) == ["success"]
     for name in ("tokens", "usd", "flops", "joules", "seconds"):
@@ -304,15 +304,15 @@ def test_an_open_setting_is_every_observed_one(efforts):
     assert set(pred["strategy"].values) == {
         "cot(effort=low)",
         "cot(effort=high)",
-        "cot(budget_tokens=4000)",
+        "cot(max_tokens=4000)",
         "best_of_n(n=3, verifier=oracle, effort=low)",
         "best_of_n(n=3, verifier=oracle, effort=high)",
-        "best_of_n(n=3, verifier=oracle, budget_tokens=4000)",
+        "best_of_n(n=3, verifier=oracle, max_tokens=4000)",
     }
     at = pred["success"].sel(benchmark="aime")
     assert np.isfinite(at.sel(model="a", strategy=["cot(effort=low)", "cot(effort=high)"])).all()
     assert np.isnan(at.sel(model="b", strategy=["cot(effort=low)", "cot(effort=high)"])).all()
-    assert np.isfinite(at.sel(model="b", strategy="cot(budget_tokens=4000)")).all()
+    assert np.isfinite(at.sel(model="b", strategy="cot(max_tokens=4000)")).all()
     alone = ds3.predict(efforts, ["cot(effort=high)"])
     assert list(alone["strategy"].values) == ["cot(effort=high)"]
     np.testing.assert_array_equal(
@@ -324,9 +324,9 @@ def test_an_open_setting_is_every_observed_one(efforts):
 
 
 def test_a_larger_budget_than_observed_extrapolates(efforts):
-    pred = ds3.predict(efforts, ["cot(budget_tokens=2000)", "cot(budget_tokens=4000)", "cot(budget_tokens=9000)"])
+    pred = ds3.predict(efforts, ["cot(max_tokens=2000)", "cot(max_tokens=4000)", "cot(max_tokens=9000)"])
     at = pred["success"].sel(model="b", benchmark="aime")
-    values = [at.sel(strategy=f"cot(budget_tokens={b})").values for b in (2000, 4000, 9000)]
+    values = [at.sel(strategy=f"cot(max_tokens={b})").values for b in (2000, 4000, 9000)]
     assert np.all(values[0] <= values[1] + EPS)
     assert np.all(values[1] <= values[2] + EPS)
     assert values[2].max() <= 1.0
@@ -345,7 +345,7 @@ def test_text_and_objects_agree(game24_fit):
         ("majority(n=3, wrong_shares=[1.0])", ds3.Majority(n=3, wrong_shares=(1.0,))),
         ("pass_power(n=2)", ds3.PassPower(n=2)),
         ("tot(branching=5, kept_states=5, outputs=5)", ds3.TreeOfThought(branching=5, kept_states=5, outputs=5)),
-        ("cot(budget_tokens=60)", ds3.CoT(budget_tokens=60)),
+        ("cot(max_tokens=60)", ds3.CoT(max_tokens=60)),
     ]
     texts, objects = zip(*pairs, strict=True)
     xr.testing.assert_identical(ds3.predict(game24_fit, texts), ds3.predict(game24_fit, objects))

@@ -40,7 +40,7 @@ SPEC = {
     "description": "</title><img src=x onerror=alert(2)>",
     "holdout": [{"where": "strategy == 'tot'", "fraction": 0.5, "seed": 1}],
     "query": {
-        "strategies": ["cot", "best_of_n(n=4, verifier=oracle)", "cot(budget_tokens=120)"],
+        "strategies": ["cot", "best_of_n(n=4, verifier=oracle)", "cot(max_tokens=120)"],
         "max_cost": 500,
         "success": 0.6,
     },

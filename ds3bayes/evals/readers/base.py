@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -140,7 +141,8 @@ def as_evals(attempts: pd.DataFrame | Iterable[Mapping[str, Any]], account: Acco
     Parameters
     ----------
     attempts : pandas.DataFrame or iterable of mapping
-        Columns as in `describe_columns`; ids are text.
+        Columns as in `describe_columns`; ids are text. Budgets are what was asked: a reader that knows where attempts
+        were cut says so in ``max_tokens``.
     account : Account
 
     Returns
@@ -149,6 +151,8 @@ def as_evals(attempts: pd.DataFrame | Iterable[Mapping[str, Any]], account: Acco
         As from `read_evals` of a table, with ``attrs["account"]``.
     """
     frame = attempts if isinstance(attempts, pd.DataFrame) else pd.DataFrame(list(attempts))
+    if "max_tokens" not in frame:
+        frame = frame.assign(max_tokens=np.nan)
     evals = read_table(frame)
     account.counted = int(evals["attempts"].sum())
     return evals.assign_attrs(account=json.dumps(asdict(account)))

@@ -42,8 +42,10 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame, **options: Any) ->
         Dimension ``row``, sorted by the columns that name a cell, so that the order of the input's rows and
         columns does not matter. ``attempts`` and ``successes`` are int64, other numbers float64 with NaN for
         "not given", text is ``str`` objects with ``""`` for "not given". There are the columns that the input
-        has, and always ``task``, ``effort``, ``n_samples``, ``budget_tokens``, ``branching``, ``kept_states``
-        and ``verifier``. ``votes`` becomes ``n_samples`` and ``completion_tokens`` becomes ``tokens_mean``.
+        has, and always ``task``, ``effort``, ``n_samples``, ``budget_tokens``, ``max_tokens``, ``branching``,
+        ``kept_states`` and ``verifier``. Of a table without ``max_tokens`` those budgets become cuts whose rows
+        count attempts that they truncated, if none is longer than its budget. ``votes`` becomes ``n_samples`` and
+        ``completion_tokens`` becomes ``tokens_mean``.
         Where rows were added up and hold tokens, every cell of single attempts gets the log-token moments by
         outcome. Attributes: ``source`` (file name), ``data_sha256`` (of the content, whatever the order),
         ``rows_read``, ``ignored_columns`` (headers left out, joined by ``", "``), and for logs ``account``

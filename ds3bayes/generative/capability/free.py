@@ -10,11 +10,42 @@ from pydantic import Field
 
 from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.capability.base import SharedEasiness, Tensor
-from ds3bayes.generative.design import Design
+from ds3bayes.generative.design import Arm, Design, Ladder, Rungs
+from ds3bayes.generative.ladder import rise
 from ds3bayes.generative.priors import Parameter, log, prior
 from ds3bayes.generative.settings import Settings
 
 _POOL = ("location_mean", "location_sd")
+#: Parameters of a trend: the rise of one step from rank 0 on, how fast rises shrink, and how far LLMs and steps differ.
+_OF_RISES = (
+    ("gain", "rise of location {step}"),
+    ("decay", "how fast that shrinks: a step further up it is exp(-decay) times as large"),
+    ("location_sd", "sd of an LLM's rise of location {step} around that"),
+)
+# Prefix of the names, what is asked for, the step, and the priors. Words were given their meaning by providers, so that
+# a step among them is as large as they chose; a doubling of a budget is a doubling.
+_RISES = (
+    (
+        "effort",
+        "effort",
+        "from medium to high effort",
+        (
+            prior("Normal", mu=0.7, sigma=0.5),
+            prior("LogNormal", mu=log(0.5), sigma=0.5),
+            prior("LogNormal", mu=log(0.4), sigma=0.5),
+        ),
+    ),
+    (
+        "doubling",
+        "budget",
+        "by doubling an asked budget of 16,000 tokens",
+        (
+            prior("Normal", mu=0.4, sigma=0.3),
+            prior("LogNormal", mu=log(0.15), sigma=0.5),
+            prior("LogNormal", mu=log(0.2), sigma=0.5),
+        ),
+    ),
+)
 # The mean of a logistic of Normal(a, b^2) is about that of a / sqrt(1 + _PROBIT b^2).
 _PROBIT = (16.0 * np.sqrt(3.0) / (15.0 * np.pi)) ** 2
 
@@ -40,6 +71,26 @@ def _pooled_spread(spec: Settings, place: np.ndarray) -> dict[str, Tensor]:
     return {"spread": pm.LogNormal("spread", *law, dims="walk")}
 
 
+def _trend(
+    ladder: Ladder, given: Mapping[str, Tensor], coords: Mapping[str, Sequence[str]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gain, decay and sd of the trend that a ladder follows."""
+    prefix, what, *_ = _RISES[ladder.by_budget]
+    place = list(coords[f"benchmark_by_{what}"]).index(ladder.benchmark)
+    return tuple(given[f"{prefix}_{name}"][place] for name, _ in _OF_RISES)  # type: ignore[return-value]
+
+
+def _benchmarks(design: Design, *, by_budget: bool) -> list[str]:
+    """Benchmarks that have ladders of one kind."""
+    return list(dict.fromkeys(one.benchmark for one in design.ladders if one.by_budget == by_budget))
+
+
+def _own_spread(design: Design, rungs: Rungs) -> list[int]:
+    """Walks with a spread of their own: aggregates tell none, so bare rungs of a ladder have that of its anchor."""
+    bare = dict(zip(design.walk_arms, bare_walks(design), strict=True))
+    return [arm for arm in rungs.arms if arm in rungs.anchors or not bare[arm]]
+
+
 def bare_walks(design: Design) -> list[bool]:
     """Say of every walk whether it is known from aggregates alone."""
     return [not design.blocks[int(design.population_of_arm[arm])].tasks for arm in design.walk_arms]
@@ -52,11 +103,14 @@ class Free(SharedEasiness):
     ``pool_from`` walks or more they are drawn from one normal law per benchmark, around the effect of the LLM's
     family where families are given: LLMs with little data borrow from the others. So is the log of ``spread``: how far
     a benchmark's tasks differ is much alike for all LLMs, and few attempts tell little of it. Where LLMs ran at several
-    reasoning efforts, it is their level at medium effort that is pooled, and location rises by ``effort_gain`` from one
-    effort to the next, so that an effort at which an LLM was not evaluated is predicted from the others. A prior for
-    ``location`` in the spec switches pooling off, one for ``spread`` that of spreads. Of a walk that is known from
-    aggregates alone the data tell the mean success over tasks; there the prior of ``location`` is one of
-    ``mean_logit``, about the logit of that mean, from which ``location`` follows.
+    reasoning efforts or asked budgets, it is their level at medium effort (16,000 tokens) that is pooled. Location
+    rises from one effort to the next, or by doubling a budget, by an amount of the LLM's own around the benchmark's
+    trend, whose steps shrink towards the top by exp(-decay) each: so an effort at which an LLM was not evaluated is
+    predicted from its others. Named efforts and budgets have trends and priors of their own. A prior for
+    ``location`` in the spec switches pooling off (along efforts and budgets it is one of the level at medium effort),
+    one for ``spread`` that of spreads. Of a walk that is known from aggregates alone the data tell the mean success
+    over tasks; there the prior of ``location`` is one of ``mean_logit``, about the logit of that mean, from which
+    ``location`` follows.
 
     Parameters
     ----------
@@ -87,82 +141,125 @@ class Free(SharedEasiness):
             ("pooled_benchmark",),
             "sd over walks of the log of their spread",
         ),
-        "effort_location_sd": Parameter(
-            prior("LogNormal", mu=log(0.4), sigma=0.5),
-            ("pooled_benchmark_by_effort",),
-            "sd of location around its trend over an LLM's efforts",
-        ),
-        "effort_gain": Parameter(
-            prior("Normal", mu=0.7, sigma=0.7),
-            ("pooled_benchmark_by_effort",),
-            "rise of location from one reasoning effort (low, medium, high, ...) to the next, or by doubling a budget",
-        ),
+        **{
+            f"{prefix}_{name}": Parameter(law, (f"benchmark_by_{what}",), meaning.format(step=step))
+            for prefix, what, step, laws in _RISES
+            for (name, meaning), law in zip(_OF_RISES, laws, strict=True)
+        },
         "family_effect": Parameter(
             prior("Normal", mu=0.0, sigma=1.0), ("family",), "how much better LLMs of a family are, on the logit"
         ),
     }
 
     def coords(self, design: Design, spec: Settings) -> Mapping[str, Sequence[str]]:
-        """Return the pooled benchmarks and, if there are several, the families."""
+        """Return the pooled benchmarks, those with trends and their rungs and, if there are several, the families."""
         benchmarks = [design.arms[arm].benchmark for arm in design.walk_arms]
         pooled = [name for name in dict.fromkeys(benchmarks) if benchmarks.count(name) >= self.pool_from]
         if "location" in spec.priors:
             pooled = []
         families = sorted(set(design.family) - {""}) if pooled else []
-        trend = [design.arms[arm] for arm in np.flatnonzero(np.isfinite(design.effort_rank))]
-        ranked = {arm.benchmark for arm in trend}
+        rungs = Rungs.of(design, design.walk_arms)
+        climbs = bool(rungs.steps)
         return {
             "pooled_benchmark": pooled,
-            "pooled_benchmark_by_effort": [name for name in pooled if name in ranked],
-            "ranked_llm": list(dict.fromkeys(arm.pair for arm in trend if arm.benchmark in pooled)),
+            "benchmark_by_effort": _benchmarks(design, by_budget=False),
+            "benchmark_by_budget": _benchmarks(design, by_budget=True),
+            "anchor_walk": [design.labels[arm] for arm in rungs.anchors] if climbs else [],
+            "walk_rung": rungs.labels(design),
+            "spread_walk": [design.labels[arm] for arm in _own_spread(design, rungs)] if climbs and not pooled else [],
             "family": families if len(families) > 1 else [],
         }
 
-    def walk_shift(self, design: Design, spec: Settings) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return how much the mean of each walk's pooled location differs, and the variables it adds to the model."""
-        del design, spec
+    def walk_shift(self, walks: Sequence[Arm], design: Design, spec: Settings) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return how much the mean of some walks' pooled location differs, and the variables it adds to the model."""
+        del walks, design, spec
         return 0.0, {}
 
     def add(self, design: Design, spec: Settings) -> dict[str, Tensor]:
-        """Add location with its own prior, or pooled."""
+        """Add location with its own prior, or pooled; along efforts and budgets by its rises."""
         coords = self.coords(design, spec)
         pooled, families = coords["pooled_benchmark"], coords["family"]
         alone = spec.prior("location")
+        rungs = Rungs.of(design, design.walk_arms)
+        climbs = bool(rungs.steps)
+        # Locations are those of the ladders' anchors and of walks in none, from which the others rise.
+        walks = [design.arms[arm] for arm in rungs.anchors]
+        name, dim = ("anchor_location", "anchor_walk") if climbs else ("location", "walk")
+        given: dict[str, Tensor] = {}
+        for prefix, what, *_ in _RISES:
+            if coords[f"benchmark_by_{what}"]:
+                given |= {
+                    f"{prefix}_{of}": spec.prior(f"{prefix}_{of}").variable(
+                        f"{prefix}_{of}", dims=f"benchmark_by_{what}"
+                    )
+                    for of, _ in _OF_RISES
+                }
         if not pooled:
-            given = self.add_population(spec)
+            if climbs:
+                own = _own_spread(design, rungs)
+                of_own = spec.prior("spread").variable("own_spread", dims="spread_walk")
+                owner = [
+                    own.index(arm if arm in own else rungs.anchors[start])
+                    for arm, start in zip(rungs.arms, rungs.anchor, strict=True)
+                ]
+                given["spread"] = pm.Deterministic("spread", of_own[owner], dims="walk")
+            given = self.add_population(spec, **given)
             bare = bare_walks(design)
             if any(bare) and spec.population.family != "path":
                 # Aggregates tell the mean success over tasks; the location that gives it moves with the spread.
-                mean = alone.variable("mean_logit", dims="walk")
+                anchor = alone.variable("anchor_mean_logit" if climbs else "mean_logit", dims=dim)
                 stretch = pt.switch(bare, mean_stretch(given["spread"]), 1.0)
-                return {**given, "location": pm.Deterministic("location", mean * stretch, dims="walk")}
-            return {**given, "location": alone.variable("location", dims="walk")}
-        walks = [design.arms[arm] for arm in design.walk_arms]
-        place = np.array([pooled.index(arm.benchmark) if arm.benchmark in pooled else -1 for arm in walks])
-        given = {name: spec.prior(name).variable(name, dims="pooled_benchmark") for name in _POOL}
-        given |= self.add_population(spec, **_pooled_spread(spec, place))
-        mean, sd = _around(place, given["location_mean"], given["location_sd"], alone.parameters)
-        if families:
-            given["family_effect"] = spec.prior("family_effect").variable("family_effect", dims="family")
-            names = [design.family[design.llms.index(arm.model)] for arm in walks]
-            member = np.array([families.index(name) if name else -1 for name in names])
-            mean = mean + pt.switch((place < 0) | (member < 0), 0.0, given["family_effect"][member])
-        shift, effects = self.walk_shift(design, spec)
-        given |= effects
-        mean = mean + pt.switch(place < 0, 0.0, shift)
-        by_effort, llms = coords["pooled_benchmark_by_effort"], list(coords["ranked_llm"])
-        if by_effort:
-            for name in ("effort_location_sd", "effort_gain"):
-                given[name] = spec.prior(name).variable(name, dims="pooled_benchmark_by_effort")
-            # LLMs are pooled at medium effort; their efforts stand around a line through that.
-            first = [next(i for i, arm in enumerate(walks) if arm.pair == pair) for pair in llms]
-            level = pm.Normal("llm_location", mean[first], sd[first], dims="ranked_llm")
-            rank = np.where([arm.pair in llms for arm in walks], design.effort_rank[design.walk_arms], np.nan)
-            ranked = np.isfinite(rank)
-            llm = np.array([llms.index(arm.pair) if one else 0 for arm, one in zip(walks, ranked, strict=True)])
-            where = np.array([by_effort.index(arm.benchmark) if arm.benchmark in by_effort else 0 for arm in walks])
-            line = level[llm] + given["effort_gain"][where] * np.nan_to_num(rank)
-            mean = pt.switch(ranked, line, mean)
-            sd = pt.switch(ranked, given["effort_location_sd"][where], sd)
-        given["location"] = pm.Normal("location", mean, sd, dims="walk")
-        return given
+                if climbs:
+                    rises = self._rises(design, rungs, given, coords)
+                    location = stretch * anchor[rungs.anchor] + pt.dot(rungs.climbed, rises)
+                else:
+                    location = anchor * stretch
+                return {**given, "location": pm.Deterministic("location", location, dims="walk")}
+            anchor = alone.variable(name, dims=dim)
+        else:
+            place = np.array([pooled.index(arm.benchmark) if arm.benchmark in pooled else -1 for arm in walks])
+            every = [design.arms[arm].benchmark for arm in design.walk_arms]
+            of_spread = np.array([pooled.index(one) if one in pooled else -1 for one in every])
+            given |= {one: spec.prior(one).variable(one, dims="pooled_benchmark") for one in _POOL}
+            given = self.add_population(spec, **given, **_pooled_spread(spec, of_spread))
+            mean, sd = _around(place, given["location_mean"], given["location_sd"], alone.parameters)
+            if families:
+                given["family_effect"] = spec.prior("family_effect").variable("family_effect", dims="family")
+                names = [design.family[design.llms.index(arm.model)] for arm in walks]
+                member = np.array([families.index(name) if name else -1 for name in names])
+                mean = mean + pt.switch((place < 0) | (member < 0), 0.0, given["family_effect"][member])
+            shift, effects = self.walk_shift(walks, design, spec)
+            given |= effects
+            mean = mean + pt.switch(place < 0, 0.0, shift)
+            if climbs:
+                # LLMs are pooled at medium effort, or at 16,000 tokens; the trend says what an anchor lacks.
+                mean = mean + self._below(rungs, place, given, coords)
+            anchor = pm.Normal(name, mean, sd, dims=dim)
+        if not climbs:
+            return {**given, "location": anchor}
+        location = anchor[rungs.anchor] + pt.dot(rungs.climbed, self._rises(design, rungs, given, coords))
+        return {**given, "location": pm.Deterministic("location", location, dims="walk")}
+
+    def _rises(
+        self, design: Design, rungs: Rungs, given: Mapping[str, Tensor], coords: Mapping[str, Sequence[str]]
+    ) -> Tensor:
+        """Add the rises of location between neighbouring rungs, each LLM's own around the trend, (step,)."""
+        low, high = rungs.ranks(design)
+        parts = [_trend(one, given, coords) for one in rungs.steps]
+        gain, decay, sd = (pt.stack([part[place] for part in parts]) for place in range(3))
+        return pm.Normal("location_rise", rise(gain, decay, low, high), sd * np.sqrt(high - low), dims="walk_rung")
+
+    @staticmethod
+    def _below(
+        rungs: Rungs, place: np.ndarray, given: Mapping[str, Tensor], coords: Mapping[str, Sequence[str]]
+    ) -> Tensor:
+        """What the trend says of the anchors of pooled walks, relative to medium effort."""
+        terms: list[Tensor] = []
+        for at, ladder in zip(place, rungs.ladder, strict=True):
+            rank = 0.0 if ladder is None else ladder.rank[ladder.arms.index(ladder.anchor)]
+            if at < 0 or ladder is None or rank == 0.0:
+                terms.append(pt.as_tensor(0.0))
+            else:
+                gain, decay, _ = _trend(ladder, given, coords)
+                terms.append(rise(gain, decay, 0.0, rank))
+        return pt.stack(terms)

@@ -15,7 +15,7 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.schema import fact_columns
 from ds3bayes.generative.capability.base import Tensor
 from ds3bayes.generative.capability.free import Free
-from ds3bayes.generative.design import Block, Design
+from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.priors import Parameter, log, prior
 from ds3bayes.generative.rows import searches
 from ds3bayes.generative.settings import Settings
@@ -163,17 +163,17 @@ class Grouped(Free):
             )
         return given
 
-    def walk_shift(self, design: Design, spec: Settings) -> tuple[Tensor, dict[str, Tensor]]:
+    def walk_shift(self, walks: Sequence[Arm], design: Design, spec: Settings) -> tuple[Tensor, dict[str, Tensor]]:
         """Shift the mean of pooled locations by the classes of their LLMs."""
         if not self.llms:
-            return super().walk_shift(design, spec)
+            return super().walk_shift(walks, design, spec)
         classes = self._classes(design)
         column = np.array([self.llms.index(one) for one, _ in classes])
         sd = spec.prior("llm_class_sd").variable("llm_class_sd", dims="llm_column")
         effect = pm.Normal("llm_class_effect", 0.0, sd[column], dims="llm_class")
-        member = np.zeros((len(design.walk_arms), len(classes)))
-        for row, arm in enumerate(design.walk_arms):
-            llm = design.llms.index(design.arms[arm].model)
+        member = np.zeros((len(walks), len(classes)))
+        for row, arm in enumerate(walks):
+            llm = design.llms.index(arm.model)
             member[row] = [design.llm_facts[one][llm] == name for one, name in classes]
         return pt.dot(member, effect), {"llm_class_sd": sd, "llm_class_effect": effect}
 

@@ -188,7 +188,7 @@ class SkillHierarchy(Capability):
         from ds3bayes.kernels.best_level import success_at_best_level
 
         llm = np.array([design.llms.index(arm.model) for arm in arms])
-        steps = [(arm.budget_tokens or np.inf) / design.tokens_per_step for arm in arms]
+        steps = [(arm.max_tokens or np.inf) / design.tokens_per_step for arm in arms]
         budgets, which = np.unique(np.minimum(steps, _ENDLESS), return_inverse=True)
         length = np.array(self.task_lengths, dtype=float)[None, :, None]
         down = np.arange(self.levels_down + 1.0)

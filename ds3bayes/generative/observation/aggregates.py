@@ -54,6 +54,12 @@ class Curve:
         return "concentration" in self.strategy.depends_on
 
     @property
+    def is_timed(self) -> bool:
+        """Whether it tells of tokens: by a cut, or by the mean tokens under an asked budget."""
+        strategy = self.strategy
+        return strategy.max_tokens is not None or (strategy.budget_tokens is not None and np.isfinite(self.tokens))
+
+    @property
     def selector(self) -> str:
         """What is chosen how of how many attempts, whoever the verifier is that has to be learned."""
         if self.strategy.learned_verifier:
@@ -71,9 +77,10 @@ class Aggregates(Observation[tuple[Curve, ...]]):
 
     Tasks are attempted (or decided) once each, so that a row's count is binomial with the population's mean success;
     rows on the same tasks are taken as independent, which makes intervals somewhat too narrow where one benchmark
-    gives many rows. Within a budget of K steps a task's attempt is finished with probability I_s(m, K - m + 1);
-    one that is cut there still answers right with the learned chance ``forced_answer`` relative to an attempt that
-    is let finish. Tokens at a budget are E[min(T, K)] on average.
+    gives many rows. Rows under different asked budgets are walks of their own. Within a cut at K steps a task's attempt
+    is finished with probability I_s(m, K - m + 1); one that is cut there still answers right with the learned chance
+    ``forced_answer`` relative to an attempt that is let finish. Tokens within a cut are E[min(T, K)] on average, and
+    E[T] under an asked budget.
     """
 
     name: ClassVar[str] = "curves"
@@ -95,8 +102,8 @@ class Aggregates(Observation[tuple[Curve, ...]]):
         ),
         "budget_token_sd": Parameter(
             prior("LogNormal", mu=log(0.1), sigma=0.7),
-            ("budgeted_arm",),
-            "sd of log mean tokens at a budget around what the path gives",
+            ("timed_aggregate_arm",),
+            "sd of log mean tokens, at a cut or an asked budget, around what the path gives",
         ),
     }
 
@@ -119,13 +126,14 @@ class Aggregates(Observation[tuple[Curve, ...]]):
         )
 
     def coords(self, data: tuple[Curve, ...], design: Design) -> Mapping[str, Sequence[str]]:
-        """Return the rows, the verifiers to learn, by LLM, and the arms that ran with budgets."""
+        """Return the rows, the verifiers to learn, by LLM, the arms that ran with cuts, and those with tokens."""
         verifiers = [verifier_label(design.arms[curve.arm].model, curve.strategy) for curve in data]
-        budgeted = [design.labels[curve.arm] for curve in data if curve.strategy.budget_tokens is not None]
+        budgeted = [design.labels[curve.arm] for curve in data if curve.strategy.max_tokens is not None]
         return {
             "aggregate": [f"{design.arms[curve.arm].pair} | {curve.strategy}" for curve in data],
             "verifier": list(dict.fromkeys(filter(None, verifiers))),
             "budgeted_arm": list(dict.fromkeys(budgeted)),
+            "timed_aggregate_arm": list(dict.fromkeys(design.labels[curve.arm] for curve in data if curve.is_timed)),
         }
 
     def add(
@@ -136,7 +144,7 @@ class Aggregates(Observation[tuple[Curve, ...]]):
         given: Mapping[str, Tensor],
         terms: Sequence[Terms],
     ) -> None:
-        """Add arm by arm those rows together that a budget cuts, and of all arms those that select alike.
+        """Add arm by arm those rows together that are cut, and of all arms those that select alike.
 
         The expected success of every row becomes the variable ``aggregate_success``.
         """
@@ -154,16 +162,23 @@ class Aggregates(Observation[tuple[Curve, ...]]):
             if soundness is not None:
                 reach = reach * soundness[0]
             mine = [curve for curve in data if curve.arm == arm]
-            cut = [curve for curve in mine if curve.strategy.budget_tokens is not None]
+            cut = [curve for curve in mine if curve.strategy.max_tokens is not None]
             weight = pt.exp(terms[index].log_marginal[column])
             q = 1.0 / (1.0 + np.exp(-design.blocks[index].tables[column].grid.nodes))
             for curve in mine:
                 if curve not in cut:
                     alike.setdefault((curve.selector, q.size), []).append((curve, reach * weight, q))
+            asked = [curve for curve in mine if curve.is_timed and curve not in cut]
+            if cut or asked:
+                tokens = task_tokens(design, arm, terms[index].mean_easiness[column], given)
+                sd = given["budget_token_sd"][coords["timed_aggregate_arm"].index(design.labels[arm])]
+            if asked:
+                seen = np.array([curve.tokens for curve in asked])
+                mean = pt.log((weight[:, None] * _LENGTH_WEIGHTS * tokens).sum())
+                total += (-0.5 * ((np.log(seen) - mean) / sd) ** 2 - pt.log(sd)).sum()
             if cut:
                 place = coords["budgeted_arm"].index(design.labels[arm])
-                tokens = task_tokens(design, arm, terms[index].mean_easiness[column], given)
-                budgets = np.array([float(curve.strategy.budget_tokens or np.nan) for curve in cut])
+                budgets = np.array([float(curve.strategy.max_tokens or np.nan) for curve in cut])
                 weights, within, steps = _within(
                     budgets, design, arm, weight, q, tokens, given["forced_answer"][place], given
                 )
@@ -173,7 +188,6 @@ class Aggregates(Observation[tuple[Curve, ...]]):
                 seen = np.array([curve.tokens for curve in cut])
                 at = np.flatnonzero(np.isfinite(seen))
                 mean = pt.log(design.tokens_per_step * (weights * steps[at]).sum(axis=(1, 2)))
-                sd = given["budget_token_sd"][place]
                 total += (-0.5 * ((np.log(seen[at]) - mean) / sd) ** 2 - pt.log(sd)).sum()
         for members in alike.values():
             curves = [curve for curve, _, _ in members]

@@ -1,4 +1,4 @@
-"""How attempts under a token budget ended: right, wrong or cut off."""
+"""How attempts that end at max_tokens ended: right, wrong or cut off."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class CutTask:
     ----------
     arm : int
     task : str
-    log_budgets, truncated, unseen : arrays, shape (B,)
-        Of each budget: its log tokens, the attempts that it cut, and those that finished without their tokens given.
+    log_cuts, truncated, unseen : arrays, shape (B,)
+        Of each cut: its log tokens, the attempts that it cut, and those that finished without their tokens given.
     log_tokens : float
         Log of the mean generated tokens of the attempts that finished, 0 if not given.
     finished : float
@@ -39,7 +39,7 @@ class CutTask:
 
     arm: int
     task: str
-    log_budgets: Array
+    log_cuts: Array
     truncated: Array
     unseen: Array
     log_tokens: float
@@ -47,11 +47,11 @@ class CutTask:
 
 
 def mark_cut_rows(table: pd.DataFrame) -> Array:
-    """Find the rows whose budgets cut one and the same walk: bool, shape (row,).
+    """Find the rows in which ``max_tokens`` cuts one and the same walk: bool, shape (row,).
 
-    They are single attempts at tasks, of an LLM and effort some of whose attempts were truncated, with the number of
-    truncated attempts given in every row of the same budget. Elsewhere a budget is part of how the LLM was asked, and
-    attempts under it are a walk of their own.
+    They are single attempts at tasks, of an LLM at an effort or asked budget some of whose attempts were truncated,
+    with the number of truncated attempts given in every row of the same cut. Where that is not given, attempts within
+    a cut are a walk of their own.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def mark_cut_rows(table: pd.DataFrame) -> Array:
     """
     if "truncated" not in table:
         return np.zeros(len(table), dtype=bool)
-    keys = ["model", "benchmark", "walk", "effort"]
+    keys = ["model", "benchmark", "walk", "effort", "budget_tokens"]
     truncated = table["truncated"]
     told = (table["task"] != "") & (table["strategy"] == table["walk"]) & ~searches(table["strategy"])
-    told &= truncated.notna() & table["budget_tokens"].notna()
-    told = told.groupby([table[key] for key in [*keys, "budget_tokens"]], dropna=False).transform("all")
-    some = (truncated.fillna(0) * told).groupby([table[key] for key in keys]).transform("sum") > 0
+    told &= truncated.notna() & table["max_tokens"].notna()
+    told = told.groupby([table[key] for key in [*keys, "max_tokens"]], dropna=False).transform("all")
+    some = (truncated.fillna(0) * told).groupby([table[key] for key in keys], dropna=False).transform("sum") > 0
     return (told & some).to_numpy()
 
 
@@ -77,7 +77,7 @@ def finished_tokens(rows: pd.DataFrame) -> tuple[Array, Array]:
     mean = rows["tokens_mean"].to_numpy(dtype=float)
     if not rows["cut"].any():
         return mean, finished
-    cut, budget = rows["truncated"].to_numpy(dtype=float), rows["budget_tokens"].to_numpy(dtype=float)
+    cut, budget = rows["truncated"].to_numpy(dtype=float), rows["max_tokens"].to_numpy(dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         rest = (mean * rows["attempts"].to_numpy(dtype=float) - cut * budget) / finished
     # Budgets are not kept to the token: what is left over for the others may be off.
@@ -127,7 +127,7 @@ class CutAttempts(Observation[tuple[CutTask, ...]]):
                 CutTask(
                     arm=int(arm),
                     task=str(task),
-                    log_budgets=np.log(mine["budget_tokens"].to_numpy(dtype=float)),
+                    log_cuts=np.log(mine["max_tokens"].to_numpy(dtype=float)),
                     truncated=mine["truncated"].to_numpy(dtype=float),
                     unseen=mine["unseen"].to_numpy(dtype=float),
                     log_tokens=float(np.log((seen["mean"] * seen["finished"]).sum() / weight)) if weight else 0.0,
@@ -163,7 +163,7 @@ def cut_log_likelihood(data: Sequence[CutTask], design: Design, given: Mapping[s
     variance = attempt_variance(design, [cut.arm for cut in data], given)
     task = np.repeat(np.arange(len(data)), [len(cut.truncated) for cut in data])
     budget, truncated, unseen = (
-        np.concatenate([getattr(cut, name) for cut in data]) for name in ("log_budgets", "truncated", "unseen")
+        np.concatenate([getattr(cut, name) for cut in data]) for name in ("log_cuts", "truncated", "unseen")
     )
     beyond = log_exceeding(budget, log_tokens[task], variance[task])
     within = log_exceeding(budget, log_tokens[task], variance[task], upper=False)

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ds3bayes.deferred import pm, pt
-from ds3bayes.generative.design import Arm, Block, Design
+from ds3bayes.generative.design import Arm, Block, Design, Rungs
+from ds3bayes.generative.ladder import rise
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.rows import attempts_alone
@@ -26,25 +27,42 @@ def timed_columns(block: Block, design: Design) -> np.ndarray:
 
 
 def ranked_llms(design: Design) -> list[int]:
-    """LLMs on benchmarks (positions in `Design.pairs`) whose tokens follow a trend over reasoning efforts."""
+    """LLMs on benchmarks (positions in `Design.pairs`) whose tokens follow a trend over efforts or asked budgets."""
     ranked = design.subsets.timed_arm[np.isfinite(design.effort_rank[design.subsets.timed_arm])]
     return list(dict.fromkeys(design.pair_of_arm[ranked].tolist()))
 
 
-#: How ``log_tokens`` of an LLM change with its reasoning effort.
-TOKEN_TREND = ("effort_tokens", "effort_tokens_sd")
+#: How ``log_tokens`` of an LLM rise with its reasoning effort, and with the budget that it was asked to think for.
+TOKEN_TRENDS = (
+    ("effort_tokens", "effort_tokens_sd"),
+    ("doubling_tokens", "doubling_tokens_sd", "doubling_tokens_decay"),
+)
+
+
+def token_rungs(design: Design) -> Rungs:
+    """How log tokens of timed arms follow from those at the anchors of their ladders."""
+    return Rungs.of(design, design.subsets.timed_arm.tolist())
 
 
 def add_log_tokens(design: Design, spec: Settings) -> Tensor:
-    """Add ``log_tokens`` to the model in context, (timed_arm,): each its own, or along the LLM's efforts."""
-    prior = spec.prior("log_tokens")
-    if not ranked_llms(design) or prior.family != "Normal":
+    """Add ``log_tokens`` to the model in context, (timed_arm,): each its own, or along an LLM's efforts and budgets."""
+    prior, rungs = spec.prior("log_tokens"), token_rungs(design)
+    if not rungs.steps:
         return prior.variable("log_tokens", dims="timed_arm")
-    own = prior.variable("llm_log_tokens", dims="token_trend_llm")
-    gain, sd = (spec.prior(name).variable(name, dims="token_trend") for name in TOKEN_TREND)
-    place, alone, rank = _in_trend(design, design.subsets.timed_arm)
-    mean = pt.switch(alone, prior.parameters["mu"], own[place] + gain[0] * rank)
-    return pm.Normal("log_tokens", mean, pt.switch(alone, prior.parameters["sigma"], sd[0]), dims="timed_arm")
+    low, high = rungs.ranks(design)
+    law = np.array([int(one.by_budget) for one in rungs.steps])
+    trends = {
+        kind: [spec.prior(name).variable(name, dims=DEFAULTS[name].dims[0])[0] for name in TOKEN_TRENDS[kind]]
+        for kind in np.unique(law).tolist()
+    }
+    means = []
+    for kind, below, above in zip(law.tolist(), low, high, strict=True):
+        gain, _, *decay = trends[kind]
+        means.append(rise(gain, decay[0], below, above) if decay else gain * (above - below))
+    sd = pt.stack([trends[kind][1] for kind in law.tolist()]) * np.sqrt(high - low)
+    rises = pm.Normal("log_tokens_rise", pt.stack(means), sd, dims="timed_rung")
+    anchor = prior.variable("anchor_log_tokens", dims="anchor_timed_arm")
+    return pm.Deterministic("log_tokens", anchor[rungs.anchor] + pt.dot(rungs.climbed, rises), dims="timed_arm")
 
 
 #: What else says how tokens vary: an LLM has much the same at all its reasoning efforts.
@@ -58,7 +76,7 @@ def add_token_variation(name: str, design: Design, spec: Settings, sd: Tensor) -
     """
     dim, prior = DEFAULTS[name].dims[0], spec.prior(name)
     arms = getattr(design.subsets, dim)
-    place, alone, _ = _in_trend(design, arms)
+    place, alone = _in_trend(design, arms)
     law = {"Normal": (pm.Normal, lambda value: value), "LogNormal": (pm.LogNormal, pt.log)}.get(prior.family)
     if alone.all() or law is None:
         return prior.variable(name, dims=dim)
@@ -67,13 +85,13 @@ def add_token_variation(name: str, design: Design, spec: Settings, sd: Tensor) -
     return law[0](name, mean, pt.switch(alone, prior.parameters["sigma"], sd[0]), dims=dim)
 
 
-def _in_trend(design: Design, arms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of some arms: the LLM's place among those with a trend, whether the arm has none, and its rank along it."""
-    llms, rank = ranked_llms(design), design.effort_rank[arms]
-    alone = ~np.isfinite(rank)
+def _in_trend(design: Design, arms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of some arms: the LLM's place among those with a trend, and whether the arm has none."""
+    llms = ranked_llms(design)
+    alone = ~np.isfinite(design.effort_rank[arms])
     pairs = design.pair_of_arm[arms]
     place = np.array([0 if one else llms.index(pair) for one, pair in zip(alone, pairs, strict=True)], dtype=int)
-    return place, alone, np.nan_to_num(rank)
+    return place, alone
 
 
 def token_law(design: Design, arms: Sequence[int], easiness: Tensor, given: Parameters) -> tuple[Tensor, Tensor]:

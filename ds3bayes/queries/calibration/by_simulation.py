@@ -331,10 +331,10 @@ def _arm_of(row: Mapping[str, Any], design: Design) -> int:
     walk = sampler_of_rows(row["strategy"])
     for index, arm in enumerate(design.arms):
         same = (arm.model, arm.benchmark, arm.walk, arm.effort) == (row["model"], row["benchmark"], walk, row["effort"])
-        budget = None if np.isnan(row["budget_tokens"]) else int(row["budget_tokens"])
+        limits = tuple(None if np.isnan(row[name]) else int(row[name]) for name in ("budget_tokens", "max_tokens"))
         if (
             same
-            and arm.budget_tokens == budget
+            and (arm.budget_tokens, arm.max_tokens) == limits
             and (not arm.is_tree or _tree_of(row) == (arm.branching, arm.kept_states))
         ):
             return index

@@ -34,7 +34,7 @@ Fit = Literal["alone", "joint"]
 
 #: Names of our own forecasts, by how LLMs are fitted.
 OURS: dict[Fit, str] = {"alone": "ds3bayes", "joint": "ds3bayes, joint fit"}
-_SETTING = ["model", "benchmark", "strategy", "effort", "budget_tokens"]
+_SETTING = ["model", "benchmark", "strategy", "effort", "budget_tokens", "max_tokens"]
 _SCORES = ("mean", "error", "crps", "log_score", "pit")
 # Into how many parts tasks are split, each of which is left out once, and at least how many draws of a rival that is
 # asked anew without one of them.
@@ -484,8 +484,10 @@ def _tables(evals: xr.Dataset, least: int) -> tuple[dict[str, pd.DataFrame], lis
 
 
 def _label(row: pd.Series) -> str:
-    budget = row["budget_tokens"]
-    settings = [row["effort"], "" if budget is None or np.isnan(budget) else f"{budget:g} tokens"]
+    settings = [row["effort"]]
+    for column, words in (("budget_tokens", "tokens"), ("max_tokens", "tokens at most")):
+        given = row[column]
+        settings.append("" if given is None or np.isnan(given) else f"{given:g} {words}")
     return " | ".join([row["model"], row["benchmark"], row["strategy"], *filter(None, settings)])
 
 
