@@ -785,11 +785,9 @@ def _check_synonyms(typed: _Typed, faults: _Faults) -> None:
 
 
 def _check_tokens(typed: _Typed, faults: _Faults) -> None:
-    """Check mean tokens against those of the longest attempt, and against a limit that cut attempts off."""
+    """Check mean tokens against those of the longest attempt, and against the cut of attempts that were cut off."""
+    # A budget that attempts exceed was asked, and is no cut (`ds3bayes.evals.cuts`).
     tokens, limit = typed.number("tokens_mean"), typed.number("max_tokens")
-    named = np.where(np.isnan(limit), "budget_tokens", "max_tokens")
-    # Where no cut is told apart, a budget may be one.
-    limit = np.where(np.isnan(limit), typed.number("budget_tokens"), limit)
     cut, samples = typed.number("truncated"), np.nan_to_num(typed.number("n_samples"), nan=1.0)
 
     def got(row: int) -> str:
@@ -806,9 +804,9 @@ def _check_tokens(typed: _Typed, faults: _Faults) -> None:
     faults.add_rows(
         (cut > 0) & (tokens > limit * samples * (1 + _OVER_BUDGET)),
         lambda row: (
-            f"{got(row)}, but attempts were cut off (truncated = {cut[row]:g}) at {named[row]} = {limit[row]:g}; "
-            "allowed: no more than that on average. If it is what the LLM was asked for and something else cut its "
-            "attempts, give in `max_tokens` the limit that did"
+            f"{got(row)}, but attempts were cut off (truncated = {cut[row]:g}) at max_tokens = {limit[row]:g}; "
+            "allowed: no more than that on average. If it is what the LLM was asked for, give it in `budget_tokens`, "
+            "and in `max_tokens` the limit that cut its attempts"
         ),
     )
 

@@ -27,8 +27,9 @@ def samplers(fit: xr.DataTree) -> xr.Dataset:
     xarray.Dataset
         Dims (chain, draw, sampler): every parameter of samplers, and those of an LLM on a benchmark (``reachability``)
         for each of its samplers; NaN where a sampler has no such parameter. Coordinates of ``sampler``, each of them an
-        index: ``model``, ``benchmark``, ``strategy`` (name), ``effort`` (empty if not set), ``budget_tokens`` (asked) and
-        ``max_tokens`` (cut; both in tokens, NaN if not set). Select by one of them at a time: ``.sel(model="gpt-4").sel(strategy="cot")``.
+        index: ``model``, ``benchmark``, ``strategy`` (name), ``effort`` (empty if not set), ``budget_tokens`` (asked)
+        and ``max_tokens`` (cut; both in tokens, NaN if not set). Select by one of them at a time:
+        ``.sel(model="gpt-4").sel(strategy="cot")``.
 
     Notes
     -----
@@ -68,16 +69,7 @@ def samplers(fit: xr.DataTree) -> xr.Dataset:
         benchmark=("sampler", [arm.benchmark for arm in arms]),
         strategy=("sampler", [arm.walk for arm in arms]),
         effort=("sampler", [arm.effort for arm in arms]),
-        budget_tokens=(
-            "sampler",
-            limits["budget_tokens"],
-            {"units": "tokens", "long_name": "tokens asked to think for"},
-        ),
-        max_tokens=(
-            "sampler",
-            limits["max_tokens"],
-            {"units": "tokens", "long_name": "tokens at which attempts are cut"},
-        ),
+        **{name: ("sampler", values, {"units": "tokens"}) for name, values in limits.items()},
     )
     for name in _COORDINATES:
         result = result.set_xindex(name)

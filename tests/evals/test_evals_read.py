@@ -76,6 +76,7 @@ def test_every_column_is_read() -> None:
         "attempts": [8],
         "successes": [3],
         "budget_tokens": [100],
+        "max_tokens": [100],
         "params": [7e9],
         "train_tokens": [1e12],
     }
@@ -563,8 +564,8 @@ def test_no_tokens_are_not_free_ones() -> None:
             "row 1 and 11 more hold one attempt each without a task",
         ),
         (
-            {"budget_tokens": 1000, "tokens_mean": 1500.0, "truncated": 2},
-            "row 1, column 'tokens_mean': got 1500.0, but attempts were cut off (truncated = 2) at budget_tokens =",
+            {"max_tokens": 1000, "tokens_mean": 1500.0, "truncated": 2},
+            "row 1, column 'tokens_mean': got 1500.0, but attempts were cut off (truncated = 2) at max_tokens = 1000",
         ),
         (
             {"completion_tokens": 2400, "tokens_max": 200},

@@ -86,7 +86,7 @@ def test_what_priors_believe_needs_no_fit() -> None:
         data,
         ds3.ModelSpec.from_dict(
             {
-                "population": {"reachability": False},
+                "population": {"reachability": False, "soundness": False},
                 "priors": {"location": {"family": "Normal", "mu": 3.0, "sigma": 0.1}},
             }
         ),

@@ -22,7 +22,11 @@ LOADINGS = np.array([1.5, 1.2, -1.3, 0.2, -1.0, 0.8, -0.3, 1.4])
 
 def spec_of(**rest) -> ds3.ModelSpec:
     return ds3.ModelSpec.from_dict(
-        {"capability": "latent_skills", "population": {"family": "normal", "reachability": False}, **rest}
+        {
+            "capability": "latent_skills",
+            "population": {"family": "normal", "reachability": False, "soundness": False},
+            **rest,
+        }
     )
 
 

@@ -114,7 +114,7 @@ class ShortestOfN(AttemptStrategy):
     name: ClassVar[str] = "shortest_of_n"
 
     def selector_faults(self) -> list[str]:
-        return [] if self.budget_tokens else ["budget_tokens is needed"]
+        return [] if self.max_tokens else ["max_tokens is needed"]
 
     @property
     def depends_on(self) -> frozenset[str]:
@@ -125,7 +125,7 @@ class ShortestOfN(AttemptStrategy):
 
     def success(self, task: PathTask) -> Any:
         k = np.arange(1.0, 161.0)
-        within = pt.le(k, pt.expand_dims(task.steps_within(self.budget_tokens), -1))
+        within = pt.le(k, pt.expand_dims(task.steps_within(self.limit_tokens), -1))
         m, r, h = (pt.expand_dims(pt.as_tensor(x), -1) for x in (task.path_length, task.advance, task.commit))
         right, wrong = solved_at(k, m, r, h), wrong_at(k, m, r, h)
         share = right / pt.maximum(right + wrong, 1e-300)
@@ -143,7 +143,7 @@ class ShortestOfN(AttemptStrategy):
 @pytest.fixture
 def shortest():
     register(ShortestOfN)
-    yield "shortest_of_n(n=3, budget_tokens=4000)"
+    yield "shortest_of_n(n=3, max_tokens=4000)"
     del STRATEGIES["shortest_of_n"]
 
 
@@ -153,11 +153,11 @@ def test_a_strategy_that_needs_steps_by_its_law(shortest):
     drawn = parse_strategy(shortest).simulate(task, np.random.default_rng(5), size=20_000)
     assert abs(drawn.success.mean() - law) < 4 * np.sqrt(law * (1 - law) / 20_000)
     # A walk that slips ends early, so that the shortest one is wrong more often.
-    assert law < float(ds3.strategy_laws(["cot(budget_tokens=4000)"], task)["success"].item())
+    assert law < float(ds3.strategy_laws(["cot(max_tokens=4000)"], task)["success"].item())
 
 
 def test_a_strategy_that_needs_steps_from_a_fit(shortest, game24_fit):
-    pred = ds3.predict(game24_fit, [shortest, "cot(budget_tokens=4000)"], per_task=True)
+    pred = ds3.predict(game24_fit, [shortest, "cot(max_tokens=4000)"], per_task=True)
     view = View.of(game24_fit, "observed", True, 256, 0)
     arm = next(arm for arm in view.design.arms if arm.walk == "cot")
     q, tokens, length, _ = view.attempts(parse_strategy("cot"), arm)
