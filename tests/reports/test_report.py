@@ -291,6 +291,7 @@ def many_options(count: int) -> pd.DataFrame:
             "tied": False,
             "enough": False,
             "bound": False,
+            "extrapolated": False,
             "observed": np.nan,
             "observed_tasks": np.nan,
             "observed_lower": np.nan,

@@ -422,7 +422,7 @@ def _walks(
             pace=0.5,
             difficulty_effect=0.0,
             # 400 steps, of which two finished ones are enough: it only ends walks that cannot succeed.
-            budget_tokens=10_000,
+            max_tokens=10_000,
             seed=int(np.random.default_rng([seed, 8, index]).integers(2**31)),
         )
         drawn = to_table(made.evals)["successes"].to_numpy()
