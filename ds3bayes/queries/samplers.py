@@ -59,17 +59,19 @@ def samplers(fit: xr.DataTree) -> xr.Dataset:
             place = np.where(search == (dim == "tree"), place, -1)
         taken = values.isel({dim: np.maximum(place, 0)}).drop_vars(dim).rename({dim: "sampler"})
         found[str(name)] = taken.where(xr.DataArray(place >= 0, dims="sampler"))
-    limits = {
-        name: [np.nan if arm.setting[name] is None else float(arm.setting[name]) for arm in arms]
-        for name in ("budget_tokens", "max_tokens")
-    }
+
+    def along(name: str) -> tuple[str, list[float], dict[str, str]]:
+        values = [np.nan if arm.setting[name] is None else float(arm.setting[name]) for arm in arms]
+        return "sampler", values, {"units": "tokens"}
+
     result = xr.Dataset(found).assign_coords(
         sampler=labels,
         model=("sampler", [arm.model for arm in arms]),
         benchmark=("sampler", [arm.benchmark for arm in arms]),
         strategy=("sampler", [arm.walk for arm in arms]),
         effort=("sampler", [arm.effort for arm in arms]),
-        **{name: ("sampler", values, {"units": "tokens"}) for name, values in limits.items()},
+        budget_tokens=along("budget_tokens"),
+        max_tokens=along("max_tokens"),
     )
     for name in _COORDINATES:
         result = result.set_xindex(name)
