@@ -13,6 +13,7 @@ import pandas as pd
 
 from ds3bayes.errors import InputError
 from ds3bayes.strategies import STRATEGIES
+from ds3bayes.strategies.base import ROW_COLUMNS
 
 Kind = Literal["text", "parts", "shares", "counts", "count", "number"]
 Merge = Literal["key", "sum", "mean", "max", "same", "moment", "join", "votes", "never", "drop"]
@@ -493,20 +494,7 @@ ALWAYS: tuple[str, ...] = (
 )
 
 #: Columns that name a cell, in the order in which rows of a read dataset are sorted.
-KEY: tuple[str, ...] = (
-    "model",
-    "benchmark",
-    "strategy",
-    "n_samples",
-    "branching",
-    "kept_states",
-    "budget_tokens",
-    "max_tokens",
-    "effort",
-    "verifier",
-    "run",
-    "task",
-)
+KEY: tuple[str, ...] = ("model", "benchmark", *ROW_COLUMNS, "run", "task")
 
 #: Two headers for one quantity: giving either is enough.
 SYNONYMS: Mapping[str, str] = MappingProxyType(

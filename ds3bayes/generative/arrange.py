@@ -31,7 +31,7 @@ from ds3bayes.generative.counts.traces import Traces
 from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.cut_attempts import finished_tokens, mark_cut_rows
-from ds3bayes.generative.rows import attempts_alone, row_strategy, sampler_of_rows, searches, selects
+from ds3bayes.generative.rows import attempts_alone, group_of, row_strategy, sampler_of_rows, searches, selects
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.strategies import STRATEGIES, parse_strategy
 
@@ -346,7 +346,7 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
     facts = rows.drop_duplicates("task").set_index("task").loc[list(tasks)]
     level = facts["level"].to_numpy(dtype=float) if "level" in facts else np.full(len(tasks), np.nan)
     skills = tuple(tuple(filter(None, str(text).split("|"))) for text in facts.get("skills", [""] * len(tasks)))
-    known_of_tasks = {name: tuple(map(_as_text, facts[name])) for name in fact_columns("task") if name in facts}
+    known_of_tasks = {name: tuple(map(group_of, facts[name])) for name in fact_columns("task") if name in facts}
     for column, member in enumerate(members):
         arm = arms[member]
         units = _units(arm, steps)
@@ -389,11 +389,6 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         token_weight=token_weight,
         log_prompt=log_prompt,
     )
-
-
-def _as_text(value: Any) -> str:
-    """Write what a column says of a task as the name of a group: numbers as short as can be, blanks as nothing."""
-    return value if isinstance(value, str) else "" if np.isnan(value) else f"{value:g}"
 
 
 def _easiness(attempts: Array) -> EasinessNodes:

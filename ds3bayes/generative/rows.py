@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ds3bayes.strategies import STRATEGIES, AttemptStrategy, Strategy
@@ -40,6 +41,11 @@ def searches(strategies: pd.Series) -> pd.Series:
 def attempts_alone(strategies: pd.Series) -> pd.Series:
     """Say for each row, by its strategy, whether its attempts are single walks that nothing selects among."""
     return strategies.isin([name for name in STRATEGIES if single_attempt(name)])
+
+
+def group_of(value: Any) -> str:
+    """Write what a column says of a task as the name of a group: numbers as short as can be, blanks as nothing."""
+    return value if isinstance(value, str) else "" if np.isnan(value) else f"{value:g}"
 
 
 def sampler_of_rows(strategy: str) -> str:

@@ -11,10 +11,11 @@ import xarray as xr
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
 from ds3bayes.evals.schema import fact_columns
-from ds3bayes.generative.rows import row_strategy
+from ds3bayes.generative.rows import group_of, row_strategy
 from ds3bayes.inference.artifact import evals_of
 from ds3bayes.queries.predict import predict
 from ds3bayes.strategies import Strategy
+from ds3bayes.strategies.base import ROW_COLUMNS
 
 
 def predict_by(
@@ -59,7 +60,7 @@ def predict_by(
             "Add it to the table (category, language or level; others by ds3bayes.evals.keep_columns)."
             + did_you_mean(by, known)
         )
-    table["group"] = [one if isinstance(one, str) else "" if np.isnan(one) else f"{one:g}" for one in table[by]]
+    table["group"] = table[by].map(group_of)
     of_task = table[table["group"] != ""].drop_duplicates(["benchmark", "task"])
     pred = predict(fit, strategies, per_task=True, seed=seed)
     benchmarks, tasks = [str(one) for one in pred["benchmark"].values], [str(one) for one in pred["task"].values]
@@ -101,8 +102,7 @@ def _observed(table: pd.DataFrame, pred: xr.Dataset, groups: list[str]) -> xr.Da
     solved = xr.DataArray(np.zeros([len(one) for one in coords.values()]), dims=(*dims, "group"), coords=coords)
     tried = solved.copy()
     rows = table[(table["task"] != "") & (table["group"] != "")]
-    keys = ["strategy", "n_samples", "branching", "kept_states", "budget_tokens", "max_tokens", "effort", "verifier"]
-    for _, same in rows.groupby(["model", "benchmark", "group", *keys], dropna=False):
+    for _, same in rows.groupby(["model", "benchmark", "group", *ROW_COLUMNS], dropna=False):
         first = same.iloc[0]
         label = str(row_strategy(first.to_dict()))
         if label in coords["strategy"]:

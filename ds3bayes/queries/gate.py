@@ -17,12 +17,13 @@ from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.fit import fit
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.words import chance
+from ds3bayes.strategies.base import ROW_COLUMNS
 
 Verdict = Literal["no worse", "worse", "undecided"]
 #: Exit status of the command line by verdict.
 STATUS: dict[str, int] = {"no worse": 0, "worse": 1, "undecided": 3}
 _SIDES = ("baseline", "candidate")
-_SETTING = ["strategy", "n_samples", "branching", "kept_states", "budget_tokens", "max_tokens", "effort", "verifier"]
+_SETTING = list(ROW_COLUMNS)
 # More attempts than this many times those that were made decide nothing in practice.
 _MOST_AGAIN = 1000.0
 

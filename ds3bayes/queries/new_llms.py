@@ -152,9 +152,7 @@ def _check(llms: Mapping[str, Mapping[str, Any]]) -> None:
 
 def walk_text(strategy: Strategy) -> str:
     """Text of the walk that a strategy repeats."""
-    fields = {"effort": strategy.effort, "budget_tokens": strategy.budget_tokens, "max_tokens": strategy.max_tokens}
-    given = ", ".join(f"{name}={value!r}" for name, value in fields.items() if value is not None)
-    return str(parse_strategy(f"{strategy.walk}({given})"))
+    return str(strategy.one_attempt)
 
 
 def bridge_given(draws: Mapping[str, xr.DataArray], setting: str) -> dict[str, np.ndarray]:

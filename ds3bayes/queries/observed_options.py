@@ -18,14 +18,13 @@ from ds3bayes.inference.artifact import evals_of
 from ds3bayes.queries.observed_vs_predicted import at_the_edge, summary
 from ds3bayes.queries.predict import View, expand
 from ds3bayes.queries.words import LEVEL
-from ds3bayes.strategies import STRATEGIES, BestOfN, PassPower, Strategy, TreeOfThought, parse_strategy
-from ds3bayes.strategies.base import ORACLE
+from ds3bayes.strategies import BestOfN, PassPower, Strategy, TreeOfThought, parse_strategy
+from ds3bayes.strategies.base import ORACLE, ROW_COLUMNS
 
 Array = np.ndarray
 Statistic = Callable[[Array, Array], Array]
 
 _KEYS = ["model", "benchmark", "strategy"]
-_SETTINGS = ["strategy", "effort", "budget_tokens", "max_tokens", "branching", "kept_states", "n_samples", "verifier"]
 _COLUMNS = [*_KEYS, "tasks", "observed", "mean", "lower", "upper", "flat", "away", "edge"]
 # Points that stand for a population, where rows name no tasks.
 _NEW_TASKS = 1024
@@ -96,7 +95,7 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
 def _counts(fit: xr.DataTree) -> dict[tuple[str, ...], pd.DataFrame]:
     """Return counts by task of every LLM, benchmark and strategy; of rows that were held out and of several runs."""
     table = to_table(evals_of(fit)[0])
-    settings = table.groupby(_SETTINGS, dropna=False, sort=False).ngroup()
+    settings = table.groupby(list(ROW_COLUMNS), dropna=False, sort=False).ngroup()
     firsts = table.groupby(settings).head(1)
     names = {settings[place]: str(row_strategy(row)) for place, row in firsts.to_dict("index").items()}
     table["strategy"] = settings.map(names)
@@ -141,9 +140,7 @@ def _ways(label: str) -> list[_Way]:
     oracle = isinstance(strategy, BestOfN) and strategy.verifier == ORACLE
     if isinstance(strategy, PassPower) or oracle:
         size = strategy.attempts
-        walk = STRATEGIES[strategy.walk](
-            effort=strategy.effort, budget_tokens=strategy.budget_tokens, max_tokens=strategy.max_tokens
-        )
+        walk = strategy.one_attempt
 
         def statistic(c: Array, n: Array) -> Array:
             return 1.0 - none_of(c, n, size) if oracle else none_of(n - c, n, size)

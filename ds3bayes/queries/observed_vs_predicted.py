@@ -15,6 +15,7 @@ from ds3bayes.inference.artifact import evals_of
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.words import mean_interval
 from ds3bayes.strategies import STRATEGIES, Strategy
+from ds3bayes.strategies.base import ROW_COLUMNS
 
 # Share of an interval's width, at either end, where "inside" is a near miss.
 _EDGE = 0.05
@@ -57,19 +58,7 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
     """
     evals, held = evals_of(fit)
     table = to_table(evals).assign(held_out=held)
-    keys = [
-        "model",
-        "benchmark",
-        "strategy",
-        "effort",
-        "budget_tokens",
-        "max_tokens",
-        "branching",
-        "kept_states",
-        "n_samples",
-        "verifier",
-        "run",
-    ]
+    keys = ["model", "benchmark", *ROW_COLUMNS, "run"]
     rng = np.random.default_rng([seed, 6])
     rows: list[tuple[Any, ...]] = []
     left_out: list[str] = []

@@ -98,7 +98,7 @@ def rank(
     p_rank = _rank_probabilities(draws)
     expected = p_rank @ np.arange(1, len(draws) + 1)
     order = np.lexsort((-draws.mean(axis=1), expected))
-    draws, p_rank, expected = draws[order], p_rank[order][:, :], expected[order]
+    draws, p_rank, expected = draws[order], p_rank[order], expected[order]
     models, labels = [models[place] for place in order], [labels[place] for place in order]
     runs = np.array([_shortest_run(one, level) for one in p_rank])
     names = models if of == "model" and len(set(models)) == len(models) else _names(models, labels)

@@ -21,8 +21,9 @@ from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.queries.words import LEVEL, interval, mean_interval, number, share
 from ds3bayes.reports.tables import Shown
-from ds3bayes.strategies import STRATEGIES, Strategy
+from ds3bayes.strategies import Strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
+from ds3bayes.strategies.base import ROW_COLUMNS
 
 # Equally likely values of a standard normal.
 _NORMAL = norm.ppf((np.arange(100) + 0.5) / 100)
@@ -163,11 +164,7 @@ def _walk_text(strategy: Strategy) -> str:
     """Text of one attempt of a strategy."""
     if strategy.is_search:
         return ""
-    return str(
-        STRATEGIES[strategy.walk](
-            effort=strategy.effort, budget_tokens=strategy.budget_tokens, max_tokens=strategy.max_tokens
-        )
-    )
+    return str(strategy.one_attempt)
 
 
 def _observed(fit: xr.DataTree, tasks: str) -> list[tuple[tuple[str, str, str], Strategy, pd.DataFrame]]:
@@ -179,11 +176,10 @@ def _observed(fit: xr.DataTree, tasks: str) -> list[tuple[tuple[str, str, str], 
     """
     evals, held = evals_of(fit)
     table = to_table(evals).assign(held_out=held)
-    keys = ["effort", "budget_tokens", "max_tokens", "branching", "kept_states", "n_samples", "verifier", "strategy"]
     samples = ["held_out"] if tasks == "new" else []
     of_arm = _tasks_of_arms(fit)
     result = []
-    for _, rows in table.groupby([*_WHERE, *keys, *samples], dropna=False, sort=False):
+    for _, rows in table.groupby([*_WHERE, *ROW_COLUMNS, *samples], dropna=False, sort=False):
         first = rows.iloc[0].to_dict()
         strategy, unseen = row_strategy(first), rows["held_out"]
         where = (str(first["model"]), str(first["benchmark"]))

@@ -307,6 +307,11 @@ class Strategy(ABC):
         return row | {"strategy": self.name}
 
     @property
+    def one_attempt(self) -> Strategy:
+        """The strategy of one of its attempts, at the same effort, budget and cut."""
+        return STRATEGIES[self.walk](effort=self.effort, budget_tokens=self.budget_tokens, max_tokens=self.max_tokens)
+
+    @property
     def depends_on(self) -> frozenset[str]:
         """What decides its success beside that of attempts: fields of `Learned`, or ``"lengths"``.
 
