@@ -20,6 +20,7 @@ _ORDER = (
     "generative",
     "inference",
     "queries",
+    "live",
     "reports",
 )
 ALLOWED = {

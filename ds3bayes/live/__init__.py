@@ -5,4 +5,16 @@ from ds3bayes.live.questions import Answer, Best, Better, Cheapest, Question, Su
 from ds3bayes.live.replay import fixed_epochs, replay
 from ds3bayes.live.stopper import Stopper, Worth
 
-__all__ = ["Answer", "Best", "Better", "Cheapest", "Question", "StopWhenDecided", "Stopper", "Success", "Worth", "fixed_epochs", "replay"]
+__all__ = [
+    "Answer",
+    "Best",
+    "Better",
+    "Cheapest",
+    "Question",
+    "StopWhenDecided",
+    "Stopper",
+    "Success",
+    "Worth",
+    "fixed_epochs",
+    "replay",
+]

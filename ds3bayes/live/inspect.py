@@ -90,7 +90,7 @@ class StopWhenDecided:
         background: bool = True,
         spec: ModelSpec | None = None,
         growth: float = 1.5,
-        draws: int = 300,
+        draws: int = 400,
         seed: int = 0,
     ) -> None:
         if success is not None and success != "full" and not math.isfinite(float(success)):
@@ -127,8 +127,8 @@ class StopWhenDecided:
         elif set(names) != set(self._stopper.tasks) or epochs != self._stopper.epochs:
             raise InputError(
                 f"StopWhenDecided: the evaluation of {model} has {len(names)} samples and {epochs} epochs, that before "
-                f"it {len(self._stopper.tasks)} and {self._stopper.epochs}; evaluations that share a manager must be of "
-                "the same samples, as often"
+                f"it {len(self._stopper.tasks)} and {self._stopper.epochs}; evaluations that share a manager must be "
+                "of the same samples, as often"
             )
         arm = _arm_of(model, self._stopper.arms)
         if arm is None:
@@ -196,7 +196,12 @@ class StopWhenDecided:
         table = to_table(self._evals)
         known, left = set(self._stopper.tasks), 0
         rows = zip(
-            arm_names(table), table["task"].astype(str), table["successes"], table["attempts"], tokens_of(table), strict=True
+            arm_names(table),
+            table["task"].astype(str),
+            table["successes"],
+            table["attempts"],
+            tokens_of(table),
+            strict=True,
         )
         for name, task, successes, attempts, spent in rows:
             arm = _arm_of(name, self._stopper.arms)
@@ -211,17 +216,20 @@ class StopWhenDecided:
         """Return whether an attempt succeeded, None where that is open, which is noted."""
         name = self._scorer or next(iter(scores), "")
         if name not in scores or (self._scorer is None and len(scores) > 1):
-            return self._open(f"which score counts is open; pass scorer=, one of: {', '.join(scores)}")
+            self._note(f"which score counts is open; pass scorer=, one of: {', '.join(scores)}")
+            return None
         value = scores[name].score.value
         grade, _ = grade_of_score(value)
         if math.isnan(grade):
-            return self._open(f"a score of {name} is neither a number nor a letter")
+            self._note(f"a score of {name} is neither a number nor a letter")
+            return None
         if self._rule is None and math.isfinite(grade) and grade not in (0.0, 1.0):
-            return self._open(f"{name} gives partial credit; pass success=")
+            self._note(f"{name} gives partial credit; pass success=")
+            return None
         return grade >= (1.0 if self._rule in (None, "full") else float(self._rule))  # type: ignore[arg-type]
 
-    def _open(self, note: str) -> None:
-        self._notes[note] = self._notes.get(note, 0) + 1
+    def _note(self, text: str) -> None:
+        self._notes[text] = self._notes.get(text, 0) + 1
 
     def _refit(self) -> None:
         assert self._stopper is not None

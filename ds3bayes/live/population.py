@@ -60,7 +60,7 @@ def learn_population(
     attempts: Array,
     spec: ModelSpec,
     *,
-    draws: int = 300,
+    draws: int = 400,
     seed: int = 0,
     compiled: CompiledModel | None = None,
 ) -> Population:
@@ -74,7 +74,7 @@ def learn_population(
         An attempt of 0 says that an arm was not tried at a task.
     spec : ModelSpec
         Its population and priors count.
-    draws : int, default 300
+    draws : int, default 400
         Of all chains together.
     seed : int
     compiled : CompiledModel, optional

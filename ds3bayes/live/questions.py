@@ -218,7 +218,7 @@ def _certain(estimate: Array, cost: Array) -> Belief:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Success(Question):
-    """How often does an LLM succeed, to plus or minus ``within``?
+    """How often an LLM succeeds, to plus or minus ``within``.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ class Success(Question):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Better(Question):
-    """Does one option succeed more often than another by at least ``by``?
+    """Whether one option succeeds more often than another by at least ``by``.
 
     Parameters
     ----------
@@ -352,7 +352,7 @@ def _option_faults(options: Sequence[str], margin: float, costs: Mapping[str, fl
 @final
 @dataclass(frozen=True, kw_only=True)
 class Best(Question):
-    """Which option succeeds most, among those that cost at most ``max_cost``?
+    """Which option succeeds most, among those that cost at most ``max_cost``.
 
     Parameters
     ----------
@@ -448,7 +448,7 @@ class Best(Question):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Cheapest(Question):
-    """Which is the cheapest option that succeeds at least so often?
+    """Which is the cheapest option that succeeds at least so often.
 
     Parameters
     ----------
@@ -517,13 +517,13 @@ class Cheapest(Question):
         for option in range(len(self.names)):
             vector = np.eye(len(self.names))[option]
             below = belief.below(vector, self.success)
-            cheaper = [belief.below(np.eye(len(self.names))[one], self.success) for one in self._cheaper(option, belief)]
+            cheaper = [
+                belief.below(np.eye(len(self.names))[one], self.success) for one in self._cheaper(option, belief)
+            ]
             # What is dearer than one that surely reaches the target does not matter.
             matters = float(np.prod(cheaper))
             result.append(
-                Contrast(
-                    vector=vector, value=self.success, slack=self.margin, weight=matters * min(below, 1.0 - below)
-                )
+                Contrast(vector=vector, value=self.success, slack=self.margin, weight=matters * min(below, 1.0 - below))
             )
         return result
 

@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.live.conditional import Conditional, Law
-from ds3bayes.live.population import Population, learn_population
+from ds3bayes.live.population import learn_population
 from ds3bayes.live.questions import Answer, Belief, Contrast, Question
 from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
@@ -43,7 +43,7 @@ class Worth:
     ----------
     run : bool
     why : str
-        In a word or two, for counting: ``"decided"``, ``"cannot be decided"``, ``"tells too little"``, or why it is run.
+        In a word or two: ``"decided"``, ``"cannot be decided"``, ``"tells too little"``, or why it is run.
     gain : float
         Share of the variance of what is asked that the attempt is expected to remove; NaN before the first fit.
     """
@@ -69,13 +69,15 @@ class Stopper:
     arms : sequence of str, optional
         LLMs, or LLMs with their settings, that are evaluated; those of the question's options if absent.
     spec : ModelSpec, optional
-        Whose population and priors count.
+        Whose population, capability and priors count. If absent, defaults; several arms are drawn from one law, whose
+        sd of logit success has a median of .5, for those that are compared are seldom far apart. With a wide prior,
+        one epoch at 30 tasks would decide too often, and wrongly.
     every_task : bool, default True
         Try every task once before anything is left out. Benchmarks are often ordered by difficulty, so that the first
         tasks do not stand for the rest; False is right only where their order says nothing.
     growth : float, default 1.5
         The population is learned anew when attempts are so many times those of the last time.
-    draws : int, default 300
+    draws : int, default 400
         Of the population, at each refit.
     seed : int, default 0
 
@@ -106,7 +108,7 @@ class Stopper:
         spec: ModelSpec | None = None,
         every_task: bool = True,
         growth: float = 1.5,
-        draws: int = 300,
+        draws: int = 400,
         seed: int = 0,
     ) -> None:
         if epochs != int(epochs) or epochs < 1 or len(tasks) < 2 or len(set(tasks)) < len(tasks):
@@ -116,9 +118,10 @@ class Stopper:
             )
         if not growth > 1.0 or draws < 100:
             raise InputError(f"growth must be above 1 and draws at least 100, got {growth} and {draws}")
-        self.question, self.spec = question, spec or ModelSpec()
+        self.question = question
         self.tasks, self.epochs, self.every_task = list(tasks), int(epochs), every_task
         self.arms, self._options = options_of(question, arms)
+        self.spec = spec or (ModelSpec() if len(self.arms) == 1 else _spec_of_several())
         self._task = {name: place for place, name in enumerate(self.tasks)}
         self._arm = {name: place for place, name in enumerate(self.arms)}
         self._growth, self._draws, self._seed = growth, draws, seed
@@ -413,7 +416,7 @@ class Stopper:
 
     @property
     def _price(self) -> Array:
-        """Expected tokens (A, T) of an attempt, that of the arm counting as one more attempt; 1 where none are known."""
+        """Expected tokens (A, T) of an attempt, the mean of an arm counting as one more; 1 where none are known."""
         known = self._counted.sum(axis=1, keepdims=True)
         if not (known > 0).all():
             return np.ones(self._tokens.shape)
@@ -563,6 +566,12 @@ class _Plan:
     hope: float
 
 
+def _spec_of_several() -> ModelSpec:
+    """Return the model of arms that are compared with one another."""
+    prior = {"family": "LogNormal", "mu": math.log(0.5), "sigma": 0.7}
+    return ModelSpec.from_dict({"capability": {"kind": "free", "pool_from": 2}, "priors": {"location_sd": prior}})
+
+
 def _attempt(q: Array) -> Array:
     return q
 
@@ -591,7 +600,9 @@ def options_of(question: Question, arms: Sequence[str] | None) -> tuple[list[str
     faults, result = [], []
     for name, (arm, strategy) in zip(question.names, pairs, strict=True):
         if arm not in known:
-            faults.append(f"{name!r}: {arm!r} is not evaluated; allowed: {', '.join(known)}." + did_you_mean(arm, known))
+            faults.append(
+                f"{name!r}: {arm!r} is not evaluated; allowed: {', '.join(known)}." + did_you_mean(arm, known)
+            )
             continue
         if strategy.depends_on or strategy.is_search:
             faults.append(

@@ -12,7 +12,20 @@ import numpy as np
 import pandas as pd
 
 import ds3bayes as ds3
-from ds3bayes.live import Best, Better, Cheapest, Success, fixed_epochs, replay
+from ds3bayes.live import Best, Better, Cheapest, Question, Success, fixed_epochs, replay
+
+
+def asked(options: argparse.Namespace, names: list[str], rate: pd.Series) -> Question:
+    """Return the question about a group of LLMs, the worst first."""
+    if options.asked == "success":
+        return Success(option=names[0], within=options.within)
+    if options.asked == "better":
+        return Better(option=names[-1], than=names[0])
+    if options.asked == "best":
+        return Best(options=names, margin=options.margin)
+    costs = {name: float(place + 1) for place, name in enumerate(names)}
+    target = float(rate[names[:3]].mean())
+    return Cheapest(options=names, success=target, costs=costs, margin=options.margin)
 
 
 def main() -> None:
@@ -20,7 +33,6 @@ def main() -> None:
     parser.add_argument("table")
     parser.add_argument("asked", choices=["success", "better", "best", "cheapest"])
     parser.add_argument("--within", type=float, default=0.03)
-    parser.add_argument("--target", type=float, default=0.4)
     parser.add_argument("--margin", type=float, default=0.02)
     parser.add_argument("--llms", type=int, default=12, help="LLMs, pairs or groups")
     parser.add_argument("--apart", type=int, default=3, help="places on the leaderboard between LLMs of a group")
@@ -45,15 +57,7 @@ def main() -> None:
             ["model", "benchmark", "task", "strategy", "attempts", "successes"]
         ]
         evals = ds3.read_evals(rows)
-        costs = {name: float(place + 1) for place, name in enumerate(names)}
-        question = {
-            "success": lambda: Success(option=names[0], within=options.within),
-            "better": lambda: Better(option=names[-1], than=names[0]),
-            "best": lambda: Best(options=names, margin=options.margin),
-            "cheapest": lambda: Cheapest(
-                options=names, success=float(rate[names[:3]].mean()), costs=costs, margin=options.margin
-            ),
-        }[options.asked]()
+        question = asked(options, names, rate)
         plan = {"epochs": options.epochs, "seed": options.seed + number}
         done.append(
             replay(
@@ -73,7 +77,9 @@ def main() -> None:
     curve["rmse"] = np.sqrt(pd.concat(fixed).assign(mse=lambda one: one["rmse"] ** 2).groupby("epochs")["mse"].mean())
     error = np.sqrt((spent["error"] ** 2).mean())
     wrong = 1.0 - spent["right"].mean()
-    reached = curve.index[curve["rmse"] <= error] if options.asked == "success" else curve.index[curve["wrong"] <= wrong]
+    reached = (
+        curve.index[curve["rmse"] <= error] if options.asked == "success" else curve.index[curve["wrong"] <= wrong]
+    )
     equal = curve.loc[reached.min()] if len(reached) else curve.iloc[-1]
     print(f"\n{options}")
     print(f"replays {len(spent)}; states {spent['state'].value_counts().to_dict()}; failures {spent['failures'].sum()}")
