@@ -68,6 +68,9 @@ class Belief:
     def interval(self, contrast: Array, level: float) -> tuple[float, float]:
         """Equal-tailed interval of a linear combination of the options' success."""
         mean, sd = self.of(contrast)
+        if not self.covariance.any() and np.ptp(mean) == 0.0:
+            # All is known.
+            return float(mean[0]), float(mean[0])
         ends = float((mean - 8 * sd).min()) - 1e-9, float((mean + 8 * sd).max()) + 1e-9
         low, high = (
             brentq(lambda x, p=p: self.below(contrast, x) - p, *ends, xtol=1e-6)
@@ -77,6 +80,8 @@ class Belief:
 
     def draws(self) -> tuple[Array, Array]:
         """Weights (D,) and draws (D, O) of the options' success, the same normal numbers at every call."""
+        if not self.covariance.any():
+            return self.weight, self.mean
         options = self.mean.shape[1]
         root = np.linalg.cholesky(self.covariance + 1e-14 * np.eye(options))
         normal = _normal_points(options)

@@ -17,15 +17,16 @@ from ds3bayes.live import Best, Better, Cheapest, Question, Success, fixed_epoch
 
 def asked(options: argparse.Namespace, names: list[str], rate: pd.Series) -> Question:
     """Return the question about a group of LLMs, the worst first."""
+    sure = {} if options.probability is None else {"probability": options.probability}
     if options.asked == "success":
-        return Success(option=names[0], within=options.within)
+        return Success(option=names[0], within=options.within, **sure)
     if options.asked == "better":
-        return Better(option=names[-1], than=names[0])
+        return Better(option=names[-1], than=names[0], **sure)
     if options.asked == "best":
-        return Best(options=names, margin=options.margin)
+        return Best(options=names, margin=options.margin, **sure)
     costs = {name: float(place + 1) for place, name in enumerate(names)}
     target = float(rate[names[:3]].mean())
-    return Cheapest(options=names, success=target, costs=costs, margin=options.margin)
+    return Cheapest(options=names, success=target, costs=costs, margin=options.margin, **sure)
 
 
 def main() -> None:
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("asked", choices=["success", "better", "best", "cheapest"])
     parser.add_argument("--within", type=float, default=0.03)
     parser.add_argument("--margin", type=float, default=0.02)
+    parser.add_argument("--probability", type=float, help="that the answer is right; the question's own if absent")
     parser.add_argument("--llms", type=int, default=12, help="LLMs, pairs or groups")
     parser.add_argument("--apart", type=int, default=3, help="places on the leaderboard between LLMs of a group")
     parser.add_argument("--each", type=int, default=5, help="replays of each")
