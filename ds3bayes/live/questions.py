@@ -84,13 +84,13 @@ class Belief:
             return self.weight, self.mean
         options = self.mean.shape[1]
         root = np.linalg.cholesky(self.covariance + 1e-14 * np.eye(options))
-        normal = _normal_points(options)
+        normal = normal_points(options)
         drawn = self.mean[:, None] + np.einsum("sop,rp->sro", root, normal)
         return np.repeat(self.weight / len(normal), len(normal)), drawn.reshape(-1, options)
 
 
 @lru_cache(maxsize=32)
-def _normal_points(dims: int) -> Array:
+def normal_points(dims: int) -> Array:
     """Evenly spread standard normal points (R, dims)."""
     from scipy.stats import qmc
 

@@ -16,7 +16,7 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.live.conditional import Conditional, Law
 from ds3bayes.live.population import learn_population
-from ds3bayes.live.questions import Answer, Belief, Contrast, Question
+from ds3bayes.live.questions import Answer, Belief, Contrast, Question, normal_points
 from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 
@@ -31,6 +31,8 @@ _HOPELESS = 0.02
 _STALE = 0.05
 # Draws worth fewer than this share of them are learned anew, and no verdict rests on them.
 _FEW_DRAWS = 0.3
+# Second moments that are looked at to compare attempts, in a few milliseconds.
+_MOST_MOMENTS = 3e5
 # Tasks that each arm has to try before anything is left out, where not all have to be.
 _FIRST_TASKS = 20
 
@@ -368,6 +370,8 @@ class Stopper:
             )
             conditional = Conditional(population, self._laws, successes, attempts)
             self._catch_up(conditional)
+            # What is made once is made here, where no attempt waits for it.
+            normal_points(len(self._options))
         except Exception as error:
             # An evaluation costs more than what could be saved: whatever fails here must not end it.
             self.failures.append(f"refit {number}, after {int(attempts.sum())} attempts: {error}")
@@ -456,10 +460,16 @@ class Stopper:
         contrasts = self.question.contrasts(belief)
         attempt = [conditional.of_attempt(arm) for arm in range(len(self.arms))]
         place = [conditional.of_law(arm, law) for arm, law in self._law_of_option]
-        weight = conditional.weight
-        of_attempts = conditional.mean[:, :, attempt]
+        # Of many tasks, gains are looked at in some of the draws: they are compared with one another, no more.
+        some = slice(None, None, max(1, round(conditional.second.size / _MOST_MOMENTS)))
+        weight = conditional.weight[some]
+        weight = weight / weight.sum()
+        of_attempts = conditional.mean[:, some, attempt]
+        of_options = conditional.mean[:, some, place]
         p = np.einsum("s,tsa->ta", weight, of_attempts)
-        second = np.einsum("s,tsaa->ta", weight, conditional.second[:, :, attempt][:, :, :, attempt])
+        second = np.stack(
+            [np.einsum("s,ts->t", weight, conditional.second[:, some, one, one]) for one in attempt], axis=1
+        )
         spread = np.maximum(p * (1.0 - p), 1e-12)
         alike = np.clip((second - p**2) / spread, 0.0, 1.0)
         left = self.epochs - self._offered
@@ -467,14 +477,18 @@ class Stopper:
         total, ends = np.zeros(p.shape), []
         importance = sum(one.weight for one in contrasts)
         for one in contrasts:
-            mean, _ = belief.of(one.vector)
+            mean = belief.of(one.vector)[0][some]
             centred = weight * (mean - weight @ mean)
             shared = np.einsum("s,tsa->ta", centred, of_attempts)
             if self.question.tasks == "these":
                 # What an attempt tells of its own task, apart from what it tells of the population.
-                mixed = np.einsum("s,tsoa->toa", weight, conditional.second[:, :, place][:, :, :, attempt])
-                mixed -= np.einsum("s,tso,tsa->toa", weight, conditional.mean[:, :, place], of_attempts)
-                shared = shared + np.einsum("toa,o->ta", mixed, one.vector) / len(self.tasks)
+                own = np.zeros(p.shape)
+                for option in np.flatnonzero(one.vector):
+                    for column, arm in enumerate(attempt):
+                        both = conditional.second[:, some, place[option], arm]
+                        both = both - of_options[:, :, option] * of_attempts[:, :, column]
+                        own[:, column] += one.vector[option] * (both @ weight)
+                shared = shared + own / len(self.tasks)
             variance = belief.variance(one.vector)
             share = shared**2 / spread / variance
             total += share * (one.weight / importance if importance > 0 else 1.0 / len(contrasts))
