@@ -23,7 +23,7 @@ Array = np.ndarray
 
 # Chains that disagree by more than this (split R-hat) have not found the posterior.
 _MOST_RHAT = 1.1
-_TUNE, _CHAINS = 300, 4
+_TUNE, _CHAINS = 300, 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -30,6 +30,8 @@ def replay(
     in_flight: int = 1,
     every_task: bool = True,
     spec: ModelSpec | None = None,
+    growth: float = 1.5,
+    draws: int = 400,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Run evaluations again, in other orders of the attempts that were made, and stop them early.
@@ -51,7 +53,7 @@ def replay(
         Whether attempts are left out; if not, all ``epochs`` are made and the same model answers.
     in_flight : int, default 1
         Attempts that run at the same time: results come as many attempts later.
-    every_task, spec
+    every_task, spec, growth, draws
         As for `Stopper`.
     seed : int, default 0
 
@@ -71,7 +73,7 @@ def replay(
     if replays < 1 or in_flight < 1:
         raise InputError(f"replays and in_flight must be at least 1, got {replays} and {in_flight}")
     pool = _Pool.of(evals, question, epochs)
-    rows = []
+    rows, compiled = [], None
     for number in range(replays):
         rng = np.random.default_rng([seed, number])
         outcomes = pool.order(rng)
@@ -82,6 +84,9 @@ def replay(
             arms=pool.arms,
             spec=spec,
             every_task=every_task,
+            growth=growth,
+            draws=draws,
+            compiled=compiled,
             seed=1000 * seed + 10 * number,
         )
         if adaptive:
@@ -96,6 +101,7 @@ def replay(
         answer = stopper.answer
         if answer is None:
             raise InputError(f"replay {number}: no refit succeeded: {'; '.join(stopper.failures)}")
+        compiled = stopper.compiled
         truth = pool.truth_of(question, answer.choice)
         successes, attempts = stopper.counts
         rows.append(

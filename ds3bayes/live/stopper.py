@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.compiled import CompiledModel
 from ds3bayes.live.conditional import Conditional, Law
 from ds3bayes.live.population import learn_population
 from ds3bayes.live.questions import Answer, Belief, Contrast, Question, normal_points
@@ -82,6 +83,8 @@ class Stopper:
     draws : int, default 400
         Of the population, at each refit.
     seed : int, default 0
+    compiled : CompiledModel, optional
+        ``compiled`` of another stopper of as many arms and tasks, which spares the first refit making its own.
 
     Raises
     ------
@@ -112,6 +115,7 @@ class Stopper:
         growth: float = 1.5,
         draws: int = 400,
         seed: int = 0,
+        compiled: CompiledModel | None = None,
     ) -> None:
         if epochs != int(epochs) or epochs < 1 or len(tasks) < 2 or len(set(tasks)) < len(tasks):
             raise InputError(
@@ -141,6 +145,8 @@ class Stopper:
         self._pending, self._offered = np.zeros(shape, dtype=int), np.zeros(shape, dtype=int)
         self._tokens, self._counted = np.zeros(shape), np.zeros(shape)
         self._conditional: Conditional | None = None
+        #: The model ready to be sampled, once it was.
+        self.compiled = compiled
         # Attempts up to which the last fit serves a verdict, and those that the last try at one was made from.
         self._fresh_until = 0
         self._tried_with = 0
@@ -355,7 +361,6 @@ class Stopper:
         with self._lock:
             successes, attempts = self.counts
             self._tried_with = int(attempts.sum())
-            compiled = None if self._conditional is None else self._conditional.population.compiled
             self.refits += 1
             number = self.refits
         try:
@@ -366,7 +371,7 @@ class Stopper:
                 self.spec,
                 draws=self._thinned_draws,
                 seed=self._seed + number,
-                compiled=compiled,
+                compiled=self.compiled,
             )
             conditional = Conditional(population, self._laws, successes, attempts)
             self._catch_up(conditional)
@@ -378,7 +383,7 @@ class Stopper:
             return False
         with self._lock:
             self._catch_up(conditional)
-            self._conditional = conditional
+            self._conditional, self.compiled = conditional, population.compiled
             # What landed in the meantime is taken over exactly, if not from draws of its own.
             self._fresh_until = int(self.made * (1 + _STALE))
             self._changed(at_once=True)

@@ -25,7 +25,7 @@ def asked(options: argparse.Namespace, names: list[str], rate: pd.Series) -> Que
     if options.asked == "best":
         return Best(options=names, margin=options.margin, **sure)
     costs = {name: float(place + 1) for place, name in enumerate(names)}
-    target = float(rate[names[:3]].mean())
+    target = float(rate[names].mean())
     return Cheapest(options=names, success=target, costs=costs, margin=options.margin, **sure)
 
 
@@ -37,10 +37,13 @@ def main() -> None:
     parser.add_argument("--margin", type=float, default=0.02)
     parser.add_argument("--probability", type=float, help="that the answer is right; the question's own if absent")
     parser.add_argument("--llms", type=int, default=12, help="LLMs, pairs or groups")
+    parser.add_argument("--options", type=int, default=4, help="of best and cheapest")
     parser.add_argument("--apart", type=int, default=3, help="places on the leaderboard between LLMs of a group")
     parser.add_argument("--each", type=int, default=5, help="replays of each")
     parser.add_argument("--epochs", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--growth", type=float, default=1.5, help="as for Stopper")
+    parser.add_argument("--draws", type=int, default=400, help="as for Stopper")
     parser.add_argument("--in-flight", type=int, default=1)
     parser.add_argument("--any-task", action="store_true", help="not every task once first")
     parser.add_argument("--out")
@@ -49,7 +52,7 @@ def main() -> None:
     rate = table.groupby("model")["successes"].sum() / table.groupby("model")["attempts"].sum()
     fewest = table.groupby("model")["attempts"].min()
     rate = rate[(rate > 0.02) & (rate < 0.98) & (fewest >= options.epochs)].sort_values()
-    size = {"success": 1, "better": 2, "best": 4, "cheapest": 4}[options.asked]
+    size = {"success": 1, "better": 2}.get(options.asked, options.options)
     last = len(rate) - 1 - (size - 1) * options.apart
     done, fixed = [], []
     for number, first in enumerate(np.linspace(0, last, options.llms).round().astype(int)):
@@ -68,6 +71,8 @@ def main() -> None:
                 replays=options.each,
                 in_flight=options.in_flight,
                 every_task=not options.any_task,
+                growth=options.growth,
+                draws=options.draws,
                 **plan,
             ).assign(group=number)
         )
