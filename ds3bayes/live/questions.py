@@ -291,6 +291,9 @@ class Better(Question):
         ``"LLM"`` or ``"LLM | strategy"``.
     by : float, default 0
         Difference of success, in (-1, 1).
+    margin : float, default 0
+        Either answer is right where the difference is within that of ``by``, in [0, 0.5): two that are nearly alike are
+        not told apart at any price.
     probability : float, default 0.95
         That yes, or no, is right.
     tasks : {"these", "new"}
@@ -299,9 +302,11 @@ class Better(Question):
     option: str
     than: str
     by: float = 0.0
+    margin: float = 0.0
 
     def _faults(self) -> list[str]:
-        return [] if -1.0 < self.by < 1.0 else [f"by must be in (-1, 1), got {self.by}"]
+        faults = [] if -1.0 < self.by < 1.0 else [f"by must be in (-1, 1), got {self.by}"]
+        return faults if 0.0 <= self.margin < 0.5 else [*faults, f"margin must be in [0, 0.5), got {self.margin}"]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -314,7 +319,11 @@ class Better(Question):
         yes = 1.0 - belief.below(vector, self.by)
         low, high = belief.interval(vector, LEVEL)
         first, second = belief.estimate
-        right = max(yes, 1.0 - yes)
+        right = (
+            1.0 - belief.below(vector, self.by - self.margin)
+            if yes >= 0.5
+            else belief.below(vector, self.by + self.margin)
+        )
         said = "at least as often as" if self.by == 0 else f"more often by at least {self.by:g} than"
         return Answer(
             choice="yes" if yes >= 0.5 else "no",
@@ -330,12 +339,13 @@ class Better(Question):
     def contrasts(self, belief: Belief) -> list[Contrast]:
         """Their difference."""
         del belief
-        return [Contrast(vector=np.array([1.0, -1.0]), value=self.by)]
+        return [Contrast(vector=np.array([1.0, -1.0]), value=self.by, slack=self.margin)]
 
     def is_right(self, choice: str, estimate: float, truth: Array, cost: Array) -> bool:
         """Whether yes, or no, is true."""
         del estimate, cost
-        return bool((truth[0] - truth[1] >= self.by) == (choice == "yes"))
+        above = truth[0] - truth[1] - self.by
+        return bool(abs(above) <= self.margin or (above >= 0) == (choice == "yes"))
 
 
 def _option_faults(options: Sequence[str], margin: float, costs: Mapping[str, float] | None) -> list[str]:

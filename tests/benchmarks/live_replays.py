@@ -21,7 +21,7 @@ def asked(options: argparse.Namespace, names: list[str], rate: pd.Series) -> Que
     if options.asked == "success":
         return Success(option=names[0], within=options.within, **sure)
     if options.asked == "better":
-        return Better(option=names[-1], than=names[0], **sure)
+        return Better(option=names[-1], than=names[0], margin=options.margin, **sure)
     if options.asked == "best":
         return Best(options=names, margin=options.margin, **sure)
     costs = {name: float(place + 1) for place, name in enumerate(names)}
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("table")
     parser.add_argument("asked", choices=["success", "better", "best", "cheapest"])
     parser.add_argument("--within", type=float, default=0.03)
-    parser.add_argument("--margin", type=float, default=0.02)
+    parser.add_argument("--margin", type=float, default=0.02, help="of better, best and cheapest")
     parser.add_argument("--probability", type=float, help="that the answer is right; the question's own if absent")
     parser.add_argument("--llms", type=int, default=12, help="LLMs, pairs or groups")
     parser.add_argument("--options", type=int, default=4, help="of best and cheapest")

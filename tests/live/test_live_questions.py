@@ -37,6 +37,12 @@ def test_better_by():
     no = Better(option="a", than="b", by=0.18).answer(belief([0.5, 0.4], 0.03))
     assert (no.choice, no.decided) == ("no", True)
     assert not Better(option="a", than="b", by=0.1).answer(belief([0.5, 0.4], 0.03)).decided
+    # Where they may be told apart by no more than a margin, either answer is right.
+    alike = Better(option="a", than="b", by=0.1, margin=0.08).answer(belief([0.5, 0.4], 0.03))
+    assert alike.p_right == pytest.approx(ndtr(0.08 / np.hypot(0.03, 0.03)))
+    assert alike.decided
+    assert Better(option="a", than="b", margin=0.02).is_right("no", 0.0, np.array([0.51, 0.5]), np.ones(2))
+    assert not Better(option="a", than="b", margin=0.02).is_right("no", 0.0, np.array([0.53, 0.5]), np.ones(2))
 
 
 def test_best_within_a_cost():
@@ -87,6 +93,7 @@ def test_certain_answers_are_right():
         (lambda: Success(tasks="old"), "allowed: 'these', 'new'"),
         (lambda: Better(option="a", than="a"), "options must differ"),
         (lambda: Better(option="a", than="b", by=2.0), "by must be in"),
+        (lambda: Better(option="a", than="b", margin=-0.1), "margin must be in"),
         (lambda: Best(options=["a"]), "at least two"),
         (lambda: Best(options=["a", "b"], margin=0.7), "margin must be in"),
         (lambda: Best(options=["a", "b"], max_cost=-1.0), "max_cost must be positive"),
