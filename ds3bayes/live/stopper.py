@@ -73,8 +73,9 @@ class Stopper:
         LLMs, or LLMs with their settings, that are evaluated; those of the question's options if absent.
     spec : ModelSpec, optional
         Whose population, capability and priors count. If absent, defaults; several arms are drawn from one law, whose
-        sd of logit success has a median of .5, for those that are compared are seldom far apart. With a wide prior,
-        one epoch at 30 tasks would decide too often, and wrongly.
+        sd of logit success has a median of .4 (.08 to 2 with probability .9), for those that are compared are seldom
+        far apart. With a wide prior, one epoch at 30 tasks would decide too often, and wrongly, and the success of the
+        best of several would be put too high.
     every_task : bool, default True
         Try every task once before anything is left out. Benchmarks are often ordered by difficulty, so that the first
         tasks do not stand for the rest; False is right only where their order says nothing.
@@ -587,7 +588,7 @@ class _Plan:
 
 def _spec_of_several() -> ModelSpec:
     """Return the model of arms that are compared with one another."""
-    prior = {"family": "LogNormal", "mu": math.log(0.5), "sigma": 0.7}
+    prior = {"family": "LogNormal", "mu": math.log(0.4), "sigma": 1.0}
     return ModelSpec.from_dict({"capability": {"kind": "free", "pool_from": 2}, "priors": {"location_sd": prior}})
 
 
