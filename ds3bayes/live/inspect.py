@@ -44,8 +44,8 @@ class StopWhenDecided:
         Whose score says whether an attempt succeeded, needed where samples have several.
     success : float or "full", optional
         From which score on an attempt is a success, needed where there is partial credit; as for `read_inspect`.
-    every_task : bool, default True
-        Try every sample once before anything is left out; see `Stopper`. False is right only for a shuffled dataset.
+    first_epochs : int, default 2
+        Attempts at every sample before anything is left out; see `Stopper`. 0 is right only for a shuffled dataset.
     background : bool, default True
         Refit in a thread beside the evaluation. If not, the evaluation waits for each refit: as seldom useful as in a
         test, where what is run shall not depend on how fast the machine is.
@@ -86,7 +86,7 @@ class StopWhenDecided:
         evals: xr.Dataset | None = None,
         scorer: str | None = None,
         success: float | Literal["full"] | None = None,
-        every_task: bool = True,
+        first_epochs: int = 2,
         background: bool = True,
         spec: ModelSpec | None = None,
         growth: float = 1.5,
@@ -101,7 +101,7 @@ class StopWhenDecided:
         self._evals, self._scorer, self._rule = evals, scorer, success
         self._settings: dict[str, Any] = {
             "spec": spec,
-            "every_task": every_task,
+            "first_epochs": first_epochs,
             "growth": growth,
             "draws": draws,
             "seed": seed,

@@ -28,7 +28,7 @@ def replay(
     replays: int = 50,
     adaptive: bool = True,
     in_flight: int = 1,
-    every_task: bool = True,
+    first_epochs: int = 2,
     spec: ModelSpec | None = None,
     growth: float = 1.5,
     draws: int = 400,
@@ -53,7 +53,7 @@ def replay(
         Whether attempts are left out; if not, all ``epochs`` are made and the same model answers.
     in_flight : int, default 1
         Attempts that run at the same time: results come as many attempts later.
-    every_task, spec, growth, draws
+    first_epochs, spec, growth, draws
         As for `Stopper`.
     seed : int, default 0
 
@@ -83,7 +83,7 @@ def replay(
             epochs=epochs,
             arms=pool.arms,
             spec=spec,
-            every_task=every_task,
+            first_epochs=first_epochs,
             growth=growth,
             draws=draws,
             compiled=compiled,

@@ -76,9 +76,10 @@ class Stopper:
         sd of logit success has a median of .4 (.08 to 2 with probability .9), for those that are compared are seldom
         far apart. With a wide prior, one epoch at 30 tasks would decide too often, and wrongly, and the success of the
         best of several would be put too high.
-    every_task : bool, default True
-        Try every task once before anything is left out. Benchmarks are often ordered by difficulty, so that the first
-        tasks do not stand for the rest; False is right only where their order says nothing.
+    first_epochs : int, default 2
+        Attempts of each arm at every task before anything is left out. Benchmarks are often ordered by difficulty, so
+        that the first tasks do not stand for the rest; and after a single epoch much rests on the priors. 0 is right
+        only where the order of the tasks says nothing.
     growth : float, default 1.5
         The population is learned anew when attempts are so many times those of the last time.
     draws : int, default 400
@@ -112,7 +113,7 @@ class Stopper:
         epochs: int,
         arms: Sequence[str] | None = None,
         spec: ModelSpec | None = None,
-        every_task: bool = True,
+        first_epochs: int = 2,
         growth: float = 1.5,
         draws: int = 400,
         seed: int = 0,
@@ -123,10 +124,13 @@ class Stopper:
                 f"a plan needs at least 2 different tasks and 1 epoch, got {len(tasks)} tasks "
                 f"({len(set(tasks))} different) and epochs = {epochs}"
             )
-        if not growth > 1.0 or draws < 100:
-            raise InputError(f"growth must be above 1 and draws at least 100, got {growth} and {draws}")
+        if not growth > 1.0 or draws < 100 or first_epochs < 0:
+            raise InputError(
+                "growth must be above 1, draws at least 100 and first_epochs at least 0, got "
+                f"{growth}, {draws} and {first_epochs}"
+            )
         self.question = question
-        self.tasks, self.epochs, self.every_task = list(tasks), int(epochs), every_task
+        self.tasks, self.epochs, self.first_epochs = list(tasks), int(epochs), min(first_epochs, int(epochs))
         self.arms, self._options = options_of(question, arms)
         self.spec = spec or (ModelSpec() if len(self.arms) == 1 else _spec_of_several())
         self._task = {name: place for place, name in enumerate(self.tasks)}
@@ -269,12 +273,12 @@ class Stopper:
         """
         with self._lock:
             place = self._at(arm, task)
-            if self.every_task and self._attempts[place] + self._pending[place] == 0:
+            if self._attempts[place] + self._pending[place] < self.first_epochs:
                 return Worth(run=True, why="first at its task")
             if self._conditional is None:
                 return Worth(run=True, why="too little is known")
             plan = self._plan()
-            if plan.verdict and self.is_fresh:
+            if plan.verdict and self.is_fresh and self._has_begun:
                 return Worth(run=False, why=plan.verdict, gain=0.0)
             gain = float(plan.gain[place] * self._repeat(plan, place))
             rate = gain / self._price[place]
@@ -322,7 +326,14 @@ class Stopper:
     def verdict(self) -> str:
         """``"decided"``, ``"cannot be decided"``, or empty while attempts are worth making."""
         with self._lock:
-            return self._plan().verdict if self._conditional is not None and self.is_fresh else ""
+            return self._plan().verdict if self.is_fresh and self._has_begun else ""
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether the first epochs are over; an attempt may have ended without a result."""
+        least = self.first_epochs
+        made = (self._attempts + self._pending >= least) | (self._offered >= least) | self._closed[:, None]
+        return bool(made.all())
 
     @property
     def can_refit(self) -> bool:
@@ -339,7 +350,7 @@ class Stopper:
             if self._conditional is None:
                 # Each arm at enough tasks to tell how they differ; an attempt may have ended without a result.
                 seen = ((self._attempts > 0) | (self._offered > 1)).sum(axis=1)
-                first = len(self.tasks) if self.every_task else min(len(self.tasks), _FIRST_TASKS)
+                first = len(self.tasks) if self.first_epochs else min(len(self.tasks), _FIRST_TASKS)
                 ready = (seen >= np.where(self._closed, 1, first)) & (self._attempts.sum(axis=1) > 0)
                 return bool(ready.all() and made >= self._growth * self._tried_with)
             if made >= self._growth * self._tried_with:
@@ -347,7 +358,7 @@ class Stopper:
             if made <= self._tried_with * (1 + _STALE):
                 return False
             few = self._conditional.effective_draws < _FEW_DRAWS * len(self._conditional.weight)
-            return few or bool(self._plan().verdict)
+            return few or (self._has_begun and bool(self._plan().verdict))
 
     # --- learning ---
 

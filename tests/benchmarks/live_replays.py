@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--growth", type=float, default=1.5, help="as for Stopper")
     parser.add_argument("--draws", type=int, default=400, help="as for Stopper")
     parser.add_argument("--in-flight", type=int, default=1)
-    parser.add_argument("--any-task", action="store_true", help="not every task once first")
+    parser.add_argument("--first-epochs", type=int, default=2, help="as for Stopper")
     parser.add_argument("--out")
     options = parser.parse_args()
     table = pd.read_csv(options.table)
@@ -70,7 +70,7 @@ def main() -> None:
                 question,
                 replays=options.each,
                 in_flight=options.in_flight,
-                every_task=not options.any_task,
+                first_epochs=options.first_epochs,
                 growth=options.growth,
                 draws=options.draws,
                 **plan,
