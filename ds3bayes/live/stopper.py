@@ -73,7 +73,7 @@ class Stopper:
         LLMs, or LLMs with their settings, that are evaluated; those of the question's options if absent.
     spec : ModelSpec, optional
         Whose population, capability and priors count. If absent, defaults; several arms are drawn from one law, whose
-        sd of logit success has a median of .4 (.08 to 2 with probability .9), for those that are compared are seldom
+        sd of logit success has a median of .5 (.16 to 1.6 with probability .9), for those that are compared are seldom
         far apart. With a wide prior, one epoch at 30 tasks would decide too often, and wrongly, and the success of the
         best of several would be put too high.
     first_epochs : int, default 2
@@ -599,7 +599,7 @@ class _Plan:
 
 def _spec_of_several() -> ModelSpec:
     """Return the model of arms that are compared with one another."""
-    prior = {"family": "LogNormal", "mu": math.log(0.4), "sigma": 1.0}
+    prior = {"family": "LogNormal", "mu": math.log(0.5), "sigma": 0.7}
     return ModelSpec.from_dict({"capability": {"kind": "free", "pool_from": 2}, "priors": {"location_sd": prior}})
 
 

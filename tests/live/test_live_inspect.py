@@ -1,5 +1,6 @@
 """Real evaluations of mock LLMs by Inspect, stopped early."""
 
+import gc
 import random
 import warnings
 import zlib
@@ -46,7 +47,10 @@ def evaluate(folder, stop, *llms, samples=12, epochs=16, score=None, **options):
     task = Task(dataset=data, scorer=score or includes(), name="toy", epochs=epochs, early_stopping=stop)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return inspect_ai.eval(task, model=list(llms), log_dir=str(folder), **{**QUIET, **options})
+        logs = inspect_ai.eval(task, model=list(llms), log_dir=str(folder), **{**QUIET, **options})
+        # Inspect leaves a listing of the folder open: closed here, where that is not warned of.
+        gc.collect()
+    return logs
 
 
 @pytest.fixture(scope="module")
