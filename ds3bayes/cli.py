@@ -123,6 +123,16 @@ CostName = Annotated[
     ),
 ]
 MaxCost = Annotated[float | None, typer.Option(help="largest expected cost per task; default from the spec")]
+Margin = Annotated[
+    float | None, typer.Option(help="difference in success that is not worth paying for; default from the spec")
+]
+PerfectCheck = Annotated[
+    bool | None,
+    typer.Option(
+        "--perfect-check/--no-perfect-check",
+        help="whether wrong answers can be told from right ones when deployed; default from the spec",
+    ),
+]
 
 
 def main() -> None:
@@ -386,16 +396,8 @@ def decide(
     max_cost: MaxCost = None,
     success: Annotated[float | None, typer.Option(help="target success of the cheapest option")] = None,
     confidence: Annotated[float | None, typer.Option(help="how sure to be of that target")] = None,
-    margin: Annotated[
-        float | None, typer.Option(help="difference in success that is not worth paying for; default from the spec")
-    ] = None,
-    perfect_check: Annotated[
-        bool | None,
-        typer.Option(
-            "--perfect-check/--no-perfect-check",
-            help="whether wrong answers can be told from right ones when deployed; default from the spec",
-        ),
-    ] = None,
+    margin: Margin = None,
+    perfect_check: PerfectCheck = None,
     reach: Annotated[
         list[str] | None,
         typer.Option("--reach", help="also what reaching that target takes: 'best_of_n(n=*)', 'cot(budget_tokens=*)'"),
@@ -526,7 +528,11 @@ def rank(
     ] = "model",
     tasks: Annotated[str, typer.Option("--tasks", help="'observed' or 'new'")] = "observed",
     benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
-    margin: Annotated[float, typer.Option(help="difference in success that does not matter")] = 0.01,
+    margin: Margin = None,
+    perfect_check: PerfectCheck = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="also draw the ranks to this .png, .svg, .pdf or .html")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank LLMs, or options, by success, with the probability of every place."""
@@ -535,9 +541,19 @@ def rank(
 
     loaded = _load(fit_file)
     asked = strategy or list(spec_of(loaded).query.strategies) or None
-    given: dict[str, Any] = {"of": of, "tasks": tasks, "benchmark": benchmark, "margin": margin}
+    given: dict[str, Any] = {
+        "of": of,
+        "tasks": tasks,
+        "benchmark": benchmark,
+        "margin": margin,
+        "perfect_check": perfect_check,
+    }
     with _doing("ranking"):
         result = query(loaded, asked, **given)
+    if output is not None:
+        from ds3bayes.reports import plot_ranking
+
+        _write_picture(plot_ranking(result), output, "Ranks of LLMs" if of == "model" else "Ranks of options")
     names = ["success", "expected_rank", "rank_lower", "rank_upper", "p_first", "p_tied"]
     rows = result[names].to_dataframe().reset_index()[["option", "strategy", *names]].to_dict("records")
     if as_json:
@@ -602,6 +618,8 @@ def next_(
     tasks: Annotated[str, typer.Option("--tasks", help="decide for 'observed' or 'new' tasks")] = "observed",
     cost: Annotated[str, typer.Option(help="tokens, usd, flops, joules or seconds")] = "tokens",
     max_cost: Annotated[float | None, typer.Option(help="largest expected cost per task of an option")] = None,
+    margin: Margin = None,
+    perfect_check: PerfectCheck = None,
     benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
     as_json: Json = False,
 ) -> None:
@@ -609,7 +627,15 @@ def next_(
     from ds3bayes.queries.next_evals import next_evals
     from ds3bayes.reports.decision_tables import next_evals_table
 
-    asked: dict[str, Any] = {"on": on, "tasks": tasks, "cost": cost, "max_cost": max_cost, "benchmark": benchmark}
+    asked: dict[str, Any] = {
+        "on": on,
+        "tasks": tasks,
+        "cost": cost,
+        "max_cost": max_cost,
+        "margin": margin,
+        "perfect_check": perfect_check,
+        "benchmark": benchmark,
+    }
     if attempts:
         asked["attempts"] = attempts
     result = next_evals(_load(fit_file), option, candidate, **asked)
