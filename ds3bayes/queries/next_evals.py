@@ -92,9 +92,9 @@ def next_evals(
     xarray.Dataset
         Dims (candidate, attempts): ``regret_reduction``, its ``regret_reduction_upper``, ``regret_after``,
         ``eval_cost`` expected cost of the evaluation, and ``reduction_per_cost``; scalars ``regret`` before, and
-        ``perfect`` the reduction if all were known. The best per cost is ``attrs["choice"]``, or ``"none"`` where none is
-        worth its cost; ``attrs["now"]`` is the option of least regret today, ``attrs["deploy"]`` the cheapest that is
-        practically tied with it, ``attrs["bounds"]`` what is not decided on; a sentence is in ``attrs["sentence"]``. Regret is in success per task.
+        ``perfect`` the reduction if all were known. Regret is in success per task. In ``attrs``: ``choice`` is the best
+        per cost, or ``"none"`` where none is worth its cost; ``now`` the option of least regret today, ``deploy`` the
+        cheapest that is practically tied with it, ``bounds`` what is not decided on, and ``sentence`` says it.
 
     Raises
     ------
@@ -128,8 +128,9 @@ def next_evals(
     real = [pair for pair, one in zip(wanted, bound, strict=True) if not one]
     if len(real) < 2:
         raise InputError(
-            f"options: {'; '.join(bounds)}: an upper bound, for it picks by a perfect check, which the spec does not say "
-            "exists; a decision is between at least two others (perfect_check=True says that answers can be checked)"
+            f"options: {'; '.join(bounds)}: an upper bound, for it picks by a perfect check, which the spec does not "
+            "say exists; a decision is between at least two others (perfect_check=True says that answers can be "
+            "checked)"
         )
     run = predict(fit, strategies, tasks=on, per_task=True, new_tasks=new_tasks, seed=seed)
     found = [draws_of(decided, model, name, strategy, ("success", cost)) for model, strategy in real]
@@ -300,8 +301,8 @@ def _words(result: xr.Dataset) -> dict[str, str]:
         tie = f"; {deploy} is practically tied with it, and cheaper" if deploy not in (now, "none") else ""
         return {
             "choice": "none",
-            "sentence": f"Nothing needs to be run: choosing {now} now has an expected regret of {regret:.4f}, within the "
-            f"margin of {result.attrs['margin']:g} that is not worth paying for{tie}.{besides}",
+            "sentence": f"Nothing needs to be run: choosing {now} now has an expected regret of {regret:.4f}, within "
+            f"the margin of {result.attrs['margin']:g} that is not worth paying for{tie}.{besides}",
         }
     if gain.max() < _WORTH:
         return {

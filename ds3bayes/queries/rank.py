@@ -103,8 +103,8 @@ def rank(
             f"there is only {len(places)} {'LLM' if of == 'model' else 'option'} on {where} to rank; ranks need two"
             + (" (of='option' ranks the strategies of an LLM)" if of == "model" else "")
             + (
-                f". {'; '.join(bounds[:3])}: an upper bound, for it picks by a perfect check (perfect_check=True says that "
-                "answers can be checked)"
+                f". {'; '.join(bounds[:3])}: an upper bound, for it picks by a perfect check (perfect_check=True says "
+                "that answers can be checked)"
                 if bounds
                 else ""
             )
