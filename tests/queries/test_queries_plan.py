@@ -272,12 +272,12 @@ def test_the_command_line(pair, tmp_path):
     assert found["chosen_tasks"] == float(wanted["chosen_tasks"])
     assert len(found["designs"]) == wanted.sizes["tasks"] * 2
     assert drawn.stat().st_size > 10_000
-    prior = CliRunner().invoke(
-        app, ["plan", "models/game24.toml", "cot", "--width", "0.1", "-o", str(tmp_path / "p.html")]
-    )
+    spec, page = tmp_path / "spec.toml", tmp_path / "plan.html"
+    spec.write_text('name = "before any data"')
+    prior = CliRunner().invoke(app, ["plan", str(spec), "--width", "0.1", "-o", str(page)])
     assert prior.exit_code == 0, prior.output
-    assert "To know the success of gpt-4-2023-05 | cot on new tasks" in prior.output
-    assert "<svg" in (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "To know the success of a | cot on new tasks of benchmark" in prior.output
+    assert "<svg" in page.read_text(encoding="utf-8")
     for wrong in (
         ["plan", "--width", "0.1"],
         ["plan", "--accuracy", "m=0.6", "--width", "0.1"],
