@@ -270,7 +270,7 @@ def fit(
     _writable(output.parent)
     loaded, evals = _read(spec)
     fitted = _fit(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed)
-    path = save(_asked_by(fitted, spec, output.parent), output)
+    path = save(_asked_by(fitted, spec, output.parent, source=loaded.data.path), output)
     if as_json:
         _print_json({"fit": str(path)})
     else:
@@ -1080,6 +1080,7 @@ def run(
     if not of_spec:
         _keep_evaluations(loaded, evals, folder)
     named = (Path(source), asked) if of_spec else (folder / "spec.toml", {})
+    came_from = loaded.data.path if of_spec else source
     if fitted is None:
         fitted = _fit(evals, loaded)
     else:
@@ -1087,7 +1088,7 @@ def run(
             "the folder holds a fit of this model and these data: using it (--refit samples again)", soft_wrap=True
         )
     # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
-    fitted = _asked_by(fitted, named[0], folder, named[1])
+    fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=options)
     save(fitted, folder / "run.nc")
     with _doing("checking"):
         results = run_checks(fitted)
@@ -1303,22 +1304,45 @@ def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
     return found
 
 
-def _asked_by(fitted: xr.DataTree, spec: Path, folder: Path, asked: Mapping[str, Any] | None = None) -> xr.DataTree:
-    """Note in a fit which spec, seen from its folder, asks its questions, and what the command line asked instead."""
-    result = fitted.copy()
+def _asked_by(
+    fitted: xr.DataTree,
+    spec: Path,
+    folder: Path,
+    asked: Mapping[str, Any] | None = None,
+    *,
+    source: str,
+    options: list[str] | None = None,
+) -> xr.DataTree:
+    """Note in a fit which spec, seen from its folder, asks its questions, what the command line asked, and its data."""
+    from ds3bayes.inference.sources import note_source
+
+    result = note_source(fitted, Path(source), folder, _options(options))
     given = {name: value for name, value in (asked or {}).items() if value is not None}
     place = os.path.relpath(spec, folder)
-    result.attrs = {**fitted.attrs, "spec_file": place, "asked": json.dumps(given)}
+    result.attrs = {**result.attrs, "spec_file": place, "asked": json.dumps(given)}
     return result
 
 
 def _load(path: Path) -> xr.DataTree:
-    """Read a fit, to answer the questions that its spec asks today, at today's prices."""
+    """Read a fit, to answer the questions that its spec asks today, at today's prices; say if its data are older."""
+    from ds3bayes.evals import read_evals
     from ds3bayes.generative.spec import ModelSpec
+    from ds3bayes.inference.artifact import spec_of
+    from ds3bayes.inference.sources import changed_since
     from ds3bayes.inference.store import answering, load
     from ds3bayes.queries.decide import asking
 
     loaded = load(path)
+
+    def read(source: Path, options: Mapping[str, Any]) -> xr.Dataset:
+        data = spec_of(loaded).data
+        if options or data is None:
+            return read_evals(source, **options)
+        return data.model_copy(update={"path": str(source)}).read()
+
+    changed = changed_since(loaded, path.parent, read)
+    if changed:
+        _say.print(f"[yellow]older data[/]: {_plain(changed)}; `ds3bayes run` fits them anew", soft_wrap=True)
     if "spec_file" not in loaded.attrs:
         return loaded
     file = path.parent / loaded.attrs["spec_file"]
