@@ -656,6 +656,7 @@ def rank(
     """Rank LLMs, or options, by success, with the probability of every place."""
     from ds3bayes.inference.artifact import spec_of
     from ds3bayes.queries.rank import rank as query
+    from ds3bayes.reports.decision_tables import ranking_table
 
     _refuse_picture(output)
     loaded = _load(fit_file)
@@ -673,13 +674,12 @@ def rank(
         from ds3bayes.reports import plot_ranking
 
         _write_picture(plot_ranking(result), output, "Ranks of LLMs" if of == "model" else "Ranks of options")
-    names = ["success", "expected_rank", "rank_lower", "rank_upper", "p_first", "p_tied"]
-    rows = result[names].to_dataframe().reset_index()[["option", "strategy", *names]].to_dict("records")
+    rows = ranking_table(result).to_dict("records")
     if as_json:
         _print_json({"sentence": result.attrs["sentence"], "ranks": rows, "p_rank": result["p_rank"].values.tolist()})
     else:
         _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
-        _show("ranks, 1 being the best", rows)
+        _show("ranks, 1 being the best", rows, most=100)  # type: ignore[arg-type]
 
 
 @app.command(
@@ -1080,7 +1080,7 @@ def run(
     if not of_spec:
         _keep_evaluations(loaded, evals, folder)
     named = (Path(source), asked) if of_spec else (folder / "spec.toml", {})
-    came_from = loaded.data.path if of_spec else source
+    came_from = source if loaded.data is None else loaded.data.path
     if fitted is None:
         fitted = _fit(evals, loaded)
     else:

@@ -183,7 +183,7 @@ def next_evals(
             "margin": margin,
             "now": said[int(now.argmax())],
             "deploy": said[int(chosen.argmax())] if chosen.any() else "none",
-            "enough": int(perfect <= practical_tie(now.max(), margin)),
+            "enough": int(perfect <= practical_tie(float(now.max()), margin)),
             "bounds": "; ".join(bounds) or "none",
         },
     )

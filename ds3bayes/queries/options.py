@@ -150,12 +150,12 @@ def _assumes_perfect_check(label: str) -> bool:
         return False
 
 
-def practical_tie(success: Array, margin: float) -> Array:
+def practical_tie(success: Array | float, margin: float) -> Array:
     """Return how far below a success another is practically tied with it: the margin, or a tenth of the success.
 
     On hard tasks an option that solves nothing is so never tied with one that solves some.
     """
-    return np.minimum(margin, _SHARE * success)
+    return np.minimum(margin, _SHARE * np.asarray(success))
 
 
 def choose(success: Array, cost: Array, candidate: Array, margin: float) -> tuple[Array, Array, Array]:
@@ -186,7 +186,7 @@ def choose(success: Array, cost: Array, candidate: Array, margin: float) -> tupl
     # Least regret; of equals the likeliest to be affordable, then the cheaper.
     keys = (np.nan_to_num(mean_cost), -candidate.mean(axis=0), regret)
     first = int(np.lexsort([np.where(allowed, key, np.inf) for key in keys])[0])
-    most = practical_tie(success[:, first].mean(), margin)
+    most = practical_tie(float(success[:, first].mean()), margin)
     tied = allowed & (regret <= regret[first] + most + 1e-12)
     among = np.where(tied & np.isfinite(mean_cost), mean_cost, np.inf)
     chosen[int(among.argmin()) if among.min() < among[first] else first] = True

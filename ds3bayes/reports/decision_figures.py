@@ -313,11 +313,13 @@ def plot_plan(result: xr.Dataset, *, ax: Axes) -> None:
     if np.isfinite(result["chosen_tasks"]):
         ax.axvline(float(result["chosen_tasks"]), color=GREY, linestyle=":", linewidth=1.4, label="the plan")
     ax.set_xscale("log")
+    _plain_log_ticks(ax)
     if name == "power":
         ax.set_ylim(0.0, 1.02)
     else:
         ax.set_yscale("log")
-        _plain_log_ticks(ax)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}")
     ax.grid(color=_GRID, linewidth=0.7)
     ends = f"{1 - result.attrs['assurance']:.0%} to {result.attrs['assurance']:.0%}"
     ax.set_xlabel(f"tasks (bands, of the fewest and the most attempts: {ends} of what the source leaves open)")

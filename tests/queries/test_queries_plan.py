@@ -298,5 +298,4 @@ def test_fitted_intervals_are_as_wide_as_planned(short_fit):
             found = ds3.compare(fit, "a", "b", tasks="new")
             widths.append(float(found["upper"] - found["lower"]))
         planned = 2 * Z * float(np.sqrt(sampling_variance(between, within, tasks, attempts)))
-        print(tasks, attempts, np.mean(widths) / planned)
         assert np.mean(widths) == pytest.approx(planned, rel=0.15)
