@@ -28,6 +28,8 @@ Source = xr.DataTree | xr.Dataset | ModelSpec | Mapping[str, tuple[float, int]]
 
 #: Numbers of tasks that are shown.
 TASKS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+# Ratio of the ends of a price that is well known.
+_SURE = 2.0
 # Of a population's law; more would move no quantile that matters.
 _DRAWS = 400
 # The task by which LLMs that were run on different ones are in one population; it is held out, and so says nothing.
@@ -97,7 +99,8 @@ def plan(
         What the evaluation costs: ``usd`` if the source has prices or ``price`` is given, else ``tokens`` if it has
         those, else ``attempts``.
     price : float, optional
-        Cost of one attempt, of both LLMs together if there are two, above 0; expected from the source if absent.
+        Cost of one attempt, of both LLMs together if there are two, above 0. If absent the median over draws of what
+        the source expects, which ``attrs`` holds as ``price`` between ``price_lower`` and ``price_upper``.
     task_cost : float, default 0
         Cost of one more task beside its attempts (to write it, or to grade it), at least 0.
     benchmark : str, optional
@@ -161,16 +164,22 @@ def plan(
         if not source_tasks:
             raise InputError("tasks='observed': say by max_tasks how many tasks the benchmark has")
         max_tasks = source_tasks.get(found.benchmark, max(source_tasks.values()))
-    unit, per_attempt = _price(found, cost, price)
+    unit, prices = _price(found, cost, price)
     design = _Design(
         between=found.between * (tasks == "new"),
         within=found.within,
         question=asked,
         max_tasks=max_tasks,
-        price=per_attempt,
+        price=float(np.median(prices)),
         task_cost=task_cost,
     )
-    return _answer(design, found, unit, attempts)
+    answer = _answer(design, found, unit, attempts)
+    low, high = (float(one) for one in np.quantile(prices, [1.0 - assurance, assurance]))
+    said = ""
+    if high > _SURE * low:
+        said = f" What an attempt costs is not well known: {amount(low, unit)} to {number(high)}; price says it."
+    sentence = answer.attrs["sentence"] + said
+    return answer.assign_attrs(price_lower=low, price_upper=high, sentence=sentence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +258,7 @@ class _Found:
     within: Array
     correlation: Array | None
     success: list[float]
-    costs: Mapping[str, float]
+    costs: Mapping[str, Array]
     absent: str
 
 
@@ -436,13 +445,16 @@ def _components(
     pred = predict(_thinned(tree), strategies, tasks="new", per_task=True, new_tasks=new_tasks, seed=seed)
     name = only_benchmark(pred["benchmark"].values, benchmark)
     known = [cost for cost in COSTS if cost in pred]
-    drawn, labels, costs = [], [], dict.fromkeys(known, 0.0)
+    drawn, labels = [], []
+    costs: dict[str, Array] = {}
     for model, strategy in options:
         label, at = draws_of(pred, model, name, strategy, ["success", *known])
         labels.append(f"{model} | {label}")
         drawn.append(at["success"].stack(sample=("chain", "draw")).transpose("sample", "task").values)
         for cost in known:
-            costs[cost] += float(at[cost].mean())
+            # Some priors have draws of endless tokens, so that no mean over draws would say anything.
+            each = at[cost].stack(sample=("chain", "draw")).mean("task").values
+            costs[cost] = costs.get(cost, 0.0) + each
     if len(drawn) == 2 and labels[0] == labels[1]:
         raise InputError(f"{labels[0]!r} is compared with itself; name two options")
     if len(drawn) == 2:
@@ -461,7 +473,7 @@ def _components(
         within=np.asarray(within),
         correlation=correlation,
         success=[float(q.mean()) for q in drawn],
-        costs={cost: value for cost, value in costs.items() if np.isfinite(value)},
+        costs={cost: values for cost, values in costs.items() if np.isfinite(values).all()},
         absent=str(pred.attrs.get("absent", "")),
     )
 
@@ -493,13 +505,13 @@ def _refuse_apart(tree: xr.DataTree, models: list[str], benchmark: str) -> None:
         )
 
 
-def _price(found: _Found, cost: str | None, price: float | None) -> tuple[str, float]:
-    """Return the unit of costs and the cost of one attempt of every option."""
+def _price(found: _Found, cost: str | None, price: float | None) -> tuple[str, Array]:
+    """Return the unit of costs and draws of the cost of one attempt of every option."""
     if price is not None:
-        return cost or "usd", price
+        return cost or "usd", np.array([price])
     unit = cost or next((name for name in ("usd", "tokens") if name in found.costs), _UNIT)
     if unit == _UNIT:
-        return unit, float(len(found.labels))
+        return unit, np.array([float(len(found.labels))])
     if unit not in found.costs:
         raise InputError(f"cost = {unit!r} is not known of an attempt ({found.absent}); say it by price")
     return unit, found.costs[unit]

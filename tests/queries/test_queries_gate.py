@@ -129,13 +129,13 @@ def test_what_cannot_be_judged_is_refused(change, given, said):
 @pytest.mark.slow
 def test_verdicts_are_as_often_wrong_as_they_may_be_and_further_attempts_decide():
     """Of simulated pairs on the same tasks, at the margin and away from it."""
-    near = [simulated_gate(seed, at_margin=True) for seed in range(100)]
+    near = [simulated_gate(seed, at_margin=True) for seed in range(60)]
     # There "no worse" has probability .05, and so has "worse"; four binomial sds above.
     for verdict in ("no worse", "worse"):
-        assert sum(one["verdict"] == verdict for one in near) <= 5 + 4 * np.sqrt(0.05 * 0.95 * 100)
-    outcomes = [simulated_gate(seed) for seed in range(120)]
+        assert sum(one["verdict"] == verdict for one in near) <= 3 + 4 * np.sqrt(0.05 * 0.95 * 60)
+    outcomes = [simulated_gate(seed) for seed in range(80)]
     decided = [one for one in outcomes if one["verdict"] != "undecided"]
-    assert len(decided) > 40
+    assert len(decided) > 15
     assert sum(one["wrong"] for one in decided) <= 0.05 * len(decided) + 4 * np.sqrt(0.05 * 0.95 * len(decided))
     again = [one["decided"] for one in outcomes if one["verdict"] == "undecided"]
     assert np.mean(again) == pytest.approx(0.8, abs=4 * np.sqrt(0.16 / len(again)))

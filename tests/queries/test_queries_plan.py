@@ -205,8 +205,11 @@ def test_of_these_very_tasks_only_attempts_matter(pair):
 def test_costs_are_those_of_the_source(pair):
     found = ds3.plan(pair, "a", "b", width=0.1)
     assert found.attrs["cost"] == "tokens"
-    pred = ds3.predict(pair, ["cot"], tasks="new", new_tasks=1024)["tokens"].mean(("chain", "draw")).sum()
-    assert found.attrs["price"] == pytest.approx(float(pred))
+    pred = ds3.predict(pair, ["cot"], tasks="new", new_tasks=1024)["tokens"].sum(("model", "strategy"))
+    assert found.attrs["price"] == pytest.approx(float(pred.median()))
+    assert found.attrs["price_lower"] < found.attrs["price"] < found.attrs["price_upper"]
+    assert "What an attempt costs is not well known" in found.attrs["sentence"]
+    assert "not well known" not in ds3.plan(pair, "a", "b", width=0.1, price=0.01).attrs["sentence"]
     votes = ds3.plan(pair, "a | majority(n=8, wrong_shares=[0.5, 0.5])", width=0.1)
     assert votes.attrs["price"] == pytest.approx(8 * ds3.plan(pair, "a", width=0.1).attrs["price"])
 

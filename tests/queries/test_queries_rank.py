@@ -121,3 +121,14 @@ def test_what_cannot_be_ranked_is_refused(game24_fit):
         ds3.rank(game24_fit, of="llm")
     with pytest.raises(ds3.InputError, match="keep their tasks"):
         ds3.rank(ds3.predict(game24_fit, ["cot"], per_task=True))
+
+
+def test_margin_and_check_are_those_of_the_spec(game24_fit):
+    """The spec of Game of 24 says that answers can be checked."""
+    options = ["cot", "direct", "best_of_n(n=100)"]
+    asked = ds3.rank(game24_fit, options, of="option")
+    assert (asked.attrs["margin"], asked.attrs["bounds"]) == (0.01, "none")
+    assert asked["strategy"].values[0] == "best_of_n(n=100, verifier=oracle)"
+    unchecked = ds3.rank(game24_fit, options, of="option", perfect_check=False, margin=0.05)
+    assert unchecked.attrs["bounds"] == "best_of_n(n=100, verifier=oracle)"
+    assert (unchecked.attrs["margin"], unchecked.sizes["option"]) == (0.05, 2)
