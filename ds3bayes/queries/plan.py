@@ -177,7 +177,7 @@ def plan(
     low, high = (float(one) for one in np.quantile(prices, [1.0 - assurance, assurance]))
     said = ""
     if high > _SURE * low:
-        said = f" What an attempt costs is not well known: {amount(low, unit)} to {number(high)}; price says it."
+        said = f" What an attempt costs is not well known: {amount(low, unit)} to {number(high)}; state it by price."
     sentence = answer.attrs["sentence"] + said
     return answer.assign_attrs(price_lower=low, price_upper=high, sentence=sentence)
 

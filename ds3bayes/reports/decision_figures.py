@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ds3bayes.reports.decision_tables import allocation_table, cost_to_reach_table, variance_table
 from ds3bayes.reports.figures import (
@@ -318,8 +318,9 @@ def plot_plan(result: xr.Dataset, *, ax: Axes) -> None:
         ax.set_ylim(0.0, 1.02)
     else:
         ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
     ax.grid(color=_GRID, linewidth=0.7)
     ends = f"{1 - result.attrs['assurance']:.0%} to {result.attrs['assurance']:.0%}"
     ax.set_xlabel(f"tasks (bands, of the fewest and the most attempts: {ends} of what the source leaves open)")
