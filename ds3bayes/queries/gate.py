@@ -174,9 +174,9 @@ def gate(
 
     Notes
     -----
-    Of simulated pairs (40 tasks, five attempts of each side, margin .03, confidence .95) with a true difference right at
-    the margin 2 of 61 were found no worse and 3 worse, where .05 each may be; of pairs with other differences 22 of 61
-    were decided, none of them wrongly, and 28 of the 39 others after as many further attempts as were named for a
+    Of simulated pairs (40 tasks, five attempts of each side, margin .03, confidence .95) with a true difference right
+    at the margin 2 of 61 were found no worse and 3 worse, where .05 each may be; of pairs with other differences 22 of
+    61 were decided, none of them wrongly, and 28 of the 39 others after as many further attempts as were named for a
     probability of .8.
     """
     if not 0.0 <= margin < 1.0 or not 0.5 < confidence < 1.0:
