@@ -15,7 +15,7 @@ from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.queries.predict import UNITS, View
 from ds3bayes.strategies import Strategy, parse_strategy
 
-_LAW = ("bridge_slope", "size_factor", "size_exponent", "tokens_factor", "tokens_exponent")
+_LAW = ("size_slope", "size_exponent", "tokens_slope", "tokens_exponent", "overtraining", "overtraining_onset")
 _FACTS = ("params", "train_tokens", "family")
 
 
@@ -87,7 +87,7 @@ def predict_llms(
                     continue
                 hits += 1
                 arm = settings[label]
-                given = bridge_given(draws, label) | {"effect": llm_effect}
+                given = bridge_given(draws, benchmark, label) | {"effect": llm_effect}
                 location = location_of_new(
                     float(facts["params"]),
                     float(facts["train_tokens"]),
@@ -155,10 +155,10 @@ def walk_text(strategy: Strategy) -> str:
     return str(strategy.one_attempt)
 
 
-def bridge_given(draws: Mapping[str, xr.DataArray], setting: str) -> dict[str, np.ndarray]:
-    """Return draws (samples,) of the bridge's parameters at a setting, for `location_of_new`."""
-    given = {law: draws[law].values for law in _LAW}
-    return given | {"ease": draws["ease"].sel(setting=setting).values, "mean_loss": draws["loss"].mean("llm").values}
+def bridge_given(draws: Mapping[str, xr.DataArray], benchmark: str, setting: str) -> dict[str, np.ndarray]:
+    """Return draws (samples,) of the bridge's parameters at a setting of a benchmark, for `location_of_new`."""
+    given = {law: draws[law].values for law in _LAW} | {"ease": draws["ease"].sel(setting=setting).values}
+    return given | {name: draws[name].sel(benchmark=benchmark).values for name in ("size_margin", "tokens_margin")}
 
 
 def effect_of_new(
