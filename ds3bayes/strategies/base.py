@@ -60,11 +60,14 @@ class Learned:
         Gap between the scores that the strategy's learned verifier gives to right and wrong attempts, in score sds.
     agreement : array or tensor, optional
         Share in [0, 1] of the variance of these scores that a task's wrong (or right) attempts have in common.
+    no_answer : array or tensor, optional
+        Probability in [0, 1] that an attempt that is not right gives no answer, and so no vote.
     """
 
     concentration: Any = None
     discrimination: Any = None
     agreement: Any = None
+    no_answer: Any = None
 
 
 #: Whom to cite for verifiers that err.

@@ -9,6 +9,7 @@ from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.observation.base import Observation
 from ds3bayes.generative.observation.cut_attempts import CutAttempts
 from ds3bayes.generative.observation.graded import Graded
+from ds3bayes.generative.observation.no_answers import NoAnswers
 from ds3bayes.generative.observation.outcome_tokens import OutcomeTokens
 from ds3bayes.generative.observation.tokens import PromptTokens, TokenSpreads
 from ds3bayes.generative.observation.votes import Votes
@@ -51,7 +52,16 @@ def unregister(kind: Observation[Any]) -> None:
     del OBSERVATIONS[kind.name]
 
 
-for _kind in (Votes(), TokenSpreads(), OutcomeTokens(), PromptTokens(), CutAttempts(), Aggregates(), Graded()):
+for _kind in (
+    Votes(),
+    NoAnswers(),
+    TokenSpreads(),
+    OutcomeTokens(),
+    PromptTokens(),
+    CutAttempts(),
+    Aggregates(),
+    Graded(),
+):
     register(_kind)
 
 __all__ = ["OBSERVATIONS", "Observation", "register", "unregister"]
