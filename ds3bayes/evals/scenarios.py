@@ -25,20 +25,20 @@ def training_runs(
     tasks: int = 40,
     attempts: int = 8,
     seed: int = 0,
-    ease: float = 2.0,
+    ease: float = 1.0,
     size_slope: float = 6.0,
-    size_margin: float = 2.0,
+    size_margin: float = 1.0,
     tokens_slope: float = 6.0,
-    tokens_margin: float = 2.0,
+    tokens_margin: float = 1.0,
     family_difference: float = 0.5,
     llm_sd: float = 0.2,
 ) -> Simulation:
     """Draw a training grid: 4 sizes x 3 amounts of training tokens, two families, whose loss decides what they can do.
 
-    A step is right if the LLM is large enough, saw enough text and finds it: the chances ``logistic(size_margin
-    + size_slope (mean - loss due to size))``, the same of the loss due to training tokens, and ``logistic(ease)``.
-    Effects of family and LLM add to the logit of their product; a task takes 4 steps, and tasks differ by a normal
-    easiness, which attempts walk step by step (`simulate`).
+    The logit that a step is right is ``ease`` at the mean losses. Its odds are those of an unlimited LLM times the
+    chance that the LLM is large enough, ``logistic(size_margin + size_slope (mean - loss due to size))``, and times
+    that of the loss due to training tokens; effects of family and LLM add to the logit. A task takes 4 steps, and tasks
+    differ by a normal easiness, which attempts walk step by step (`simulate`).
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def training_runs(
         Tasks, and attempts of every LLM at every task.
     seed : int
     ease : float
-        Logit of a right step where neither size nor training tokens limit.
+        Logit of a right step at the mean losses.
     size_slope, tokens_slope : float
         Rise of the logit that size, or training tokens, suffice, per nat of the loss due to them; above 0.
     size_margin, tokens_margin : float
@@ -78,9 +78,9 @@ def training_runs(
         losses - evaluate(loss, np.inf, np.array(tokens)),
         losses - evaluate(loss, np.array(params), np.inf),
     )
-    log_right = log_expit(ease) + log_expit(size_margin + size_slope * (by_size.mean() - by_size))
-    log_right = log_right + log_expit(tokens_margin + tokens_slope * (by_tokens.mean() - by_tokens))
-    logit = log_right - np.log(-np.expm1(log_right)) + family_difference * sign
+    logit = ease + family_difference * sign
+    for lost, slope, margin in ((by_size, size_slope, size_margin), (by_tokens, tokens_slope, tokens_margin)):
+        logit = logit + log_expit(margin + slope * (lost.mean() - lost)) - log_expit(margin)
     logit = logit + llm_sd * rng.standard_normal(len(names))
     log_success = length * log_expit(logit)
     location = log_success - np.log(-np.expm1(log_success))

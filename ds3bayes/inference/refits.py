@@ -114,13 +114,18 @@ class TaskRefits(az.SamplingWrapper):
         return self.held_out | np.array([(str(one), str(task)) in left_out for one, task in rows]), places
 
     def sample(self, modified_observed_data: np.ndarray) -> xr.DataTree:
-        """Sample the posterior without some rows: groups ``posterior`` and ``sample_stats``."""
+        """Sample the posterior without some rows, and warn of its faults: groups ``posterior`` and ``sample_stats``."""
+        drawn = self.draw(modified_observed_data)
+        warn_of_faults(drawn, f"refit without {int((modified_observed_data & ~self.held_out).sum())} rows: ")
+        return drawn
+
+    def draw(self, modified_observed_data: np.ndarray) -> xr.DataTree:
+        """Sample the posterior without some rows, as `sample` does, for a caller that judges the draws itself."""
         design = make_design(self.evals, self.spec, modified_observed_data)
         self._compiled = compile_model(design, self.spec) if self._compiled is None else self._compiled.of(design)
         drawn = self._compiled.sample(self.sampling, cores=self.cores)
         self._same_parameters(drawn["posterior"].to_dataset())
         drawn.attrs = dict(self.idata_orig.attrs)
-        warn_of_faults(drawn, f"refit without {int((modified_observed_data & ~self.held_out).sum())} rows: ")
         return drawn
 
     def get_inference_data(self, fitted_model: xr.DataTree) -> xr.DataTree:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.special import comb
 from ds3bayes.errors import InputError
 from ds3bayes.strategies.base import as_verifier, check_share, check_whole, has_perfect_verifier, register
 from ds3bayes.strategies.thoughts import ThoughtSearch
+from ds3bayes.strategies.told_by import ToldBy
 from ds3bayes.strategies.walks import Bools
 from ds3bayes.theory.cost import tree_candidates
 from ds3bayes.theory.evaluate import evaluate
@@ -103,6 +104,13 @@ class TreeOfThought(ThoughtSearch):
     def attempts(self) -> int:
         """The number of answers written out by one tree search."""
         return self.outputs
+
+    @property
+    def told_by(self) -> tuple[ToldBy, ...]:
+        """Its own rows; whether any of several outputs is right, those with just as many outputs of every search."""
+        if self.outputs == 1:
+            return super().told_by
+        return (ToldBy.any_right(str(replace(self, outputs=1)), self.outputs, exactly=True),)
 
     @property
     def assumes_perfect_check(self) -> bool:

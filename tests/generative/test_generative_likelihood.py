@@ -21,6 +21,7 @@ from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.counts.grid import success_grid
 from ds3bayes.generative.likelihood import block_terms, log_likelihood, log_marginal
+from ds3bayes.generative.observation.tokens import tokens_of
 from ds3bayes.generative.task_effects import PopulationAtDraws, task_effects
 from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.theory.evaluate import evaluate, python_mode
@@ -54,8 +55,8 @@ class Enumerated:
                 density.Counts(
                     attempts=int(block.attempts[task, column]),
                     successes=int(block.successes[task, column]),
-                    log_tokens=float(block.log_tokens[task, column]),
-                    timed=float(block.token_weight[task, column]),
+                    log_tokens=float(tokens_of(block)[0][task, column]),
+                    timed=float(tokens_of(block)[1][task, column]),
                 )
                 for column in range(len(arms))
             ]
@@ -377,8 +378,8 @@ def test_a_product_with_the_table_is_the_sum_over_nodes(reachability):
     draws = prior_draws(design, spec, seed=5, draws=20)
     given = {str(name): pytensor.tensor.vector(str(name)) for name in draws.data_vars}
     terms = block_terms(block, 0, design, spec, given)
-    summed = pytensor.tensor.logsumexp(terms.log_weight + log_likelihood(block, terms, design, spec, given), axis=1)
-    both = [summed, log_marginal(block, terms, design, spec, given)]
+    summed = pytensor.tensor.logsumexp(terms.log_weight + log_likelihood(block, terms, design, given), axis=1)
+    both = [summed, log_marginal(block, terms, design, given)]
     function = pytensor.function(list(given.values()), both, mode=python_mode(), on_unused_input="ignore")
     for draw in range(20):
         expected, found = function(*[draws[name].values[0, draw] for name in given])

@@ -25,17 +25,16 @@ _ONSET_WIDTH = 0.5
 class LossBridge(SharedEasiness):
     """Capability from what an LLM's size and its training tokens each leave of the pre-training loss.
 
-    The loss is L(N, D) = E + A N^-alpha + B D^-beta. A step completes the next skill of a benchmark's typical task if
-    the LLM is large enough to hold the skill, has seen enough text to have learned it, and finds it: its chance is
-    the product of ``logistic(size_margin + size_slope (mean - A N^-alpha))``, the same of ``B D^-beta``, and
-    ``logistic(ease)``, the means being those of the evaluated LLMs. So more tokens no longer help an LLM that is
-    limited by its size, nor size one that is limited by its tokens, and both saturate at ``ease``; below both limits
-    log success is linear in the loss. On the logit of a step an LLM trained on more than ``overtraining_onset`` tokens
-    per parameter loses ``overtraining`` per log of the excess; effects of the LLM's family and one of its own come on
-    top. With m skills on a path (`path_length`, 1 if it is not known) the eventual success at that task is the m-th
-    power of a step's chance, and its logit is ``location``. Tasks spread around it by their easiness, alike for all
-    LLMs: an LLM that was never evaluated is so predicted from its ``params`` and ``train_tokens``
-    (`ds3bayes.predict_llms`).
+    The loss is L(N, D) = E + A N^-alpha + B D^-beta. A step completes the next skill of a benchmark's typical task with
+    the logit ``ease`` for an LLM of the evaluated LLMs' mean losses. Its odds are those of an unlimited LLM times the
+    chance that the LLM is large enough to hold the skill, ``logistic(size_margin + size_slope (mean - A N^-alpha))``,
+    times the chance that it saw enough text to learn it, the same of ``B D^-beta``. So more tokens do not help an LLM
+    that is limited by its size, nor size one that is limited by its tokens, and both saturate; below both limits the
+    logit is linear in the loss. An LLM trained on more than ``overtraining_onset`` tokens per parameter loses
+    ``overtraining`` per log of the excess; effects of the LLM's family and one of its own come on top. With m skills on
+    a path (`path_length`, 1 if it is not known) the eventual success at that task is the m-th power of a step's chance,
+    and its logit is ``location``. Tasks spread around it by their easiness, alike for all LLMs: an LLM that was never
+    evaluated is so predicted from its ``params`` and ``train_tokens`` (`ds3bayes.predict_llms`).
 
     Counts inform the products of slopes and loss differences between LLMs; which part is due to size or to training
     tokens is told by a grid of both only. The irreducible loss E moves all LLMs alike and stays at its published 1.69.
@@ -44,8 +43,8 @@ class LossBridge(SharedEasiness):
 
     References
     ----------
-    Ellis-Mohr, Nayak, Varshney (2025), arXiv 2507.00004: step success from loss, up to a ceiling; here the two parts
-    of the loss limit it separately. Hoffmann et al. (2022), arXiv 2203.15556: the loss and its constants. Godey, de la
+    Ellis-Mohr, Nayak, Varshney (2025), arXiv 2507.00004: step success from loss; here the two parts of the
+    loss limit it each on its own. Hoffmann et al. (2022), arXiv 2203.15556: the loss and its constants. Godey, de la
     Clergerie, Sagot (2024), arXiv 2404.07647: small models that are trained for long become worse.
     """
 
@@ -60,7 +59,7 @@ class LossBridge(SharedEasiness):
         "ease": Parameter(
             prior("Normal", mu=1.0, sigma=3.0),
             ("setting",),
-            "logit that a step of the typical task is right for an LLM that neither size nor tokens limit",
+            "logit that a step of the typical task is right for an LLM of the evaluated LLMs' mean losses",
         ),
         "size_slope": Parameter(
             prior("LogNormal", mu=log(5.0), sigma=0.6),
@@ -203,13 +202,14 @@ def step_logit(params: Any, tokens: Any, design: Design, given: Mapping[str, Any
         The bridge's parameters, those of settings and benchmarks along the LLMs.
     """
     of_llms = loss_terms(design.params[:, None], design.train_tokens[:, None], design, given)
-    log_success = -pt.softplus(-given["ease"])
+    logit = given["ease"]
     for kind, every, mine in zip(("size", "tokens"), of_llms, loss_terms(params, tokens, design, given), strict=True):
-        enough = given[f"{kind}_margin"] + given[f"{kind}_slope"] * (every.mean(axis=0) - mine)
-        log_success = log_success - pt.softplus(-enough)
+        margin = given[f"{kind}_margin"]
+        # Relative to the mean losses, so that ease and what limits do not trade off.
+        enough = margin + given[f"{kind}_slope"] * (every.mean(axis=0) - mine)
+        logit = logit + pt.softplus(-margin) - pt.softplus(-enough)
     excess = np.log(tokens / params) - pt.log(given["overtraining_onset"])
-    decline = given["overtraining"] * _ONSET_WIDTH * pt.softplus(excess / _ONSET_WIDTH)
-    return log_success - pt.log1mexp(log_success) - decline
+    return logit - given["overtraining"] * _ONSET_WIDTH * pt.softplus(excess / _ONSET_WIDTH)
 
 
 def eventual(logit: Any, length: Any) -> Tensor:
