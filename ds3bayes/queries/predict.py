@@ -592,7 +592,8 @@ class View:
     def limit(self, strategy: AttemptStrategy, arm: Arm) -> Array | None:
         """Success (samples, tasks) of a strategy with endlessly many attempts, or None where that is not known."""
         one, _ = self.evaluate(replace(strategy, n=1), arm)
-        return strategy.limit_array(one["success"][0], self.concentration(self.design.arms.index(arm)))
+        index = self.design.arms.index(arm)
+        return strategy.limit_array(one["success"][0], self.concentration(index), self.no_answer(index))
 
     def _of_a_run(self, q: Array, index: int) -> Array:
         """Success of the attempts of a future run: where runs differ, a draw of it."""

@@ -405,7 +405,7 @@ class Strategy(ABC):
         """Whether how many units of tokens are spent on a task is random."""
         return "lengths" in self.depends_on
 
-    def answer_array(self, q: Any, concentration: Any = None) -> np.ndarray:
+    def answer_array(self, q: Any, concentration: Any = None, no_answer: Any = None) -> np.ndarray:
         """Evaluate `answer` on arrays.
 
         Parameters
@@ -414,12 +414,15 @@ class Strategy(ABC):
             Probabilities, for instance of shape (draws, tasks).
         concentration : array-like, optional
             As for `answer`, for instance of shape (draws, 1).
+        no_answer : array-like, optional
+            As in `Learned`, of that shape; strategies that count no votes do not depend on it.
 
         Returns
         -------
         numpy.ndarray
             In the broadcast shape.
         """
+        del concentration, no_answer
         return evaluate(_answer_of, q, core=(0,), strategy=self)
 
     @abstractmethod

@@ -131,12 +131,17 @@ class Majority(Vote):
                 self.n, learned.no_answer, concentration=None if shares else alpha, wrong_shares=shares
             )
             return of_cases(q, weights, q_of_cases)
-        if not self.depends_on:
+        if "concentration" not in self.depends_on:
             return self.answer(q)
         return of_cases(q, vote_weights(self.n, learned.concentration), q_of_cases)
 
-    def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
+    def limit_array(
+        self, q: np.ndarray, concentration: np.ndarray | None = None, no_answer: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """Return the chance that the right answer is likelier than every wrong one."""
+        if no_answer is not None:
+            # Of the attempts that answer; where none does, none is right.
+            q = q / np.maximum(q + (1.0 - q) * (1.0 - no_answer), np.finfo(float).tiny)
         if self.wrong_shares is not None:
             return evaluate(plurality_limit, q, wrong_shares=self.wrong_shares)
         return None if concentration is None else plurality_limit_partition(q, concentration)

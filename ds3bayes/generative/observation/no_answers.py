@@ -26,6 +26,15 @@ class Silence:
     failures: int
 
 
+def share_without_answer(rows: pd.DataFrame) -> float | None:
+    """Share of an arm's attempts that are not right which gave no answer, to three digits; None if no row tells it."""
+    if "no_answer" not in rows:
+        return None
+    told = rows[rows["no_answer"].notna() & attempts_alone(rows["strategy"])]
+    failures = float((told["attempts"] - told["successes"]).sum())
+    return round(float(told["no_answer"].sum()) / failures, 3) if failures else None
+
+
 class NoAnswers(Observation[tuple[Silence, ...]]):
     """Attempts without an answer (``no_answer``), among an arm's attempts that are not right.
 

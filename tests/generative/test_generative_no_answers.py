@@ -1,0 +1,124 @@
+"""Attempts without an answer: their share is learned, and votes are predicted without them."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import ds3bayes as ds3
+from ds3bayes.evals import to_table
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.model import assemble
+from ds3bayes.generative.observation import OBSERVATIONS
+from ds3bayes.strategies.walks import Restaurant
+from ds3bayes.theory.evaluate import python_mode
+
+SHARE, ALPHA, TASKS, ATTEMPTS = 0.27, 0.4, 80, 24
+SPEC = ds3.ModelSpec.from_dict({"population": {"family": "normal", "reachability": False, "soundness": False}})
+
+
+def made(seed: int = 3, tasks: int = TASKS, attempts: int = ATTEMPTS) -> tuple[pd.DataFrame, np.ndarray]:
+    """Draw a table with attempts that give no answer, and every answer (tasks, attempts): 0 right, -1 none."""
+    rng = np.random.default_rng(seed)
+    q = 1.0 / (1.0 + np.exp(-rng.normal(-0.3, 1.2, tasks)))
+    right = rng.random((tasks, attempts)) < q[:, None]
+    silent = ~right & (rng.random((tasks, attempts)) < SHARE)
+    answers = np.where(right, 0, -1)
+    task, attempt = np.nonzero(~right & ~silent)
+    answers[task, attempt] = 1 + Restaurant(ALPHA)(task.astype(np.int64), rng)
+    rows = []
+    for name, given in enumerate(answers):
+        wrong = np.unique(given[given > 0], return_counts=True)[1]
+        rows.append(
+            {"model": "m", "benchmark": "b", "task": f"t{name}", "strategy": "cot", "attempts": attempts}
+            | {"successes": int((given == 0).sum()), "no_answer": int((given == -1).sum())}
+            | {"wrong_answer_counts": "|".join(str(one) for one in sorted(wrong)[::-1])}
+        )
+    return pd.DataFrame(rows), answers
+
+
+def observed_majority(answers: np.ndarray, n: int, rng: np.random.Generator, draws: int = 400) -> float:
+    """Share of votes of n of a task's attempts, drawn without replacement, that its right answer wins."""
+    won = 0.0
+    for given in answers:
+        for _ in range(draws):
+            votes = rng.choice(given, n, replace=False)
+            values, counts = np.unique(votes[votes >= 0], return_counts=True)
+            if counts.size and values[0] == 0 and counts[0] == counts.max():
+                won += 1.0 / (counts == counts.max()).sum()
+    return won / (len(answers) * draws)
+
+
+def fitted(table: pd.DataFrame) -> object:
+    with warnings.catch_warnings():
+        # Few draws suffice where inference is not under test.
+        warnings.simplefilter("ignore", ds3.FitWarning)
+        return ds3.fit(ds3.read_evals(table), SPEC, draws=300, tune=300, chains=2, seed=0, progress=False)
+
+
+@pytest.fixture(scope="module")
+def fits():
+    table, answers = made()
+    return fitted(table), fitted(table.drop(columns="no_answer")), answers
+
+
+def test_the_share_is_learned(fits) -> None:
+    told, untold, answers = fits
+    draws = told["posterior"]["no_answer_share"].values.ravel()
+    silent, failures = int((answers == -1).sum()), int((answers != 0).sum())
+    # Conjugate: Beta(0.5 + silent, 2 + answered). 4 standard errors of 600 draws.
+    law = stats.beta(0.5 + silent, 2.0 + failures - silent)
+    assert abs(draws.mean() - law.mean()) < 4.0 * law.std() / np.sqrt(draws.size / 4)
+    assert law.ppf(0.001) < SHARE < law.ppf(0.999)
+    assert draws.std() == pytest.approx(law.std(), rel=0.2)
+    assert "no_answer_share" not in untold["posterior"]
+    # Success of attempts is told by the same counts as before.
+    one, other = (fit["posterior"]["location"].values.ravel() for fit in (told, untold))
+    assert abs(one.mean() - other.mean()) < 0.25 * one.std()
+
+
+@pytest.mark.parametrize("n", [5, 9])
+def test_majority_is_right_with_them_and_too_low_without(fits, n: int) -> None:
+    told, untold, answers = fits
+    truth = observed_majority(answers, n, np.random.default_rng(1))
+    right, low = (ds3.predict(fit, [f"majority(n={n})"])["success"].values.ravel() for fit in (told, untold))
+    assert abs(right.mean() - truth) < 2.0 * right.std()
+    assert abs(right.mean() - truth) < 0.02
+    assert low.mean() < truth - 0.04
+
+
+def test_a_vote_that_stops_early_is_the_vote(fits) -> None:
+    told, untold, _ = fits
+    strategies = ["majority(n=5)", "early_stopping_majority(n=5)"]
+    found = ds3.predict(told, strategies)["success"]
+    np.testing.assert_allclose(*(found.sel(strategy=one).values for one in strategies), atol=1e-9)
+    assert untold is not told
+
+
+def test_density_of_the_model() -> None:
+    table, _ = made(tasks=4, attempts=6)
+    table.loc[0, "no_answer"] = np.nan
+    design = make_design(ds3.read_evals(table), SPEC)
+    model = assemble(SPEC, design)
+    told = table[table["no_answer"].notna()]
+    silent, failures = told["no_answer"].sum(), (told["attempts"] - told["successes"]).sum()
+    value = model["no_answers"].eval({model["no_answer_share"]: [0.3]}, mode=python_mode())
+    assert float(value) == pytest.approx(stats.binom.logpmf(silent, failures, 0.3), rel=1e-12)
+
+
+def test_rows_are_drawn_anew() -> None:
+    table = pd.concat([made(tasks=400, attempts=10)[0]], ignore_index=True)
+    table.loc[0, "no_answer"] = np.nan
+    design = make_design(ds3.read_evals(table), SPEC)
+    rows = to_table(ds3.read_evals(table))
+    drawn = OBSERVATIONS["no_answers"].draw_rows(
+        rows, np.zeros(400), [0] * 400, design, {"no_answer_share": np.array([0.25])}, np.random.default_rng(0)
+    )["no_answer"]
+    failures = (rows["attempts"] - rows["successes"]).to_numpy()
+    assert np.isnan(drawn[0])
+    assert (drawn[1:] <= failures[1:]).all()
+    # 4 standard errors.
+    total = failures[1:].sum()
+    assert abs(drawn[1:].sum() - 0.25 * total) < 4.0 * np.sqrt(0.1875 * total)
