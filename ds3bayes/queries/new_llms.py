@@ -57,6 +57,11 @@ def predict_llms(
     InputError
         If the fit has another capability, a fact is missing or out of range, or no LLM ran with such a setting.
 
+    Notes
+    -----
+    LLMs differ from what training says of them, so that the draws are skew: their median is the better point, and the
+    nearest evaluated LLM may be as good. `ds3bayes.bridge_against_rivals` tells on the fit's own table.
+
     References
     ----------
     Ellis-Mohr, Nayak, Varshney (2025), arXiv 2507.00004; Hoffmann et al. (2022), arXiv 2203.15556.
@@ -118,6 +123,8 @@ def predict_llms(
         attrs={
             "tasks": view.which,
             "absent": "tokens: what an LLM generates does not follow from its loss",
+            "evidence": "none yet on this table; ds3.bridge_against_rivals(fit) predicts its own best-trained LLMs, "
+            "beside the nearest LLM and regressions",
             "partly_absent": "none",
         },
     )
@@ -157,6 +164,8 @@ def walk_text(strategy: Strategy) -> str:
 
 def bridge_given(draws: Mapping[str, xr.DataArray], benchmark: str, setting: str) -> dict[str, np.ndarray]:
     """Return draws (samples,) of the bridge's parameters at a setting of a benchmark, for `location_of_new`."""
+    if _LAW[0] not in draws:
+        raise InputError("this fit holds an older form of the loss bridge, without limits; fit its evaluations again")
     given = {law: draws[law].values for law in _LAW} | {"ease": draws["ease"].sel(setting=setting).values}
     return given | {name: draws[name].sel(benchmark=benchmark).values for name in ("size_margin", "tokens_margin")}
 

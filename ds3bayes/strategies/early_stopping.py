@@ -119,7 +119,8 @@ class EarlyStoppingMajority(Vote):
             stops, member = np.unique(law.right_votes[voted] * (self.n + 1) + others, return_inverse=True)
             weight = np.broadcast_to(value(law), (*np.shape(law.chosen)[:-1], voted.size))[..., voted]
             if no_answer is not None:
-                weight = weight * (1.0 - no_answer) ** law.wrong_votes * no_answer**law.blanks
+                silent = no_answer[..., None]
+                weight = weight * (1.0 - silent) ** law.wrong_votes * silent**law.blanks
             total = weight @ (member[:, None] == np.arange(stops.size)).astype(float)
             right = [q[rows] ** count for count in range(self.n + 1)]
             wrong = [(1.0 - q[rows]) ** count for count in range(self.n + 1)]

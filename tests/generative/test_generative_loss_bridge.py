@@ -185,10 +185,11 @@ def test_an_llm_never_seen_is_like_one_held_out(made: Simulation, fit: xr.DataTr
         spread = unseen["success"].sel(strategy="cot").std(("chain", "draw"))
         assert float(spread.sel(model="other").squeeze()) > float(spread.sel(model="it").squeeze())
     assert "tokens" in unseen.attrs["absent"]
+    assert "bridge_against_rivals" in unseen.attrs["evidence"]
 
 
-def test_more_training_never_predicts_less(fit: xr.DataTree) -> None:
-    llms = {f"{tokens:g}": {"params": 5e9, "train_tokens": tokens, "family": "alder"} for tokens in (1e10, 1e11, 1e12)}
+def test_more_training_predicts_more_before_the_onset(fit: xr.DataTree) -> None:
+    llms = {f"{tokens:g}": {"params": 5e9, "train_tokens": tokens, "family": "alder"} for tokens in (1e10, 5e10, 4e11)}
     mean = ds3.predict_llms(fit, llms, ["cot"], tasks="new")["success"].mean(("chain", "draw")).values.ravel()
     assert (np.diff(mean) > 0).all()
 
@@ -207,6 +208,18 @@ def test_more_training_never_predicts_less(fit: xr.DataTree) -> None:
 def test_what_is_refused(fit: xr.DataTree, llms: dict, strategies: list[str], said: str) -> None:
     with pytest.raises(ds3.InputError, match=said):
         ds3.predict_llms(fit, llms, strategies)
+
+
+def test_a_fit_of_an_older_form_is_refused(fit: xr.DataTree) -> None:
+    older = xr.DataTree.from_dict(
+        {
+            "/" + name: node.to_dataset() if name != "posterior" else node.to_dataset().drop_vars("size_slope")
+            for name, node in fit.children.items()
+        }
+    )
+    older.attrs = fit.attrs
+    with pytest.raises(ds3.InputError, match="older form of the loss bridge, without limits; fit its"):
+        ds3.predict_llms(older, {"a": {"params": 1e9, "train_tokens": 1e10}}, ["cot"])
 
 
 @pytest.mark.slow

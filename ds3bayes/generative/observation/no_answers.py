@@ -94,4 +94,4 @@ class NoAnswers(Observation[tuple[Silence, ...]]):
         of_row = np.array([share.get(arm, 0.0) for arm in arms])
         failures = (rows["attempts"] - rows["successes"]).to_numpy(dtype=int)
         told = rows["no_answer"].notna().to_numpy() & attempts_alone(rows["strategy"]).to_numpy()
-        return {"no_answer": np.where(told, rng.binomial(failures, of_row), np.nan)}
+        return {"no_answer": np.where(told, rng.binomial(failures, of_row), np.nan).tolist()}

@@ -292,7 +292,7 @@ def _drawn(
     units, variances = _token_facts(unseen, spec, truth, table, arm_of)
     drawn = {name: effects[name].values[0] for name in ("logit_success", "reachable", "log_tokens")}
     voted = design.subsets.voted_arm
-    told = [one.arm for one in design.observed.get("no_answers", ())]
+    answering = [one.arm for one in design.observed.get("no_answers", ())]
 
     def replicate(index: int) -> pd.DataFrame:
         rng = np.random.default_rng([seed, 7, index])
@@ -306,7 +306,7 @@ def _drawn(
             given = None
             if np.isin(arm, voted):
                 given = np.array([at["wrong_answer_concentration"][design.subsets.place("voted_arm", arm)]])
-            silent = np.array([at["no_answer_share"][told.index(arm)]]) if arm in told else None
+            silent = np.array([at["no_answer_share"][answering.index(arm)]]) if arm in answering else None
             chance[place] = strategy.answer_array(np.array([q[place]]), given, silent)[0]
         attempts = table["attempts"].to_numpy()
         if len(design.subsets.overdispersed_arm):
