@@ -12,6 +12,7 @@ import pandas as pd
 from ds3bayes.deferred import pm, pt, pytensor
 from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
+from ds3bayes.generative.observation.no_answers import NoAnswers
 from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import Parameter, log, prior
 from ds3bayes.generative.rows import row_strategy
@@ -158,7 +159,7 @@ class Aggregates(Observation[tuple[Curve, ...]]):
         coords = self.coords(data, design)
         total: Any = 0.0
         expected: dict[int, Tensor] = {}
-        told = {one.arm for one in design.observed.get("no_answers", ())}
+        told = NoAnswers.arms(design)
         alike: dict[tuple[str, bool, int], list[tuple[Curve, Tensor, np.ndarray]]] = {}
         for arm in dict.fromkeys(curve.arm for curve in data):
             index = int(design.population_of_arm[arm])
@@ -219,7 +220,7 @@ class Aggregates(Observation[tuple[Curve, ...]]):
         if curves[0].votes:
             places = design.subsets.places("voted_arm", [curve.arm for curve in curves])
             concentration = given["wrong_answer_concentration"][places]
-        told = [one.arm for one in design.observed.get("no_answers", ())]
+        told = NoAnswers.arms(design)
         if curves[0].votes and curves[0].arm in told:
             no_answer = given["no_answer_share"][[told.index(curve.arm) for curve in curves]]
         labels = [verifier_label(design.arms[curve.arm].model, curve.strategy) for curve in curves]

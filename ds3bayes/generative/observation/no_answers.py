@@ -51,6 +51,11 @@ class NoAnswers(Observation[tuple[Silence, ...]]):
         )
     }
 
+    @classmethod
+    def arms(cls, design: Design) -> list[int]:
+        """Return the arms whose rows tell it, by their places in a design, in the order of ``answering_arm``."""
+        return [one.arm for one in cls.seen(design) or ()]
+
     def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> tuple[Silence, ...] | None:
         """Count failures, and those without an answer, per arm."""
         del arms, spec
@@ -90,7 +95,7 @@ class NoAnswers(Observation[tuple[Silence, ...]]):
     ) -> Mapping[str, Sequence[Any]]:
         """Draw attempts without an answer among the failures of the rows that tell them."""
         del logit
-        share = dict(zip((one.arm for one in design.observed[self.name]), draw["no_answer_share"], strict=True))
+        share = dict(zip(self.arms(design), draw["no_answer_share"], strict=True))
         of_row = np.array([share.get(arm, 0.0) for arm in arms])
         failures = (rows["attempts"] - rows["successes"]).to_numpy(dtype=int)
         told = rows["no_answer"].notna().to_numpy() & attempts_alone(rows["strategy"]).to_numpy()

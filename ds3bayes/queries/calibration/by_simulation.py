@@ -26,6 +26,7 @@ from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.counts import Counts
+from ds3bayes.generative.observation.no_answers import NoAnswers
 from ds3bayes.generative.observation.tokens import Tokens, timed_columns
 from ds3bayes.generative.rows import attempts_alone, row_strategy, sampler_of_rows
 from ds3bayes.generative.spec import ModelSpec
@@ -292,7 +293,7 @@ def _drawn(
     units, variances = _token_facts(unseen, spec, truth, table, arm_of)
     drawn = {name: effects[name].values[0] for name in ("logit_success", "reachable", "log_tokens")}
     voted = design.subsets.voted_arm
-    answering = [one.arm for one in design.observed.get("no_answers", ())]
+    answering = NoAnswers.arms(design)
 
     def replicate(index: int) -> pd.DataFrame:
         rng = np.random.default_rng([seed, 7, index])
