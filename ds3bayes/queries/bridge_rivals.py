@@ -34,17 +34,19 @@ def bridge_against_rivals(
     cores: int = 2,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Predict the largest and the longest trained LLMs of a fit from the others, by the bridge and by simple rivals.
+    """Predict LLMs of a fit's table that were left out from the others, by the bridge and by simple rivals.
 
-    All LLMs of the most parameters, and all of the most training tokens, are left out; of them only the one of most
-    training compute where fewer than 4 LLMs would remain. The model is fitted anew without them and predicts their mean
-    success at the fit's own tasks from ``params``, ``train_tokens`` and family. Rivals are the nearest LLM in
-    (log params, log train_tokens), and linear and quadratic least squares of the logit of mean success on both logs.
+    Left out are the LLMs that the spec holds out with all their single attempts, if there are any: the fit has
+    predicted them. Otherwise they are all LLMs of the most parameters and all of the most training tokens, or only the
+    one of most training compute where fewer than 4 LLMs would remain; the model is then fitted anew without them. What
+    is predicted is their mean success at the fit's own tasks, from ``params``, ``train_tokens`` and family. Rivals are
+    the nearest LLM in (log params, log train_tokens), and linear and quadratic least squares of the logit of mean
+    success on both logs.
 
     Parameters
     ----------
     fit : xarray.DataTree
-        With ``capability = "loss_bridge"``. Rows that its spec held out stay out.
+        With ``capability = "loss_bridge"``.
     draws, tune, chains : int, optional
         Of the new fit; those of the fit's spec if absent.
     cores : int, default 2
@@ -73,7 +75,7 @@ def bridge_against_rivals(
     Notes
     -----
     Few LLMs make a rough score: an LLM differs from what size and training tokens say of it by as much as forecasts
-    differ. An LLM without a success is regressed on as if half an attempt had been right.
+    differ. Rivals take an LLM to have had half a success and half a failure more than it had.
     """
     spec = spec_of(fit)
     if not isinstance(spec.capability, LossBridge):
@@ -81,19 +83,41 @@ def bridge_against_rivals(
             f"this fit has capability {spec.capability.kind!r}, which predicts no LLM from its size and training "
             "tokens; fit with capability = 'loss_bridge'"
         )
+    found = bridge_on_held_out(fit, seed)
+    if found is not None:
+        return found
     evals, held = evals_of(fit)
     every = to_table(evals)
     readings = _readings(every[~held & attempts_alone(every["strategy"]).to_numpy()])
     rule = _rule(readings)
-    out = readings.eval(rule).to_numpy()
     given = {"draws": draws, "tune": tune, "chains": chains}
     sampling = spec.sampling.model_copy(
         update={"seed": seed} | {name: value for name, value in given.items() if value is not None}
     )
     without = spec.model_copy(update={"holdout": (*spec.holdout, HoldOut(where=rule)), "sampling": sampling})
     refit = sample(evals, without, cores=cores, progress=False)
-    cases = readings[out].reset_index(drop=True)
-    success = predict(refit, list(dict.fromkeys(cases["strategy"])), tasks="observed")["success"]
+    out = readings.eval(rule).to_numpy()
+    return _compared(refit, readings[~out], readings[out], "the largest or longest trained", seed)
+
+
+def bridge_on_held_out(fit: xr.DataTree, seed: int = 0) -> xr.Dataset | None:
+    """Compare as `bridge_against_rivals` does, if the spec of a fit holds out whole LLMs: without a new fit."""
+    evals, held = evals_of(fit)
+    table = to_table(evals)
+    alone = attempts_alone(table["strategy"])
+    unseen = pd.Series(held).groupby(table["model"]).transform("all")
+    if not (unseen & alone).any():
+        return None
+    known = _readings(table[alone & ~held])
+    return (
+        None if known.empty else _compared(fit, known, _readings(table[alone & unseen]), "held out by the spec", seed)
+    )
+
+
+def _compared(fit: xr.DataTree, known: pd.DataFrame, cases: pd.DataFrame, which: str, seed: int) -> xr.Dataset:
+    """Compare forecasts of readings of LLMs that a fit has not seen, given those of the others."""
+    cases = cases.reset_index(drop=True)
+    success = predict(fit, list(dict.fromkeys(cases["strategy"])), tasks="observed")["success"]
     rng = np.random.default_rng([seed, 19])
     bridge = [
         success.sel(model=case.model, benchmark=case.benchmark, strategy=case.strategy).to_numpy().ravel()
@@ -102,7 +126,7 @@ def bridge_against_rivals(
     seen = [rng.binomial(int(n), np.clip(q, 0.0, 1.0)) / n for q, n in zip(bridge, cases["attempts"], strict=True)]
     low, high = np.quantile(np.stack(seen), [0.05, 0.95], axis=1)
     predicted = {_OURS: np.median(np.stack(bridge), axis=1)} | {
-        name: _of_settings(rival, readings[~out], cases) for name, rival in RIVALS.items()
+        name: _of_settings(rival, known, cases) for name, rival in RIVALS.items()
     }
     table = np.stack(list(predicted.values()))
     observed = cases["success"].to_numpy()
@@ -121,7 +145,7 @@ def bridge_against_rivals(
                 for name in ("model", "benchmark", "strategy", "params", "train_tokens")
             },
         },
-        attrs={"left_out": rule, "remaining": int(readings.loc[~out, "model"].nunique())},
+        attrs={"left_out": which, "remaining": int(known["model"].nunique())},
     )
     return result.assign_attrs(sentence=_sentence(result))
 
@@ -205,7 +229,7 @@ def _sentence(found: xr.Dataset) -> str:
     inside = int(((found["lower"] <= found["observed"]) & (found["observed"] <= found["upper"])).sum())
     better = [str(name) for name, error in rivals.items() if error <= ours]
     said = (
-        f"Of {len(set(found['model'].values))} LLMs left out, the largest or longest trained, the loss bridge misses "
+        f"Of {len(set(found['model'].values))} LLMs left out, {found.attrs['left_out']}, the loss bridge misses "
         f"mean success by {ours:.2g} on average, "
         + ", ".join(f"{name} by {error:.2g}" for name, error in rivals.items())
         + f"; its 90 % intervals hold {inside} of {cases}. "

@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 import ds3bayes as ds3
 from ds3bayes.evals.scenarios import training_runs
-from ds3bayes.queries.bridge_rivals import RIVALS, _readings, _rule, _sentence
+from ds3bayes.queries.bridge_rivals import RIVALS, _readings, _rule, _sentence, bridge_on_held_out
 
 SPEC = {"capability": "loss_bridge", "population": {"family": "normal", "reachability": False, "soundness": False}}
 
@@ -54,8 +54,12 @@ def test_what_is_left_out() -> None:
         _rule(_readings(table([1e8, 1e9], [1e10, 5e10])))
 
 
-def test_the_bridge_beside_its_rivals_on_a_table(prior_fit, simulated_fit) -> None:
-    made = training_runs(tasks=8, attempts=6, seed=2)
+@pytest.fixture(scope="module")
+def made() -> ds3.Simulation:
+    return training_runs(tasks=8, attempts=6, seed=2)
+
+
+def test_the_bridge_beside_its_rivals_on_a_table(made, prior_fit, simulated_fit) -> None:
     fit = prior_fit(made.evals, ds3.ModelSpec.from_dict(SPEC), draws=20)
     with warnings.catch_warnings():
         # Few draws suffice where inference is not under test.
@@ -72,7 +76,7 @@ def test_the_bridge_beside_its_rivals_on_a_table(prior_fit, simulated_fit) -> No
     # An interval of an LLM that was left out is wide, and holds most readings.
     inside = (found["lower"] <= found["observed"]) & (found["observed"] <= found["upper"])
     assert int(inside.sum()) >= 4
-    assert "6 LLMs left out" in found.attrs["sentence"]
+    assert "6 LLMs left out, the largest or longest trained," in found.attrs["sentence"]
     with pytest.raises(ds3.InputError, match="capability 'free', which predicts no LLM"):
         ds3.bridge_against_rivals(simulated_fit)
 
@@ -80,3 +84,14 @@ def test_the_bridge_beside_its_rivals_on_a_table(prior_fit, simulated_fit) -> No
     assert "On this table nearest LLM" in _sentence(worse)
     best = found.assign(error=found["error"].where(found["forecaster"] == "loss bridge", 1.0))
     assert "none of these rivals predicted" in _sentence(best)
+
+
+def test_llms_that_the_spec_holds_out_need_no_new_fit(made, prior_fit) -> None:
+    spec = ds3.ModelSpec.from_dict(SPEC | {"holdout": [{"where": "train_tokens >= 4e11 and params >= 3e9"}]})
+    found = ds3.bridge_against_rivals(prior_fit(made.evals, spec, draws=20))
+    assert sorted(found["model"].values) == ["alder-11b-400bt", "birch-3.6b-400bt"]
+    assert found.attrs["remaining"] == 10
+    assert found.attrs["sentence"].startswith("Of 2 LLMs left out, held out by the spec, the loss bridge misses")
+    # Of some of an LLM's tasks the fit has seen others.
+    some = ds3.ModelSpec.from_dict(SPEC | {"holdout": [{"where": "params >= 1e10", "fraction": 0.5}]})
+    assert bridge_on_held_out(prior_fit(made.evals, some, draws=20)) is None
