@@ -10,8 +10,12 @@ from scipy import stats
 import ds3bayes as ds3
 from ds3bayes.evals import to_table
 from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.counts.cell import LogLikelihood
+from ds3bayes.generative.counts.grid import AGREEMENT
 from ds3bayes.generative.model import assemble
 from ds3bayes.generative.observation import OBSERVATIONS
+from ds3bayes.strategies.base import Learned
+from ds3bayes.strategies.learned import answer_at_draws
 from ds3bayes.strategies.walks import Restaurant
 from ds3bayes.theory.evaluate import python_mode
 
@@ -121,3 +125,41 @@ def test_rows_are_drawn_anew() -> None:
     # 4 standard errors.
     total = failures[1:].sum()
     assert abs(drawn[1:].sum() - 0.25 * total) < 4.0 * np.sqrt(0.1875 * total)
+
+
+@pytest.mark.parametrize("shares", [None, (0.5, 0.3, 0.2)])
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_what_is_interpolated_while_sampling_is_the_vote(n: int, shares: tuple[float, ...] | None) -> None:
+    rng = np.random.default_rng(n)
+    strategy, q = ds3.Majority(n=n, wrong_shares=shares), rng.random((20, 6))
+    learned = Learned(concentration=rng.lognormal(0.0, 1.2, (20, 1)), no_answer=rng.random((20, 1)))
+    exact = strategy.answer_given(q, None, learned)
+    np.testing.assert_allclose(answer_at_draws(strategy, q, learned), exact, atol=2e-3)
+    # By the law with blanks, which is written for any chances of right and wrong.
+    for draw in range(3):
+        alpha, silent = (float(one[draw, 0]) for one in (learned.concentration, learned.no_answer))
+        law = strategy.answer(q[draw], np.array(alpha), wrong=(1.0 - q[draw]) * (1.0 - silent))
+        np.testing.assert_allclose(exact[draw], law.eval(mode=python_mode()), rtol=1e-10, atol=1e-12)
+
+
+def test_endless_votes_among_those_that_answer() -> None:
+    strategy, q = ds3.Majority(n=3, wrong_shares=(0.6, 0.4)), np.array([[0.0, 0.2, 0.3, 0.5, 1.0]])
+    # A wrong answer has 0.6 of (1 - q) (1 - 0.5): q wins from 3/13 on.
+    np.testing.assert_array_equal(strategy.limit_array(q, None, np.array([[0.5]])), [[0.0, 0.0, 1.0, 1.0, 1.0]])
+    np.testing.assert_array_equal(strategy.limit_array(q, None), [[0.0, 0.0, 0.0, 1.0, 1.0]])
+
+
+def test_observed_votes_are_told_by_the_attempts_that_answer() -> None:
+    """Decisions of a vote at a task, beside single attempts: their cell has the likelihood of the vote with blanks."""
+    single = {"model": "m", "benchmark": "b", "strategy": "cot", "attempts": 8, "successes": 4, "no_answer": 3}
+    votes = {"model": "m", "benchmark": "b", "strategy": "majority", "n_samples": 3, "attempts": 10, "successes": 7}
+    rows = [one | {"task": task} for task in ("s", "t") for one in (single, votes)]
+    table = make_design(ds3.read_evals(pd.DataFrame(rows)), SPEC).blocks[0].tables[0]
+
+    def vote(q: np.ndarray, alpha: float | None) -> np.ndarray:
+        one = (1,) * q.ndim
+        return ds3.Majority(n=3).answer_array(q, np.full(one, alpha), np.full(one, 0.75))
+
+    cell = LogLikelihood(attempts=38, rows=((None, 8, 4), (vote, 10, 7)))
+    wanted = table.grid.table([cell, LogLikelihood(attempts=0, rows=())], AGREEMENT)
+    np.testing.assert_allclose(table.log_mass, wanted.log_mass, rtol=1e-10)
