@@ -79,7 +79,7 @@ class PopulationAtDraws:
             if (spec.population.reachability or sound) and terms.log_missed is not None:
                 outputs["log_missed"] = terms.of_tasks(terms.log_missed, alone)
             for column, table in enumerate(block.tables):
-                if table.axis is not None or table.told:
+                if table.axis is not None or table.searches is not None or table.told:
                     outputs[f"log_mass_{column}"] = terms.log_mass[column]
                 if table.told:
                     outputs[f"log_mass_missed_{column}"] = terms.log_mass_missed[column]
@@ -175,8 +175,10 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
     -------
     xarray.Dataset
         With dims (chain, draw, cell), a cell being a (task, arm) of the design, tasks within a block outermost:
-        ``logit_success`` logit of an attempt's eventual success on a reachable task; ``sound`` 0 or 1, whether the
-        task can be solved at all; ``reachable`` 0 or 1, whether it is sound and, for walks, within the LLM's reach;
+        ``logit_success`` logit of an attempt's eventual success on a reachable task, of a tree search that of the walk
+        that it searches over (`ds3bayes.generative.outcomes` says what its outputs make of it); ``sound`` 0 or 1,
+        whether the task can be solved at all; ``reachable`` 0 or 1, whether it is sound and, for walks, within the
+        LLM's reach;
         ``log_tokens`` log of the task's mean generated tokens per unit, where tokens were observed in the arm,
         else NaN; ``easiness`` of the task; with dims (chain, draw, task) ``log_likelihood`` of the task's
         counts and tokens with its effects summed out.

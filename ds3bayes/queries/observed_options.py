@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -35,8 +35,8 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
 
     An option was run if rows hold its own decisions, or single attempts that tell them: any of k right, and all of k
     right, follow from n >= k attempts at every task (by the unbiased estimators 1 - C(n-c, k)/C(n, k) and
-    C(c, k)/C(n, k)); any of the outputs of a tree search from its rows with that many outputs. Rows that the fit saw
-    and rows held out count alike.
+    C(c, k)/C(n, k)); any of the outputs of a tree search from rows of one search with that many outputs. Rows that the
+    fit saw and rows held out count alike.
 
     Parameters
     ----------
@@ -80,6 +80,8 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
             if success is None:
                 continue
             n, c = seen["attempts"].to_numpy(), seen["successes"].to_numpy()
+            if way.any_of_one:
+                n, c = np.ones_like(n), np.minimum(c, 1)
             value = float(way.statistic(c, n).mean())
             again = way.statistic(rng.binomial(n, success), n).mean(axis=1)
             mean, low, high, flat = summary(again, level)
@@ -108,12 +110,15 @@ def _counts(fit: xr.DataTree) -> dict[tuple[str, ...], pd.DataFrame]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Way:
-    """How rows tell of an option: those of which strategy, how many attempts at a task it takes, and its success."""
+    """How rows tell of an option: those of which strategy, how many attempts at a task it takes, and its success.
+
+    Where the attempts are outputs of one search, ``any_of_one``, they are one try together.
+    """
 
     strategy: Strategy
     statistic: Statistic
     size: int = 1
-    exactly: bool = False
+    any_of_one: bool = False
 
     def told_by(self, rows: pd.DataFrame | None) -> bool:
         """Whether rows hold enough attempts at every task."""
@@ -122,7 +127,7 @@ class _Way:
         if self.size == 1:
             return True
         attempts = rows["attempts"]
-        enough = attempts == self.size if self.exactly else attempts >= self.size
+        enough = attempts == self.size if self.any_of_one else attempts >= self.size
         return bool(enough.all() and (rows["task"] != "").all())
 
 
@@ -133,9 +138,8 @@ def _ways(label: str) -> list[_Way]:
     except InputError:
         return []
     if isinstance(strategy, TreeOfThought) and strategy.outputs > 1:
-        size = strategy.outputs
-        one = replace(strategy, outputs=1)
-        return [_Way(strategy=one, statistic=lambda c, n: 1.0 - none_of(c, n, size), size=size, exactly=True)]
+        # Its rows are of one search, whose attempts are its outputs: any of them right is one success.
+        return [_Way(strategy=strategy, statistic=lambda c, n: c / n, size=strategy.outputs, any_of_one=True)]
     ways = [_Way(strategy=strategy, statistic=lambda c, n: c / n)]
     oracle = isinstance(strategy, BestOfN) and strategy.verifier == ORACLE
     if isinstance(strategy, PassPower) or oracle:
