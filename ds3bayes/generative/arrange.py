@@ -465,8 +465,8 @@ def _search_cells(
     codes: dict[tuple[Searches, ...], int] = {}
     cell = np.full(tasks, -1)
     for task, mine in rows.groupby(at):
-        counts = (mine[name].astype(int).tolist() for name in ("attempts", "successes"))
-        found = searches_of(*counts, mine["outputs"].fillna(1.0).astype(int).tolist())
+        attempts, successes = (mine[name].astype(int).tolist() for name in ("attempts", "successes"))
+        found = searches_of(attempts, successes, mine["outputs"].fillna(1.0).astype(int).tolist())
         cell[task] = codes.setdefault(found, len(codes))
     cell[cell < 0] = len(codes)
     return cell, _search_table(grid, (*codes, ()), arm.search, length, proposed, outputs)

@@ -278,8 +278,8 @@ def posterior_prediction(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
             n, c = block.attempts[seen, column], block.successes[seen, column]
             mine = np.flatnonzero(fresh["cell_arm"].values == arm)
             pick = mine[rng.integers(0, mine.size, size=(len(logit), n.size))]
-            at = (np.take_along_axis(one, pick, axis=1) for one in (logit, reachable))
-            replicated = rerun(design, arm, np.flatnonzero(seen), *at, draws, rng)
+            x, solvable = (np.take_along_axis(one, pick, axis=1) for one in (logit, reachable))
+            replicated = rerun(design, arm, np.flatnonzero(seen), x, solvable, draws, rng)
             observed, drawn = _statistics(c[None], n), _statistics(replicated, n)
             for name, value in observed.items():
                 below = np.mean(drawn[name] < value[0]) + 0.5 * np.mean(drawn[name] == value[0])

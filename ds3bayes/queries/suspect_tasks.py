@@ -54,8 +54,8 @@ def suspect_tasks(fit: xr.DataTree, *, level: float = 0.99) -> xr.Dataset:
         raise InputError("all rows of this fit are aggregates, which name no task: fit rows with a task")
     asked, effects = "soundness" in fit["posterior"], fit["task_effects"].to_dataset()
     posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
-    success = success_of_attempts(design, effects, posterior)
-    flat = effects.assign(success=success).stack(sample=("chain", "draw")).transpose("sample", ...)
+    every = success_of_attempts(design, effects, posterior)
+    flat = effects.assign(success=every).stack(sample=("chain", "draw")).transpose("sample", ...)
     llms, of_block = list(design.llms), effects["cell_block"].values
     parts = []
     absent: dict[str, None] = {}
