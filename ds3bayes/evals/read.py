@@ -960,6 +960,14 @@ def _check_parameters(typed: _Typed, faults: _Faults) -> None:
             f"{words[codes[row]]!r}; allowed: 1 or blank. best_of_n and majority choose among samples"
         )
 
+    def no_search(row: int) -> str:
+        return (
+            f"{faults.got(row, 'outputs')} for strategy {words[codes[row]]!r}; allowed: blank. Only a tree search writes "
+            "out several answers"
+        )
+
+    if typed.has("outputs"):
+        faults.add_rows(typed.given("outputs") & ~searches_with_outputs(words)[codes], no_search)
     for code, strategy in enumerate(words):
         rows = codes == code
         # Names of no strategy have been named already.

@@ -150,9 +150,7 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
 
 
 def _filled(table: Tensor, cells: int) -> Tensor:
-    """Append cells that nobody looks up to a table (A, C, L)."""
-    if not cells:
-        return table
+    """Append cells that nobody looks up, even if none, to a table (A, C, L): graphs are then alike for other data."""
     arms, _, places = table.type.shape
     return pt.concatenate([table, np.zeros((arms, cells, places))], axis=1)
 

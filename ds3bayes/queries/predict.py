@@ -726,8 +726,8 @@ class View:
     def _any_output(self, strategy: ThoughtSearch, index: int, cells: Array) -> Array:
         """Success of a search, (samples, tasks): that any of its outputs is right."""
         law, fidelity = self._right_outputs(strategy, index, cells)
-        missed = (1.0 - fidelity[:, None]) ** np.arange(law.shape[-1])
-        return np.asarray(1.0 - np.einsum("sto,so->st", law, missed))
+        hit = 1.0 - (1.0 - fidelity[:, None]) ** np.arange(law.shape[-1])
+        return np.asarray(np.minimum(np.einsum("sto,so->st", law, hit), 1.0))
 
     def right_outputs(
         self, strategy: ThoughtSearch, arm: Arm, tasks: Sequence[str], searches: Array, rng: np.random.Generator

@@ -275,7 +275,9 @@ class Sweep:
         noise of their attempts.
     tasks, held_out : int
         Observed tasks, and how many of them the fit did not see.
-    branching, kept_states : int
+    proposed : float
+        Mean candidates of a kept state: by the states that were evaluated, where the table says so.
+    kept_states : int
         Of the tree.
     path_length : float
         Skills on the path of a task.
@@ -287,7 +289,7 @@ class Sweep:
     table: pd.DataFrame
     tasks: int
     held_out: int
-    branching: int
+    proposed: float
     kept_states: int
     path_length: float
     learned: dict[str, tuple[float, float, float]]
@@ -333,7 +335,7 @@ def sweeps(fit: xr.DataTree, seed: int = 0) -> list[Sweep]:
                 table=_sweep(fit, arm, rows, seed),
                 tasks=len(rows),
                 held_out=int(rows["held_out"].sum()),
-                branching=arm.branching,
+                proposed=design.proposed(index, arm.branching),
                 kept_states=arm.kept_states,
                 path_length=float(design.path_length[index]),
                 learned=learned,

@@ -225,3 +225,50 @@ def test_reruns_have_the_mean_success_of_an_output(game24_evals, game24_spec):
         expected = n * success.values[0][:, cells]
         # The mean over all cells, whose counts are independent and at most n.
         assert abs(counts.mean() - expected.mean()) < 4.5 * counts.std() / math.sqrt(counts.size)
+
+
+# --- recovery -----------------------------------------------------------------------------------------------
+
+TRUTH = {"location": -1.0, "spread": 1.2, "offset": 0.8, "slope": 0.5, "d": 1.5, "fidelity": 0.8}
+
+
+def searched(rng, walk, fidelity, gap, outputs, *, b=4, w=3, levels=3):
+    """Run one search per task itself, by its candidates and their scores; count the right outputs."""
+    rho = (1 / (1 + np.exp(-walk)))[:, None] ** (1 / levels)
+    right = np.ones((walk.size, 1), dtype=bool)
+    for _ in range(levels):
+        candidates = np.repeat(right, b, axis=1)
+        candidates &= rng.random(candidates.shape) < rho
+        scores = rng.standard_normal(candidates.shape) + gap * candidates
+        right = np.take_along_axis(candidates, np.argsort(-scores, axis=1)[:, :w], axis=1)
+    written = right[:, :outputs]
+    return (written & (rng.random(written.shape) < fidelity)).sum(axis=1)
+
+
+@pytest.mark.slow
+def test_parameters_of_simulated_searches_are_recovered():
+    """Of twelve sets, each with two searches per task, one of which writes out all three states that it keeps."""
+    inside, told = [], {"answer_fidelity": [], "step_discrimination": []}
+    names = {"answer_fidelity": "fidelity", "step_discrimination": "d", "tree_offset": "offset", "tree_slope": "slope"}
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        z = rng.standard_normal(150)
+        q = 1 / (1 + np.exp(-(TRUTH["location"] + TRUTH["spread"] * z + 0.4 * rng.standard_normal(z.size))))
+        walk = TRUTH["location"] + TRUTH["offset"] + TRUTH["slope"] * TRUTH["spread"] * z
+        walk = walk + 0.3 * rng.standard_normal(z.size)
+        rows = [row(f"t{i}", "cot", 20, c) for i, c in enumerate(rng.binomial(20, q))]
+        for outputs in (1, 3):
+            counts = searched(rng, walk, TRUTH["fidelity"], TRUTH["d"], outputs)
+            rows += [tree(f"t{i}", outputs, c, outputs=outputs) for i, c in enumerate(counts)]
+        evals = ds3.read_evals(pd.DataFrame(rows))
+        spec = ds3.ModelSpec.from_dict({"population": {"reachability": False}})
+        fit = ds3.fit(evals, spec, draws=500, tune=500, chains=2, seed=seed, progress=False)
+        assert int(fit["sample_stats"]["diverging"].sum()) == 0
+        for name, true in names.items():
+            low, high = np.quantile(fit["posterior"][name].values, [0.05, 0.95])
+            inside.append(low <= TRUTH[true] <= high)
+            told.setdefault(name, []).append(float(fit["posterior"][name].std()))
+    # 48 intervals of 90 %: fewer than 37 inside happen once in 500 times.
+    assert sum(inside) >= 37
+    # Rows of several outputs tell what rows of one do not: fidelity is learned, from a prior of sd .22.
+    assert np.mean(told["answer_fidelity"]) < 0.15

@@ -355,7 +355,7 @@ def test_text_and_objects_agree(game24_fit):
 
 
 def test_an_observed_tree_is_its_own_prediction(game24_fit):
-    """By the law of the outputs that come from right states, each of which is written out as a right answer by itself."""
+    """By the law of outputs that come from right states, each of which is written out as a right answer by itself."""
     effects, posterior = game24_fit["task_effects"], game24_fit["posterior"]
     texts = ["tot(branching=5, kept_states=5)", "tot(branching=5, kept_states=5, outputs=5)"]
     pred = ds3.predict(game24_fit, texts, per_task=True)
