@@ -962,8 +962,8 @@ def _check_parameters(typed: _Typed, faults: _Faults) -> None:
 
     def no_search(row: int) -> str:
         return (
-            f"{faults.got(row, 'outputs')} for strategy {words[codes[row]]!r}; allowed: blank. Only a tree search writes "
-            "out several answers"
+            f"{faults.got(row, 'outputs')} for strategy {words[codes[row]]!r}; allowed: blank. Only a tree search "
+            "writes out several answers"
         )
 
     if typed.has("outputs"):

@@ -32,8 +32,17 @@ from ds3bayes.generative.counts.searches import Searches, searches_of
 from ds3bayes.generative.counts.traces import Traces
 from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS
-from ds3bayes.generative.observation.cut_attempts import finished_tokens, mark_cut_rows
-from ds3bayes.generative.rows import attempts_alone, group_of, row_strategy, sampler_of_rows, searches, selects
+from ds3bayes.generative.observation.cut_attempts import mark_cut_rows
+from ds3bayes.generative.observation.tokens import tokens_of
+from ds3bayes.generative.rows import (
+    attempts_alone,
+    group_of,
+    row_strategy,
+    runs_of,
+    sampler_of_rows,
+    searches,
+    selects,
+)
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.strategies import STRATEGIES, parse_strategy
 from ds3bayes.strategies.thoughts import ThoughtSearch
@@ -120,6 +129,7 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
         trees=tuple(dict.fromkeys(arm.pair for arm in arms if arm.is_tree)),
         blocks=blocks,
         observed=observed,
+        informed=_informed(observed),
         path_length=path_length,
         tokens_per_step=_tokens_per_step(spec, blocks, arms, path_length),
         wrong_tokens=spec.tokens.wrong,
@@ -131,6 +141,15 @@ def _told(block: Block, observed: Mapping[str, Any]) -> dict[str, Mapping[str, A
     """Return what each kind of observation says of a block's tasks, by name."""
     every = {name: OBSERVATIONS[name].of_tasks(data, block) for name, data in observed.items()}
     return {name: told for name, told in every.items() if told is not None}
+
+
+def _informed(observed: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the arms of which any kind of observation tells, by what they are told."""
+    found: dict[str, set[int]] = {}
+    for name, data in observed.items():
+        for about, arms in OBSERVATIONS[name].informs(data).items():
+            found.setdefault(about, set()).update(arms)
+    return {about: tuple(sorted(arms)) for about, arms in found.items()}
 
 
 def _facts_of_llms(table: pd.DataFrame) -> dict[str, Any]:
@@ -153,10 +172,11 @@ def _tokens_per_step(spec: ModelSpec, blocks: Sequence[Block], arms: Sequence[Ar
     """Return the tokens of one step: from the spec, else the published 25 or what short attempts allow."""
     longest, shortest_arm = np.inf, ""
     for block in blocks:
+        log_tokens, weight = tokens_of(block)
         for column, member in enumerate(block.arms):
-            seen = block.token_weight[:, column] > 0
+            seen = weight[:, column] > 0
             if seen.any() and not arms[member].is_tree and np.isfinite(path_length[member]):
-                longest_here = float(np.exp(block.log_tokens[seen, column].mean()) / path_length[member])
+                longest_here = float(np.exp(log_tokens[seen, column].mean()) / path_length[member])
                 if longest_here < longest:
                     longest, shortest_arm = longest_here, str(arms[member])
     if spec.tokens.tokens_per_step is None:
@@ -367,8 +387,6 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
     grid = success_grid(len(members))
     cell = np.zeros(shape, dtype=int)
     successes, attempts = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    token_sum, token_weight = np.zeros(shape), np.zeros(shape)
-    prompt_sum, prompt_weight = np.zeros(shape), np.zeros(shape)
     steps = np.full(len(tasks), np.nan)
     tables = []
     proposed = np.full(len(members), np.nan)
@@ -379,37 +397,21 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
     skills = tuple(tuple(filter(None, str(text).split("|"))) for text in facts.get("skills", [""] * len(tasks)))
     known_of_tasks = {name: tuple(map(group_of, facts[name])) for name in fact_columns("task") if name in facts}
     for column, member in enumerate(members):
-        arm = arms[member]
-        units = _units(arm, steps)
         mine = rows[(rows["arm"] == member) & ~rows["held_out"]]
         at = mine["task"].map(row_of_task).to_numpy(dtype=int)
         np.add.at(successes[:, column], at, mine["successes"].to_numpy())
         np.add.at(attempts[:, column], at, mine["finished"].to_numpy())
-        single = mine[mine["strategy"] == arm.walk]
-        runs = single["attempts"].to_numpy(dtype=float)
-        mean, finished = finished_tokens(single)
-        if arm.is_tree:
-            outputs = single["outputs"].fillna(1.0).to_numpy()
-            runs = runs / outputs
-            mean, finished = mean * outputs, runs
-            length = _one_length(arm, steps)
-            proposed[column] = _proposed(arm.search, length, single, runs)
+        if arms[member].is_tree:
+            length = _one_length(arms[member], steps)
+            proposed[column] = _proposed(arms[member].search, length, mine)
             every = rows.loc[rows["arm"] == member, "outputs"].fillna(1.0)
             usual = int(every.mode().iloc[0]) if len(every) else 1
-            cell[:, column], table_ = _search_cells(mine, at, arm, length, proposed[column], usual, len(tasks), grid)
+            cell[:, column], table_ = _search_cells(
+                mine, at, arms[member], length, proposed[column], usual, len(tasks), grid
+            )
         else:
             cell[:, column], table_ = _cells(mine, at, steps, grid, spec)
         tables.append(table_)
-        at = single["task"].map(row_of_task).to_numpy(dtype=int)
-        _accumulate(token_sum[:, column], token_weight[:, column], at, finished, mean)
-        if "prompt_tokens" in single:
-            prompt = single["prompt_tokens"].to_numpy(dtype=float) / runs
-            _accumulate(prompt_sum[:, column], prompt_weight[:, column], at, runs, prompt)
-        token_sum[:, column] /= units
-        prompt_sum[:, column] /= units
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_tokens = np.where(token_weight > 0, np.log(token_sum / token_weight), 0.0)
-        log_prompt = np.where(prompt_weight > 0, np.log(prompt_sum / prompt_weight), np.nan)
     return Block(
         arms=tuple(members),
         tasks=tuple(tasks),
@@ -425,9 +427,6 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         successes=successes,
         attempts=attempts,
         cut=np.isin(tasks, list(rows.loc[rows["cut"] & ~rows["held_out"], "task"])),
-        log_tokens=log_tokens,
-        token_weight=token_weight,
-        log_prompt=log_prompt,
     )
 
 
@@ -442,12 +441,13 @@ def _one_length(arm: Arm, steps: Array) -> int:
     return int(lengths[0])
 
 
-def _proposed(search: ThoughtSearch, length: int, rows: pd.DataFrame, runs: Array) -> float:
+def _proposed(search: ThoughtSearch, length: int, rows: pd.DataFrame) -> float:
     """Return the mean candidates that a kept state proposed: by the states that searches scored, else as stated."""
     scored = rows["states_evaluated"].to_numpy() if "states_evaluated" in rows else np.full(len(rows), np.nan)
     given = np.isfinite(scored)
     if not given.any():
         return float(search.branching)
+    runs = runs_of(rows)
     mean, below = scored[given].sum() / runs[given].sum(), 1
 
     def in_all(branching: int) -> float:
@@ -493,21 +493,6 @@ def _easiness(attempts: Array) -> EasinessNodes:
     """Return nodes of easiness for attempts (T, A), of each arm the median over the tasks that it tried."""
     typical = [float(np.median(column[column > 0])) if column.any() else 0.0 for column in attempts.T]
     return easiness_nodes(easiness_spacing(typical))
-
-
-def _units(arm: Arm, steps: Array) -> Array:
-    """Token units of one run on each task: 1 for a walk, the candidates proposed for a tree."""
-    if not arm.is_tree:
-        return np.ones_like(steps)
-    lengths = np.unique(steps[np.isfinite(steps)])
-    units = {float(length): arm.strategy.token_units(int(length)) for length in lengths}
-    return np.array([units.get(float(length), np.nan) for length in steps])
-
-
-def _accumulate(total: Array, weight: Array, at: Array, runs: Array, mean: Array) -> None:
-    given = np.isfinite(mean) & (mean > 0) & (runs > 0)
-    np.add.at(total, at[given], (mean * runs)[given])
-    np.add.at(weight, at[given], runs[given])
 
 
 def _cells(rows: pd.DataFrame, at: Array, steps: Array, grid: Grid, spec: ModelSpec) -> tuple[Array, Table]:

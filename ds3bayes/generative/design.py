@@ -251,10 +251,6 @@ class Block:
         the attempts that finished.
     cut : bool array, shape (T,)
         Whether attempts at the task were cut off, so that its tokens are latent.
-    log_tokens, token_weight : arrays, shape (T, A)
-        Log of mean generated tokens per unit, and the number of attempts behind it; 0 weight if none.
-    log_prompt : array, shape (T, A)
-        Log of mean prompt tokens per unit, NaN if none.
     told : mapping of str to mapping of str to array, shape (T, A)
         What kinds of observation say of the tasks, by the kind's name (`Observation.of_tasks`).
     """
@@ -273,9 +269,6 @@ class Block:
     successes: Array
     attempts: Array
     cut: Array
-    log_tokens: Array
-    token_weight: Array
-    log_prompt: Array
     told: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
     @cached_property
@@ -287,9 +280,7 @@ class Block:
         """
         own = np.where(self.cut, np.arange(len(self.tasks)), -1)
         told = [array for kind in self.told.values() for array in kind.values()]
-        signature = np.concatenate(
-            [self.cell, self.log_tokens, self.token_weight, self.task_class[:, None], own[:, None], *told], axis=1
-        )
+        signature = np.concatenate([self.cell, self.task_class[:, None], own[:, None], *told], axis=1)
         _, first, inverse, counts = np.unique(
             signature, axis=0, return_index=True, return_inverse=True, return_counts=True
         )
@@ -363,6 +354,8 @@ class Design:
     blocks : tuple of Block
     observed : mapping of str to object
         What each kind of observation in use took from the table, by its name.
+    informed : mapping of str to tuple of int
+        Arms of which they tell what parameters of every model are about (`Observation.informs`).
     path_length : array
         Known common path length of each arm's tasks, NaN if unknown or unequal.
     tokens_per_step : float
@@ -388,6 +381,7 @@ class Design:
     trees: tuple[str, ...]
     blocks: tuple[Block, ...]
     observed: Mapping[str, Any]
+    informed: Mapping[str, tuple[int, ...]]
     path_length: Array
     tokens_per_step: float
     wrong_tokens: str
@@ -456,10 +450,11 @@ class Design:
     @cached_property
     def has_votes(self) -> Array:
         """Whether anything observed tells how wrong answers agree in an arm, shape (arm,)."""
-        seen = np.zeros(len(self.arms), dtype=bool)
-        seen[[wrong.arm for wrong in self.observed.get("votes", ())]] = True
-        seen[[curve.arm for curve in self.observed.get("curves", ()) if curve.votes]] = True
-        return seen | self.depends_on(AGREEMENT)
+        return self.is_told("votes") | self.depends_on(AGREEMENT)
+
+    def is_told(self, about: str) -> Array:
+        """Whether any kind of observation tells of an arm what some parameters are about, shape (arm,)."""
+        return np.isin(np.arange(len(self.arms)), self.informed.get(about, ()))
 
     def depends_on(self, axis: Axis) -> Array:
         """Whether the likelihood of an arm's cells depends on a parameter beside success, shape (arm,)."""
@@ -510,11 +505,7 @@ class Design:
 
         They are where they were observed, or where the same LLM's tokens at another effort were.
         """
-        seen = np.zeros(len(self.arms), dtype=bool)
-        for block in self.blocks:
-            seen[list(block.arms)] |= (block.token_weight > 0).any(axis=0)
-        seen[[curve.arm for curve in self.observed.get("curves", ()) if curve.is_timed]] = True
-        seen[[cut.arm for cut in self.observed.get("attempts", ())]] = True
+        seen = self.is_told("tokens")
         for ladder in self.ladders:
             seen[list(ladder.arms)] |= seen[list(ladder.arms)].any()
         return seen
@@ -527,10 +518,7 @@ class Design:
     @cached_property
     def has_prompts(self) -> Array:
         """Whether prompt tokens were observed in an arm, shape (arm,)."""
-        seen = np.zeros(len(self.arms), dtype=bool)
-        for block in self.blocks:
-            seen[list(block.arms)] |= np.isfinite(block.log_prompt).any(axis=0)
-        return seen
+        return self.is_told("prompts")
 
     def tree_of_pair(self, pair: int) -> int:
         """Return the index of a pair among the trees, -1 if it has no tree arm."""

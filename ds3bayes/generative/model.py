@@ -103,7 +103,7 @@ def assemble(spec: ModelSpec, design: Design) -> pm.Model:
         every = [block_terms(block, index, design, spec, given) for index, block in enumerate(design.blocks)]
         for index, (block, terms) in enumerate(zip(design.blocks, every, strict=True)):
             if block.tasks:
-                of_task = log_marginal(block, terms, design, spec, given)
+                of_task = log_marginal(block, terms, design, given)
                 pm.Potential(f"tasks_{index}", (block.distinct[2] * of_task).sum())
         for name, data in design.observed.items():
             OBSERVATIONS[name].add(data, design, spec, given, every)

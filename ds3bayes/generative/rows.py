@@ -53,3 +53,24 @@ def sampler_of_rows(strategy: str) -> str:
     cls = STRATEGIES[strategy]
     # A table has no column for it: attempts that are selected among are those of the default sampler.
     return cls.sampler if issubclass(cls, AttemptStrategy) else strategy
+
+
+def runs_of(rows: pd.DataFrame) -> np.ndarray:
+    """Return how many attempts rows have, or searches, each of which wrote out some of the attempts, shape (row,)."""
+    attempts = rows["attempts"].to_numpy(dtype=float)
+    return attempts / rows["outputs"].fillna(1.0).to_numpy()
+
+
+def finished_tokens(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean tokens of the attempts that finished, NaN where not given, and their number, shape (row,)."""
+    finished = rows["finished"].to_numpy(dtype=float)
+    if "tokens_mean" not in rows:
+        return np.full(len(rows), np.nan), finished
+    mean = rows["tokens_mean"].to_numpy(dtype=float)
+    if not rows["cut"].any():
+        return mean, finished
+    cut, budget = rows["truncated"].to_numpy(dtype=float), rows["max_tokens"].to_numpy(dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = (mean * rows["attempts"].to_numpy(dtype=float) - cut * budget) / finished
+    # Budgets are not kept to the token: what is left over for the others may be off.
+    return np.where(rows["cut"] & (cut > 0), np.clip(rest, 1.0, budget), mean), finished

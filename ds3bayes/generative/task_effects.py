@@ -17,13 +17,12 @@ from ds3bayes.generative.likelihood import (
     axis_place,
     block_terms,
     log_likelihood,
-    log_likelihood_if_sound,
     log_marginal,
     own_effect_scale,
-    reach_groups,
 )
 from ds3bayes.generative.observation import OBSERVATIONS
-from ds3bayes.generative.observation.cut_attempts import cut_log_likelihood
+from ds3bayes.generative.observation.counts import log_likelihood_if_sound, reach_groups
+from ds3bayes.generative.observation.cut_attempts import CutAttempts, cut_log_likelihood
 from ds3bayes.generative.observation.tokens import (
     attempt_variance,
     latent_cells,
@@ -32,6 +31,7 @@ from ds3bayes.generative.observation.tokens import (
     timed_columns,
     token_law,
     token_terms,
+    tokens_of,
     tokens_over_tasks,
 )
 from ds3bayes.generative.spec import ModelSpec
@@ -66,13 +66,13 @@ class PopulationAtDraws:
                 "log_weight": terms.log_weight,
                 "easiness": pt.as_tensor(terms.easiness),
                 "location": terms.location,
-                "log_task": log_likelihood(block, terms, design, spec, given),
-                "log_marginal": log_marginal(block, terms, design, spec, given),
+                "log_task": log_likelihood(block, terms, design, given),
+                "log_marginal": log_marginal(block, terms, design, given),
             }
             outputs |= {name: pt.as_tensor(value) for name, value in terms.extra.items()}
             sound = design.soundness_of(block, given) is not None
             if sound:
-                outputs["log_sound"] = log_likelihood_if_sound(block, terms, design, spec, given)
+                outputs["log_sound"] = log_likelihood_if_sound(block, terms, design, given)
             alone = [np.array([column]) for column in range(len(block.arms))]
             if spec.population.reachability:
                 outputs["log_cell"] = terms.of_tasks(terms.log_cells, alone)
@@ -94,7 +94,7 @@ class PopulationAtDraws:
             places, tasks, _ = latent_cells(block, design)
             if places:
                 outputs["latent_log_tokens"] = latent_log_tokens(design, given)[places]
-                data = design.observed["attempts"]
+                data = CutAttempts.seen(design) or ()
                 _, sd = tokens_over_tasks(design, [cut.arm for cut in data], given)
                 own = cut_log_likelihood(data, design, given) + pt.log(sd)
                 _, signature, _ = block.distinct
@@ -322,15 +322,16 @@ def _draw_block(
     if timed.size:
         length = terms["length_mean"][signature, node]
         length = length + np.sqrt(terms["length_variance"][signature]) * rng.standard_normal(tasks)
+    log_tokens, weights = tokens_of(block)
     for row, column in enumerate(timed):
         # Normal prior over tasks times normal error of a mean over attempts: conjugate.
         mean = np.broadcast_to(terms["token_mean"], (distinct, *terms["token_mean"].shape[1:]))
         mean = mean[signature, row, node] + terms["length_spread"][row] * length
         sd = terms["token_sd"][row]
-        weight = block.token_weight[:, column]
+        weight = weights[:, column]
         error = terms["attempt_variance"][row]
         share = np.where(weight > 0, sd**2 / (sd**2 + error / np.maximum(weight, 1.0)), 0.0)
-        centre = mean + share * (block.log_tokens[:, column] - mean)
+        centre = mean + share * (log_tokens[:, column] - mean)
         tokens[:, column] = centre + sd * np.sqrt(1.0 - share) * rng.standard_normal(tasks)
     if "latent_log_tokens" in terms:
         _, rows, latent = latent_cells(block, design)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 
 import numpy as np
@@ -24,7 +23,6 @@ from ds3bayes.inference.checks import (
     posterior_prediction,
     sensitivity,
 )
-from ds3bayes.inference.fit import FitWarning
 from ds3bayes.inference.refits import TaskRefits
 
 
@@ -71,11 +69,8 @@ def _left_out(group: str, places: np.ndarray, *, fit: xr.DataTree, seed: int) ->
     before = _expected_success(fit, fit["posterior"].to_dataset(), seed)
     for row, place in enumerate(places):
         try:
-            with warnings.catch_warnings():
-                # So few draws are short of what a fit wants; chains that disagree are seen below.
-                warnings.simplefilter("ignore", FitWarning)
-                without, left = wrapper.sel_observations(place)
-                refit = wrapper.sample(without)
+            without, left = wrapper.sel_observations(place)
+            refit = wrapper.draw(without)
         except InputError as error:
             reasons[str(error)] = None
             continue

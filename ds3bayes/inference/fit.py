@@ -31,6 +31,7 @@ from ds3bayes.evals import data_sha256
 from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
+from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import points_at_draws, task_effects
 from ds3bayes.inference.artifact import SCHEMA, log_prior, prior_draws
@@ -156,8 +157,8 @@ def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effe
     for name, (labels, values) in points_at_draws(design, spec, posterior.sel(draw=effects["draw"].values)).items():
         result[name] = (("chain", "draw", f"{name}_point"), values)
         result = result.assign_coords({f"{name}_point": list(labels)})
-    if "curves" in design.observed:
-        curves = design.observed["curves"]
+    curves = Aggregates.seen(design)
+    if curves is not None:
         attempts, successes = np.array([[curve.attempts, curve.successes] for curve in curves]).T
         expected = posterior["aggregate_success"].sel(draw=effects["draw"].values)
         ways = gammaln(attempts + 1.0) - gammaln(successes + 1.0) - gammaln(attempts - successes + 1.0)

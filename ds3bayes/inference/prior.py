@@ -8,6 +8,7 @@ import xarray as xr
 
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
+from ds3bayes.generative.observation.tokens import tokens_of
 from ds3bayes.generative.outcomes import success_of_attempts
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import new_task_effects
@@ -72,8 +73,8 @@ def _beliefs(design: Design, spec: ModelSpec, prior: xr.Dataset, seed: int) -> p
             "tasks almost always solved": ((q > 1 - _HARDLY).mean(axis=1), (seen == 1).mean() if enough else np.nan),
         }
         if design.has_tokens[index]:
-            weight = block.token_weight[:, column]
-            tokens = np.exp(block.log_tokens[weight > 0, column])
+            log_tokens, weight = (one[:, column] for one in tokens_of(block))
+            tokens = np.exp(log_tokens[weight > 0])
             with np.errstate(over="ignore"):
                 believed = np.exp(mine["log_tokens"].values).mean(axis=1)
             quantities["tokens per unit"] = (believed, tokens.mean() if tokens.size else np.nan)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import gammaln
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import to_table
@@ -18,11 +14,11 @@ from ds3bayes.inference.artifact import evals_of
 from ds3bayes.queries.observed_vs_predicted import at_the_edge, summary
 from ds3bayes.queries.predict import View, expand
 from ds3bayes.queries.words import LEVEL
-from ds3bayes.strategies import BestOfN, PassPower, Strategy, TreeOfThought, parse_strategy
-from ds3bayes.strategies.base import ORACLE, ROW_COLUMNS
+from ds3bayes.strategies import Strategy, parse_strategy
+from ds3bayes.strategies.base import ROW_COLUMNS
+from ds3bayes.strategies.told_by import ToldBy
 
 Array = np.ndarray
-Statistic = Callable[[Array, Array], Array]
 
 _KEYS = ["model", "benchmark", "strategy"]
 _COLUMNS = [*_KEYS, "tasks", "observed", "mean", "lower", "upper", "flat", "away", "edge"]
@@ -63,27 +59,25 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
     there = pred["success"].notnull().any(("chain", "draw")).transpose("strategy", "model", "benchmark").values
     rows = []
     for place, label in enumerate(str(name) for name in pred["strategy"].values):
-        ways = _ways(label)
+        ways = _told_by(label)
         for model, benchmark in np.argwhere(there[place]):
             where = (str(pred["model"].values[model]), str(pred["benchmark"].values[benchmark]))
-            way = next((one for one in ways if one.told_by(groups.get((*where, str(one.strategy))))), None)
+            way = next((one for one in ways if _enough(one, groups.get((*where, one.rows)))), None)
             if way is None:
                 continue
-            seen = groups[*where, str(way.strategy)]
+            seen = groups[*where, way.rows]
             which = "observed" if (seen["task"] != "").all() else "new"
             if which not in views:
                 views[which] = View.of(fit, which, True, _NEW_TASKS, seed)
-            key = (which, str(way.strategy))
+            key = (which, way.rows)
             if key not in arms:
-                arms[key] = _arms(views[which], way.strategy)
+                arms[key] = _arms(views[which], parse_strategy(way.rows))
             success = _success(views[which], arms[key].get(where), seen)
             if success is None:
                 continue
-            n, c = seen["attempts"].to_numpy(), seen["successes"].to_numpy()
-            if way.any_of_one:
-                n, c = np.ones_like(n), np.minimum(c, 1)
-            value = float(way.statistic(c, n).mean())
-            again = way.statistic(rng.binomial(n, success), n).mean(axis=1)
+            c, n = way.tries(seen["successes"].to_numpy(), seen["attempts"].to_numpy())
+            value = float(way.success(c, n).mean())
+            again = way.success(rng.binomial(n, success), n).mean(axis=1)
             mean, low, high, flat = summary(again, level)
             # Means of the same counts can differ by rounding.
             away = not low - 1e-9 <= value <= high + 1e-9
@@ -108,65 +102,17 @@ def _counts(fit: xr.DataTree) -> dict[tuple[str, ...], pd.DataFrame]:
     return dict(iter(counts.groupby(_KEYS, sort=False)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Way:
-    """How rows tell of an option: those of which strategy, how many attempts at a task it takes, and its success.
-
-    Where the attempts are outputs of one search, ``any_of_one``, they are one try together.
-    """
-
-    strategy: Strategy
-    statistic: Statistic
-    size: int = 1
-    any_of_one: bool = False
-
-    def told_by(self, rows: pd.DataFrame | None) -> bool:
-        """Whether rows hold enough attempts at every task."""
-        if rows is None:
-            return False
-        if self.size == 1:
-            return True
-        attempts = rows["attempts"]
-        enough = attempts == self.size if self.any_of_one else attempts >= self.size
-        return bool(enough.all() and (rows["task"] != "").all())
-
-
-def _ways(label: str) -> list[_Way]:
-    """Return the ways in which rows can tell of a strategy, by its text form; its own decisions first."""
+def _told_by(label: str) -> tuple[ToldBy, ...]:
+    """Return the rows that can tell of a strategy, by its text form; none of a text that names no strategy."""
     try:
-        strategy = parse_strategy(label)
+        return parse_strategy(label).told_by
     except InputError:
-        return []
-    if isinstance(strategy, TreeOfThought) and strategy.outputs > 1:
-        # Its rows are of one search, whose attempts are its outputs: any of them right is one success.
-        return [_Way(strategy=strategy, statistic=lambda c, n: c / n, size=strategy.outputs, any_of_one=True)]
-    ways = [_Way(strategy=strategy, statistic=lambda c, n: c / n)]
-    oracle = isinstance(strategy, BestOfN) and strategy.verifier == ORACLE
-    if isinstance(strategy, PassPower) or oracle:
-        size = strategy.attempts
-        walk = strategy.one_attempt
-
-        def statistic(c: Array, n: Array) -> Array:
-            return 1.0 - none_of(c, n, size) if oracle else none_of(n - c, n, size)
-
-        ways.append(_Way(strategy=walk, statistic=statistic, size=size))
-    return ways
+        return ()
 
 
-def none_of(hits: Array, attempts: Array, k: int) -> Array:
-    """Chance that k attempts, drawn without replacement, hold none of the hits: C(n - hits, k) / C(n, k).
-
-    Parameters
-    ----------
-    hits, attempts : array
-        Counts by task, attempts at least k.
-    k : int
-    """
-    others = attempts - hits
-    possible = others >= k
-    logs = gammaln(others + 1) - gammaln(np.where(possible, others - k, 0) + 1)
-    logs = logs - gammaln(attempts + 1) + gammaln(attempts - k + 1)
-    return np.where(possible, np.exp(logs), 0.0)
+def _enough(way: ToldBy, rows: pd.DataFrame | None) -> bool:
+    """Whether rows hold what this takes at every task."""
+    return rows is not None and way.enough(rows["attempts"].to_numpy(), (rows["task"] != "").to_numpy())
 
 
 def _arms(view: View, strategy: Strategy) -> dict[tuple[str, str], tuple[Arm, Strategy]]:

@@ -16,7 +16,8 @@ from ds3bayes.generative.capability.free import Free
 from ds3bayes.generative.counts.searches import draw_right
 from ds3bayes.generative.design import Arm, Design, Subsets, budget_rank
 from ds3bayes.generative.ladder import rise
-from ds3bayes.generative.observation.aggregates import verifier_label
+from ds3bayes.generative.observation.aggregates import Aggregates, verifier_label
+from ds3bayes.generative.observation.cut_attempts import CutAttempts
 from ds3bayes.generative.prices import LearnedPrices
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import Cost, ModelSpec
@@ -446,7 +447,7 @@ class View:
         for block in self.design.blocks:
             for column, arm in enumerate(block.arms):
                 found[arm] = bool(block.attempts[:, column].any())
-        for curve in self.design.observed.get("curves", ()):
+        for curve in Aggregates.seen(self.design) or ():
             found[curve.arm] = True
         return found
 
@@ -454,9 +455,9 @@ class View:
     def _cuts(self) -> dict[int, float]:
         """Largest cut of each arm that was never observed without one."""
         found: dict[int, float] = {}
-        for curve in self.design.observed.get("curves", ()):
+        for curve in Aggregates.seen(self.design) or ():
             found[curve.arm] = max(found.get(curve.arm, 0.0), float(curve.strategy.max_tokens or np.inf))
-        for cut in self.design.observed.get("attempts", ()):
+        for cut in CutAttempts.seen(self.design) or ():
             if cut.truncated.any():
                 found[cut.arm] = max(found.get(cut.arm, 0.0), round(float(np.exp(cut.log_cuts.max()))))
         return {arm: largest for arm, largest in found.items() if np.isfinite(largest)}

@@ -17,6 +17,7 @@ from ds3bayes.strategies.grammar import format_call, parse_call
 from ds3bayes.strategies.lengths import Lengths, law_of_walks
 from ds3bayes.strategies.references import Reference, arxiv
 from ds3bayes.strategies.task import PathTask
+from ds3bayes.strategies.told_by import ToldBy
 from ds3bayes.strategies.walks import Bools, Floats, Ints, WrongAnswers
 from ds3bayes.theory.evaluate import evaluate
 
@@ -311,6 +312,11 @@ class Strategy(ABC):
     def one_attempt(self) -> Strategy:
         """The strategy of one of its attempts, at the same effort, budget and cut."""
         return STRATEGIES[self.walk](effort=self.effort, budget_tokens=self.budget_tokens, max_tokens=self.max_tokens)
+
+    @property
+    def told_by(self) -> tuple[ToldBy, ...]:
+        """Rows of a table that tell its success, those of its own decisions first."""
+        return (ToldBy(rows=str(self)),)
 
     @property
     def depends_on(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ from ds3bayes.strategies.base import ORACLE, Learned, LearnedVerifier, Verifier,
 from ds3bayes.strategies.learned import answer_at_draws, chosen_weights, of_cases
 from ds3bayes.strategies.lengths import Lengths
 from ds3bayes.strategies.references import Reference
+from ds3bayes.strategies.told_by import ToldBy
 from ds3bayes.strategies.walks import SOLVED, TRUNCATED, Bools, Ints
 from ds3bayes.theory.selectors import any_right, noisy_verifier
 
@@ -74,6 +75,13 @@ class BestOfN(AttemptStrategy):
     def searched_up_to(self) -> int:
         """Most attempts that are tried to reach a target: an oracle gains from a thousand, and takes no time."""
         return 1000 if self.verifier == ORACLE else super().searched_up_to
+
+    @property
+    def told_by(self) -> tuple[ToldBy, ...]:
+        """Its own decisions, or with an oracle n attempts at every task."""
+        if self.verifier != ORACLE:
+            return super().told_by
+        return (*super().told_by, ToldBy.any_right(str(self.one_attempt), self.n))
 
     @property
     def depends_on(self) -> frozenset[str]:

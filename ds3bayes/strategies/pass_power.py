@@ -10,6 +10,7 @@ import numpy as np
 from ds3bayes.strategies.attempts import REPEATED_SAMPLING, AttemptStrategy
 from ds3bayes.strategies.base import register
 from ds3bayes.strategies.references import Reference
+from ds3bayes.strategies.told_by import ToldBy
 from ds3bayes.strategies.walks import SOLVED, Bools, Ints
 from ds3bayes.theory.selectors import all_right
 
@@ -49,6 +50,11 @@ class PassPower(AttemptStrategy):
     def selector_faults(self) -> list[str]:
         """Return nothing: the selector has no fields of its own."""
         return []
+
+    @property
+    def told_by(self) -> tuple[ToldBy, ...]:
+        """Its own decisions, or n attempts at every task."""
+        return (*super().told_by, ToldBy.all_right(str(self.one_attempt), self.n))
 
     def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
         """Probability q^n that all attempts are right."""

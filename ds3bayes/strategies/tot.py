@@ -9,6 +9,7 @@ import numpy as np
 
 from ds3bayes.strategies.base import check_share, check_whole, has_perfect_verifier, register
 from ds3bayes.strategies.thoughts import ThoughtSearch
+from ds3bayes.strategies.told_by import ToldBy
 from ds3bayes.strategies.walks import Bools
 from ds3bayes.theory.cost import tree_candidates
 from ds3bayes.theory.selectors import noisy_verifier
@@ -86,6 +87,13 @@ class TreeOfThought(ThoughtSearch):
     def attempts(self) -> int:
         """The number of answers written out by one tree search."""
         return self.outputs
+
+    @property
+    def told_by(self) -> tuple[ToldBy, ...]:
+        """Its own rows; of several outputs those of one search each, for they do not say which outputs are of which."""
+        if self.outputs == 1:
+            return super().told_by
+        return (ToldBy.any_output(str(self), self.outputs),)
 
     @property
     def assumes_perfect_check(self) -> bool:

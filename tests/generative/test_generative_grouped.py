@@ -13,6 +13,7 @@ from ds3bayes.evals import COLUMNS, keep_columns
 from ds3bayes.evals.schema import COLUMN, remove_columns
 from ds3bayes.generative import density
 from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.observation.tokens import tokens_of
 from ds3bayes.generative.task_effects import PopulationAtDraws
 from ds3bayes.inference.artifact import prior_draws
 
@@ -85,8 +86,8 @@ def test_likelihood_is_that_of_the_page(columns):
                     density.Counts(
                         attempts=int(block.attempts[number, column]),
                         successes=int(block.successes[number, column]),
-                        log_tokens=float(block.log_tokens[number, column]),
-                        timed=float(block.token_weight[number, column]),
+                        log_tokens=float(tokens_of(block)[0][number, column]),
+                        timed=float(tokens_of(block)[1][number, column]),
                     )
                 )
             gamma = {pair: float(one["reachability"].sel(model_benchmark=pair)) for pair in design.pairs}

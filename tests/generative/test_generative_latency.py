@@ -58,10 +58,10 @@ class Latency(Observation[pd.DataFrame]):
         told["log_latency_seen"][at], told["latency_given"][at] = np.log(mine["latency"]), 1.0
         return told if len(mine) else None
 
-    def at_nodes(self, told, block, design, easiness, given):
+    def at_nodes(self, told, block, design, law, given):
         total = 0.0
         for column, place in self._places(block, design):
-            mean = given["log_latency"][place] - given["latency_slope"][place] * easiness
+            mean = given["log_latency"][place] - given["latency_slope"][place] * law.easiness
             sd = given["latency_sd"][place]
             error = (told["log_latency_seen"][:, [column]] - mean) / sd
             own = -0.5 * error**2 - pt.log(sd) - 0.5 * np.log(2 * np.pi)

@@ -22,6 +22,7 @@ from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.counts.grid import success_grid
 from ds3bayes.generative.counts.searches import FIDELITIES, GAPS
 from ds3bayes.generative.likelihood import block_terms, log_likelihood, log_marginal
+from ds3bayes.generative.observation.tokens import tokens_of
 from ds3bayes.generative.task_effects import PopulationAtDraws, task_effects
 from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.theory.evaluate import python_mode
@@ -62,8 +63,8 @@ class Enumerated:
                 density.Counts(
                     attempts=int(block.attempts[task, column]),
                     successes=int(block.successes[task, column]),
-                    log_tokens=float(block.log_tokens[task, column]),
-                    timed=float(block.token_weight[task, column]),
+                    log_tokens=float(tokens_of(block)[0][task, column]),
+                    timed=float(tokens_of(block)[1][task, column]),
                     outputs=self.outputs.get((design.arms[block.arms[column]], block.tasks[task]), 1),
                 )
                 for column in range(len(arms))
@@ -394,8 +395,8 @@ def test_a_product_with_the_table_is_the_sum_over_nodes(reachability):
     draws = prior_draws(design, spec, seed=5, draws=20)
     given = {str(name): pytensor.tensor.vector(str(name)) for name in draws.data_vars}
     terms = block_terms(block, 0, design, spec, given)
-    summed = pytensor.tensor.logsumexp(terms.log_weight + log_likelihood(block, terms, design, spec, given), axis=1)
-    both = [summed, log_marginal(block, terms, design, spec, given)]
+    summed = pytensor.tensor.logsumexp(terms.log_weight + log_likelihood(block, terms, design, given), axis=1)
+    both = [summed, log_marginal(block, terms, design, given)]
     function = pytensor.function(list(given.values()), both, mode=python_mode(), on_unused_input="ignore")
     for draw in range(20):
         expected, found = function(*[draws[name].values[0, draw] for name in given])

@@ -11,7 +11,8 @@ import pytest
 import ds3bayes as ds3
 from ds3bayes.generative import likelihood as terms_module
 from ds3bayes.generative.arrange import make_design
-from ds3bayes.generative.likelihood import block_terms, log_likelihood, log_marginal, reach_groups
+from ds3bayes.generative.likelihood import block_terms, log_likelihood, log_marginal
+from ds3bayes.generative.observation.counts import reach_groups
 from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.kernels.node_mean import log_mean_over_nodes
 from ds3bayes.theory.evaluate import python_mode
@@ -97,8 +98,8 @@ def test_mixed_in_tables_as_at_every_task(monkeypatch, table, spec, few):
     given = {str(name): pt.TensorType("float64", (None,) * (one.ndim - 2))(str(name)) for name, one in draws.items()}
     terms = block_terms(block, 0, design, spec, given)
     expected = direct(block, terms, design, given)
-    at_nodes = log_likelihood(block, terms, design, spec, given), expected
-    of_tasks = log_marginal(block, terms, design, spec, given), log_mean_over_nodes(expected, terms.log_weight)
+    at_nodes = log_likelihood(block, terms, design, given), expected
+    of_tasks = log_marginal(block, terms, design, given), log_mean_over_nodes(expected, terms.log_weight)
     names = ("reachability", "soundness", "interaction_sd", "location")
     wanted = [given[name] for name in names if name in given]
     slopes = zip(*(pytensor.grad(one.sum(), wanted, disconnected_inputs="ignore") for one in of_tasks), strict=True)

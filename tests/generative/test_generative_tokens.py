@@ -18,6 +18,7 @@ from ds3bayes.generative.observation.tokens import (
     timed_columns,
     token_law,
     token_terms,
+    tokens_of,
 )
 from ds3bayes.theory.evaluate import python_mode
 
@@ -43,7 +44,7 @@ def draw(design: Design, rng: np.random.Generator, extreme: bool) -> dict[str, n
     arms = len(block.arms)
     width = 8.0 if extreme else 1.0
     slope = rng.normal(0.0, 0.3, arms) * np.exp(rng.uniform(-width, 0.6 * width, arms))
-    centre = block.log_tokens[0] + 4.3 * slope if extreme else block.log_tokens[0] + rng.normal(0.0, 0.5, arms)
+    centre = tokens_of(block)[0][0] + 4.3 * slope if extreme else tokens_of(block)[0][0] + rng.normal(0.0, 0.5, arms)
     return {
         "log_tokens": centre,
         "token_slope": slope,
@@ -62,16 +63,16 @@ def exact(block: Block, at: np.ndarray, given: dict[str, np.ndarray]) -> tuple[n
         of = {name: [Decimal(value) for value in values.tolist()] for name, values in given.items()}
         two_pi = 2 * Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
         for task in range(rows):
-            seen = [arm for arm in arms if block.token_weight[task, arm] > 0]
+            seen = [arm for arm in arms if tokens_of(block)[1][task, arm] > 0]
             variance = {
-                arm: of["token_sd"][arm] ** 2 + of["attempt_cv"][arm] ** 2 / Decimal(block.token_weight[task, arm])
+                arm: of["token_sd"][arm] ** 2 + of["attempt_cv"][arm] ** 2 / Decimal(tokens_of(block)[1][task, arm])
                 for arm in seen
             }
             shrunk = 1 / (1 + sum(of["length_spread"][arm] ** 2 / variance[arm] for arm in seen))
             logs = [(two_pi * variance[arm]).ln() for arm in seen] + [-shrunk.ln()]
             for j in range(size):
                 error = {
-                    arm: Decimal(block.log_tokens[task, arm])
+                    arm: Decimal(tokens_of(block)[0][task, arm])
                     - of["log_tokens"][arm]
                     + of["token_slope"][arm] * Decimal(at[task % len(at), j])
                     for arm in seen
@@ -91,10 +92,10 @@ def direct(block: Block, easiness: Any, design: Design, given: dict[str, Any]) -
     columns = timed_columns(block, design)
     arms = [block.arms[column] for column in columns]
     mean, sd = token_law(design, arms, easiness, given)
-    weight = block.token_weight[:, columns]
+    weight = tokens_of(block)[1][:, columns]
     precision = (weight > 0) / (sd**2 + attempt_variance(design, arms, given) / np.maximum(weight, 1.0))
     spread = length_spread(design, arms, given)
-    error = block.log_tokens[:, columns][:, :, None] - mean
+    error = tokens_of(block)[0][:, columns][:, :, None] - mean
     logs = pt.switch(weight > 0, np.log(2 * np.pi) - pt.log(pt.maximum(precision, 1e-300)), 0.0).sum(axis=1)
     pull = ((precision * spread)[:, :, None] * error).sum(axis=1)
     variance = 1.0 / (1.0 + (precision * spread**2).sum(axis=1))

@@ -11,7 +11,8 @@ import xarray as xr
 import ds3bayes as ds3
 from ds3bayes.generative.spec import Query
 from ds3bayes.queries.decide import ALL, decision_of
-from ds3bayes.queries.observed_options import none_of, observed_options
+from ds3bayes.queries.observed_options import observed_options
+from ds3bayes.strategies.told_by import none_of
 
 XHIGH, HIGH, LOW = "cot(effort=xhigh)", "cot(effort=high)", "cot(effort=low)"
 

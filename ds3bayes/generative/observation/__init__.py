@@ -1,4 +1,4 @@
-"""Kinds of observation: what evaluation data say beside the counts of each task."""
+"""Kinds of observation: what evaluation data say, counts and tokens of tasks among them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 from ds3bayes.evals.schema import add_columns, remove_columns
 from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.observation.base import Observation
+from ds3bayes.generative.observation.counts import Counts
 from ds3bayes.generative.observation.cut_attempts import CutAttempts
 from ds3bayes.generative.observation.graded import Graded
 from ds3bayes.generative.observation.outcome_tokens import OutcomeTokens
-from ds3bayes.generative.observation.tokens import PromptTokens, TokenSpreads
+from ds3bayes.generative.observation.tokens import PromptTokens, Tokens, TokenSpreads
 from ds3bayes.generative.observation.votes import Votes
 from ds3bayes.generative.priors import DEFAULTS
 
@@ -51,7 +52,10 @@ def unregister(kind: Observation[Any]) -> None:
     del OBSERVATIONS[kind.name]
 
 
-for _kind in (Votes(), TokenSpreads(), OutcomeTokens(), PromptTokens(), CutAttempts(), Aggregates(), Graded()):
+for _kind in (
+    *(Counts(), Tokens(), Votes(), TokenSpreads(), OutcomeTokens(), PromptTokens(), CutAttempts()),
+    *(Aggregates(), Graded()),
+):
     register(_kind)
 
 __all__ = ["OBSERVATIONS", "Observation", "register", "unregister"]

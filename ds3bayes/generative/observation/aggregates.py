@@ -125,6 +125,13 @@ class Aggregates(Observation[tuple[Curve, ...]]):
             for row, mean in zip(rows.itertuples(index=False), tokens, strict=True)
         )
 
+    def informs(self, data: tuple[Curve, ...]) -> Mapping[str, Sequence[int]]:
+        """Say of which arms rows tell tokens, and how wrong answers agree."""
+        return {
+            "tokens": [curve.arm for curve in data if curve.is_timed],
+            "votes": [curve.arm for curve in data if curve.votes],
+        }
+
     def coords(self, data: tuple[Curve, ...], design: Design) -> Mapping[str, Sequence[str]]:
         """Return the rows, the verifiers to learn, by LLM, the arms that ran with cuts, and those with tokens."""
         verifiers = [verifier_label(design.arms[curve.arm].model, curve.strategy) for curve in data]

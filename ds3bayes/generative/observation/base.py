@@ -20,7 +20,7 @@ Tensor = Any
 
 
 class Observation[Data](ABC):
-    """A quantity of an evaluation table that informs the model beside the counts of each task.
+    """A quantity of an evaluation table that informs the model.
 
     Parameters
     ----------
@@ -47,6 +47,21 @@ class Observation[Data](ABC):
         spec : Settings
         """
 
+    @classmethod
+    def seen(cls, design: Design) -> Data | None:
+        """Return what it took from the table of a design, None if it is not in use there."""
+        return design.observed.get(cls.name)
+
+    def informs(self, data: Data) -> Mapping[str, Sequence[int]]:
+        """Say of which arms it tells what parameters of every model are about, by the arms' places in a design.
+
+        Arms have these parameters only if some kind tells of them: under ``tokens`` those of generated tokens, under
+        ``prompts`` those of prompts, under ``votes`` how wrong answers agree. Parameters of the kind's own are not
+        meant: these go by `coords`.
+        """
+        del data
+        return {}
+
     def of_tasks(self, data: Data, block: Block) -> Mapping[str, np.ndarray] | None:
         """Say what was observed of a block's tasks, as numbers that `at_nodes` is given; None if nothing was.
 
@@ -61,7 +76,7 @@ class Observation[Data](ABC):
         -------
         mapping of str to array, shape (T, A), optional
             Finite numbers, 0 where nothing was seen, say, with another array that tells so. Tasks for which all of
-            them, and all counts and tokens, are the same are taken once.
+            every kind says the same are taken once.
         """
         del data, block
         return None
@@ -71,12 +86,13 @@ class Observation[Data](ABC):
         told: Mapping[str, np.ndarray],
         block: Block,
         design: Design,
-        easiness: Tensor,
+        law: Terms,
         given: Mapping[str, Tensor],
     ) -> Tensor:
-        """Return the log-likelihood of a block's tasks at nodes of their easiness, for what depends on it.
+        """Return the log-likelihood of a block's tasks at the nodes of their law, for what depends on it.
 
-        Easiness is summed out, together with counts and tokens: whatever all of them say of a task informs each other.
+        The sum over kinds is the log-likelihood of a task, and nodes are summed out of it: so what counts, tokens and
+        every other kind say of a task informs each other.
 
         Parameters
         ----------
@@ -84,8 +100,8 @@ class Observation[Data](ABC):
             From `of_tasks`, of the distinct tasks.
         block : Block
         design : Design
-        easiness : tensor or array, shape (1 or U, J)
-            Standardised easiness at the nodes.
+        law : Terms
+            Of the block: ``law.easiness``, shape (1 or U, J), is the standardised easiness at the nodes.
         given : mapping of str to tensor
             All parameters by name, along their dims.
 
@@ -94,6 +110,18 @@ class Observation[Data](ABC):
         tensor, shape (U, J)
         """
         raise NotImplementedError(f"observation {self.name!r} says what it saw of tasks, but not how likely that is")
+
+    def summed_out(
+        self,
+        told: Mapping[str, np.ndarray],
+        block: Block,
+        design: Design,
+        law: Terms,
+        given: Mapping[str, Tensor],
+    ) -> Tensor | None:
+        """Return the log-likelihood (U,) of tasks of which it alone tells, or None if that needs the nodes."""
+        del told, block, design, law, given
+        return None
 
     def of_cell(self, rows: pd.DataFrame) -> Hashable | None:
         """Say what rows tell of the success of attempts beyond their counts, as a value to compare; None if nothing.
@@ -229,9 +257,9 @@ class Observation[Data](ABC):
         del terms
         points = self.pointwise(data, design, spec, given)
         if points is None:
+            of_tasks, of_cell = type(self).of_tasks, type(self).of_cell
+            if (of_tasks, of_cell) == (Observation.of_tasks, Observation.of_cell):
+                raise TypeError(f"observation {self.name!r}: define one of of_tasks, of_cell, pointwise and add")
             # What it says of tasks and cells is in their likelihood already.
-            told = [told for block in design.blocks for told in (block.told, *(table.told for table in block.tables))]
-            if any(self.name in one for one in told):
-                return
-            raise TypeError(f"observation {self.name!r}: define one of of_tasks, of_cell, pointwise and add")
+            return
         pm.Potential(self.name, points[1].sum())

@@ -14,7 +14,7 @@ from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.tokens import attempt_variance, latent_log_tokens, tokens_over_tasks
 from ds3bayes.generative.priors import Parameter, prior
-from ds3bayes.generative.rows import searches
+from ds3bayes.generative.rows import finished_tokens, searches
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import Terms
 
@@ -69,21 +69,6 @@ def mark_cut_rows(table: pd.DataFrame) -> Array:
     return (told & some).to_numpy()
 
 
-def finished_tokens(rows: pd.DataFrame) -> tuple[Array, Array]:
-    """Return the mean tokens of the attempts that finished, NaN where not given, and their number, shape (row,)."""
-    finished = rows["finished"].to_numpy(dtype=float)
-    if "tokens_mean" not in rows:
-        return np.full(len(rows), np.nan), finished
-    mean = rows["tokens_mean"].to_numpy(dtype=float)
-    if not rows["cut"].any():
-        return mean, finished
-    cut, budget = rows["truncated"].to_numpy(dtype=float), rows["max_tokens"].to_numpy(dtype=float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rest = (mean * rows["attempts"].to_numpy(dtype=float) - cut * budget) / finished
-    # Budgets are not kept to the token: what is left over for the others may be off.
-    return np.where(rows["cut"] & (cut > 0), np.clip(rest, 1.0, budget), mean), finished
-
-
 class CutAttempts(Observation[tuple[CutTask, ...]]):
     """Attempts that a budget cut off (``truncated``), beside those that ended right or wrong.
 
@@ -135,6 +120,10 @@ class CutAttempts(Observation[tuple[CutTask, ...]]):
                 )
             )
         return tuple(found) or None
+
+    def informs(self, data: tuple[CutTask, ...]) -> Mapping[str, Sequence[int]]:
+        """Say that the tokens of cut attempts are told of, if only from below."""
+        return {"tokens": [cut.arm for cut in data]}
 
     def coords(self, data: tuple[CutTask, ...], design: Design) -> Mapping[str, Sequence[str]]:
         """Return the tasks with cut attempts, by arm."""

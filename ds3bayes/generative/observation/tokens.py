@@ -14,11 +14,128 @@ from ds3bayes.generative.design import Arm, Block, Design, Rungs
 from ds3bayes.generative.ladder import rise
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.priors import DEFAULTS
-from ds3bayes.generative.rows import attempts_alone
+from ds3bayes.generative.rows import attempts_alone, finished_tokens, runs_of
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import Terms
 
 Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskTokens:
+    """Mean tokens of runs at tasks, one entry for each row that tells them, shape (P,).
+
+    Parameters
+    ----------
+    arms : tuple of Arm
+        All arms of the design.
+    arm : int array
+        Of each entry, its place among them.
+    task : array of str
+    mean, runs : arrays
+        Mean tokens of a run, and the runs behind it: attempts, or searches.
+    """
+
+    arms: tuple[Arm, ...]
+    arm: np.ndarray
+    task: np.ndarray
+    mean: np.ndarray
+    runs: np.ndarray
+
+    @classmethod
+    def of(cls, arms: Sequence[Arm], single: pd.DataFrame, mean: np.ndarray, runs: np.ndarray) -> TaskTokens:
+        """Keep the entries that say something, of rows ``single`` of one run after another."""
+        said = np.isfinite(mean) & (mean > 0) & (runs > 0)
+        arm, task = (single[name].to_numpy()[said] for name in ("arm", "task"))
+        return cls(arms=tuple(arms), arm=arm, task=task, mean=mean[said], runs=runs[said])
+
+    def in_block(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log of mean tokens per unit, 0 if none, and the runs behind it, (T, A) each, of a block.
+
+        A unit is a walk; of a search, one of the candidates that it proposes.
+        """
+        total, runs = (np.zeros((len(block.tasks), len(block.arms))) for _ in range(2))
+        row_of_task = {name: index for index, name in enumerate(block.tasks)}
+        for column, member in enumerate(block.arms):
+            mine = self.arm == member
+            rows = [row_of_task[task] for task in self.task[mine]]
+            np.add.at(total[:, column], rows, self.mean[mine] * self.runs[mine])
+            np.add.at(runs[:, column], rows, self.runs[mine])
+            total[:, column] /= _units(self.arms[member], block.steps)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(runs > 0, np.log(total / runs), 0.0), runs
+
+
+def _units(arm: Arm, steps: np.ndarray) -> np.ndarray:
+    """Token units of one run on each task: 1 for a walk, the candidates proposed for a tree."""
+    if not arm.is_tree:
+        return np.ones_like(steps)
+    lengths = np.unique(steps[np.isfinite(steps)])
+    units = {float(length): arm.strategy.token_units(int(length)) for length in lengths}
+    return np.array([units.get(float(length), np.nan) for length in steps])
+
+
+def _single(rows: pd.DataFrame, arms: Sequence[Arm]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows of an arm's own runs at tasks, that nothing selects among, and whether these are searches."""
+    walks, trees = (np.array([getattr(arm, name) for arm in arms]) for name in ("walk", "is_tree"))
+    of_row = rows["arm"].to_numpy(dtype=int)
+    single = ((rows["task"] != "") & (rows["strategy"] == walks[of_row])).to_numpy()
+    return rows[single], trees[of_row[single]]
+
+
+class Tokens(Observation[TaskTokens]):
+    """Mean generated tokens of attempts at a task (``tokens_mean``): log-normal, longer for harder tasks.
+
+    `TokenTerms` has the law. Where attempts were cut, what a task wants is latent, and `CutAttempts` says what was seen
+    of it.
+    """
+
+    name: ClassVar[str] = "tokens"
+
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> TaskTokens | None:
+        """Take the means of single attempts, or of searches, at tasks."""
+        del spec
+        single, tree = _single(rows, arms)
+        mean, finished = finished_tokens(single)
+        # A search's tokens are those of all of its outputs together.
+        runs = np.where(tree, runs_of(single), finished)
+        mean = np.where(tree, mean * single["attempts"].to_numpy(dtype=float) / runs_of(single), mean)
+        told = TaskTokens.of(arms, single, mean, runs)
+        return told if told.mean.size or rows["cut"].any() else None
+
+    def informs(self, data: TaskTokens) -> Mapping[str, Sequence[int]]:
+        """Say which arms have tokens."""
+        return {"tokens": np.unique(data.arm).tolist()}
+
+    def of_tasks(self, data: TaskTokens, block: Block) -> Mapping[str, np.ndarray] | None:
+        """Return the log of mean tokens per unit, and the attempts behind it; none if the block has no tokens."""
+        log_tokens, weight = data.in_block(block)
+        if not (weight > 0).any() and not block.cut.any():
+            return None
+        return {"log_tokens": log_tokens, "token_weight": weight}
+
+    def at_nodes(
+        self,
+        told: Mapping[str, np.ndarray],
+        block: Block,
+        design: Design,
+        law: Terms,
+        given: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Log-likelihood (U, J) of the tokens, the tasks' own path lengths summed out."""
+        del told
+        terms = token_terms(block, law.easiness, design, given)
+        assert terms is not None, "arms with tokens have their parameters"
+        return terms.log_likelihood
+
+
+def tokens_of(block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """Return a block's log mean tokens per unit and the attempts behind them, (T, A) each; 0 where there are none."""
+    told = block.told.get(Tokens.name)
+    if told is None:
+        none = np.zeros((len(block.tasks), len(block.arms)))
+        return none, none
+    return told["log_tokens"], told["token_weight"]
 
 
 def timed_columns(block: Block, design: Design) -> np.ndarray:
@@ -189,8 +306,8 @@ def token_terms(block: Block, easiness: Tensor, design: Design, given: Parameter
     arms = [block.arms[column] for column in columns]
     place = design.subsets.places("timed_arm", arms)
     slope, sd = given["token_slope"][place], given["token_sd"][place]
-    weight = block.token_weight[np.ix_(first, columns)]
-    observed, noise = block.log_tokens[np.ix_(first, columns)], 1.0 / np.maximum(weight, 1.0)
+    observed, weight = (one[np.ix_(first, columns)] for one in tokens_of(block))
+    noise = 1.0 / np.maximum(weight, 1.0)
     places, tasks, latent = latent_cells(block, design)
     if places:
         # What a task wants is latent where attempts were cut; `Attempts` says what was seen of it.
@@ -322,12 +439,15 @@ class PromptRegressions:
     def of(cls, design: Design) -> PromptRegressions:
         """Fit the lines of a design's arms with prompt tokens."""
         found = np.zeros((6, len(design.subsets.prompted_arm)))
+        prompts = design.observed[PromptTokens.name]
         for block in design.blocks:
+            log_prompt, prompted = prompts.in_block(block)
+            log_tokens, timed = tokens_of(block)
             for column, arm in enumerate(block.arms):
-                seen = np.isfinite(block.log_prompt[:, column]) & (block.token_weight[:, column] > 0)
+                seen = (prompted[:, column] > 0) & (timed[:, column] > 0)
                 if not seen.any() or not design.subsets.has("prompted_arm", arm):
                     continue
-                tokens, prompt = block.log_tokens[seen, column], block.log_prompt[seen, column]
+                tokens, prompt = log_tokens[seen, column], log_prompt[seen, column]
                 x, y = tokens - tokens.mean(), prompt - prompt.mean()
                 # What is left of equal numbers around their mean is rounding, and no slope can be told from it.
                 slope = float(x @ y / (x @ x)) if np.ptp(tokens) > 0 else 0.0
@@ -349,18 +469,32 @@ def prompt_precision(given: Parameters) -> Tensor:
     return 1.0 / (given["prompt_sd"] ** 2 + LEAST_PROMPT_SD**2)
 
 
-class PromptTokens(Observation[bool]):
+class PromptTokens(Observation[TaskTokens]):
     """Prompt tokens per unit: log-normal, rising with the generated tokens."""
 
     name: ClassVar[str] = "prompt_tokens"
 
-    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> bool | None:
-        """Say whether there are any; the blocks hold them."""
-        del arms, spec
-        return True if "prompt_tokens" in rows else None
+    def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> TaskTokens | None:
+        """Take the means of single attempts, or of searches, at tasks."""
+        del spec
+        if "prompt_tokens" not in rows:
+            return None
+        single, _ = _single(rows, arms)
+        runs = runs_of(single)
+        told = TaskTokens.of(arms, single, single["prompt_tokens"].to_numpy(dtype=float) / runs, runs)
+        return told if told.mean.size else None
+
+    def informs(self, data: TaskTokens) -> Mapping[str, Sequence[int]]:
+        """Say which arms have prompt tokens."""
+        return {"prompts": np.unique(data.arm).tolist()}
 
     def add(
-        self, data: bool, design: Design, spec: Settings, given: Mapping[str, Tensor], terms: Sequence[Terms]
+        self,
+        data: TaskTokens,
+        design: Design,
+        spec: Settings,
+        given: Mapping[str, Tensor],
+        terms: Sequence[Terms],
     ) -> None:
         """Add all arms: squares around the least-squares lines, and of the lines around the model's."""
         del data, spec, terms

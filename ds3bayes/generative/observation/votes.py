@@ -47,6 +47,10 @@ class Votes(Observation[tuple[WrongAnswers, ...]]):
             result.append(WrongAnswers(arm=int(arm), distinct=distinct, sizes=sizes, counts=how_often))  # type: ignore[arg-type]
         return tuple(result) or None
 
+    def informs(self, data: tuple[WrongAnswers, ...]) -> Mapping[str, Sequence[int]]:
+        """Say of which arms it tells how wrong answers agree."""
+        return {"votes": [wrong.arm for wrong in data]}
+
     def pointwise(
         self, data: tuple[WrongAnswers, ...], design: Design, spec: Settings, given: Mapping[str, Tensor]
     ) -> tuple[Sequence[str], Tensor]:

@@ -27,7 +27,8 @@ from ds3bayes.generative.counts.searches import draw_right
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.likelihood import search_parameters
 from ds3bayes.generative.observation import OBSERVATIONS
-from ds3bayes.generative.observation.tokens import timed_columns
+from ds3bayes.generative.observation.counts import Counts
+from ds3bayes.generative.observation.tokens import Tokens, timed_columns
 from ds3bayes.generative.rows import attempts_alone, row_strategy, sampler_of_rows
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import PopulationAtDraws, each_draw, task_effects
@@ -375,20 +376,15 @@ def _tree_of(row: Mapping[str, Any]) -> tuple[int, int]:
 
 def _without_data(design: Design) -> Design:
     """Return a design whose tasks tell nothing, with the same parameters: task effects are then those of the prior."""
-    blocks = tuple(
-        replace(
-            block,
-            cell=np.array([[len(table.log_mass[0]) - 1 for table in block.tables]] * len(block.tasks)),
-            successes=np.zeros_like(block.successes),
-            attempts=np.zeros_like(block.attempts),
-            token_weight=np.zeros_like(block.token_weight),
-        )
-        for block in design.blocks
-    )
-    unseen = replace(design, blocks=blocks)
-    # Which arms have tokens, and so their parameters, follows from the data; here it is what it was with them.
-    vars(unseen)["has_tokens"] = design.has_tokens
-    return unseen
+    blocks = []
+    for block in design.blocks:
+        cell = np.array([[len(table.log_mass[0]) - 1 for table in block.tables]] * len(block.tasks))
+        nothing = np.zeros_like(block.successes)
+        # Tokens of tasks whose attempts were cut are latent, and stay so.
+        tokens = {key: np.zeros_like(values) for key, values in block.told.get(Tokens.name, {}).items()}
+        told = {Counts.name: {"cell": cell}} | ({Tokens.name: tokens} if tokens else {})
+        blocks.append(replace(block, cell=cell, successes=nothing, attempts=nothing, told=told))
+    return replace(design, blocks=tuple(blocks))
 
 
 def _token_facts(
