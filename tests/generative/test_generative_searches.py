@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -262,7 +263,10 @@ def test_parameters_of_simulated_searches_are_recovered():
             rows += [tree(f"t{i}", outputs, c, outputs=outputs) for i, c in enumerate(counts)]
         evals = ds3.read_evals(pd.DataFrame(rows))
         spec = ds3.ModelSpec.from_dict({"population": {"reachability": False}})
-        fit = ds3.fit(evals, spec, draws=500, tune=500, chains=2, seed=seed, progress=False)
+        with warnings.catch_warnings():
+            # Of short chains it says that they are short.
+            warnings.simplefilter("ignore", ds3.FitWarning)
+            fit = ds3.fit(evals, spec, draws=700, tune=500, chains=2, seed=seed, progress=False)
         assert int(fit["sample_stats"]["diverging"].sum()) == 0
         for name, true in names.items():
             low, high = np.quantile(fit["posterior"][name].values, [0.05, 0.95])
