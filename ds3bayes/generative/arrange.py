@@ -307,22 +307,20 @@ def _trace_faults(table: pd.DataFrame, spec: ModelSpec) -> list[str]:
 
 def _arms(table: pd.DataFrame) -> tuple[tuple[Arm, ...], Array]:
     """List the arms in order of first appearance, and each row's arm; give every tree the walk it needs."""
-    codes: dict[Arm, int] = {}
-    rows = []
+    keys = table[_ARM_KEYS]
     # Aggregates with several cuts are of one walk, and so are attempts that were cut.
-    one_walk = (table["task"] == "") | table["cut"]
-    for shared, row in zip(one_walk, table[_ARM_KEYS].itertuples(index=False), strict=True):
-        fields = row._asdict()
-        if shared:
-            fields["max_tokens"] = np.nan
+    keys = keys.assign(max_tokens=keys["max_tokens"].mask((table["task"] == "") | table["cut"]))
+    # Numbers of groups are in order of first appearance.
+    of_row = keys.groupby(_ARM_KEYS, dropna=False, sort=False).ngroup().to_numpy()
+    codes: dict[Arm, int] = {}
+    for fields in keys.drop_duplicates().to_dict("records"):
         for name in ("budget_tokens", "max_tokens"):
             fields[name] = None if np.isnan(fields[name]) else int(fields[name])
-        arm = Arm(**fields)
-        rows.append(codes.setdefault(arm, len(codes)))
+        codes[Arm(**fields)] = len(codes)  # type: ignore[misc]
     for arm in list(codes):
         if arm.is_tree:
             codes.setdefault(_walk_under(arm), len(codes))
-    return tuple(codes), np.array(rows)
+    return tuple(codes), of_row
 
 
 def _walk_under(tree: Arm) -> Arm:

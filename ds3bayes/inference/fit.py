@@ -41,6 +41,10 @@ from ds3bayes.inference.compiled import compile_model
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
 
 
+# Task effects of all draws, tasks and samplers, beyond which fewer draws get them: 26 bytes each.
+_EFFECTS = 2e7
+
+
 class FitWarning(UserWarning):
     """Something about a fit that its user should act on; the message says how."""
 
@@ -54,7 +58,7 @@ def fit(
     chains: int | None = None,
     cores: int = 2,
     seed: int | None = None,
-    task_draws: int = 1000,
+    task_draws: int | None = None,
     progress: bool = True,
 ) -> xr.DataTree:
     """Sample the posterior of a model given evaluations.
@@ -69,8 +73,9 @@ def fit(
         Override ``spec.sampling``.
     cores : int, default 2
         Chains sampled at the same time.
-    task_draws : int, default 1000
-        About how many posterior draws get task effects (and so predictions), evenly thinned per chain.
+    task_draws : int, optional
+        About how many posterior draws get task effects (and so predictions), evenly thinned per chain: 1000, and fewer,
+        down to 200, where tasks times samplers exceed 20,000, so that memory is bounded.
     progress : bool, default True
         Show what is being done.
 
@@ -120,7 +125,8 @@ def fit(
         started = time.perf_counter()
         stage("drawing task effects")
         posterior = tree["posterior"].to_dataset()
-        step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // task_draws))
+        most = _task_draws(design) if task_draws is None else task_draws
+        step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // most))
         effects = task_effects(design, spec, posterior.isel(draw=slice(None, None, step)), sampling.seed)
         times["effects_seconds"] = time.perf_counter() - started
 
@@ -147,6 +153,12 @@ def fit(
     }
     warn_of_faults(result)
     return result
+
+
+def _task_draws(design: Design) -> int:
+    """Return about how many draws get task effects if nothing else is said."""
+    cells = sum(len(block.tasks) * len(block.arms) for block in design.blocks)
+    return int(np.clip(_EFFECTS / max(1, cells), 200, 1000))
 
 
 def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effects: xr.Dataset) -> xr.Dataset:
