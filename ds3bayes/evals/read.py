@@ -962,12 +962,12 @@ def _check_parameters(typed: _Typed, faults: _Faults) -> None:
 
     def no_search(row: int) -> str:
         return (
-            f"{faults.got(row, 'outputs')} for strategy {words[codes[row]]!r}; allowed: blank. Only a tree search "
+            f"{faults.got(row, 'outputs')} for strategy {words[codes[row]]!r}; allowed: 1 or blank. Only a tree search "
             "writes out several answers"
         )
 
     if typed.has("outputs"):
-        faults.add_rows(typed.given("outputs") & ~searches_with_outputs(words)[codes], no_search)
+        faults.add_rows((typed.number("outputs") > 1) & ~searches_with_outputs(words)[codes], no_search)
     for code, strategy in enumerate(words):
         rows = codes == code
         # Names of no strategy have been named already.

@@ -12,8 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import expit, gammaln, xlogy
-from scipy.stats import binom
+from scipy.special import comb, expit, gammaln, xlogy
 
 from ds3bayes.deferred import pt
 from ds3bayes.theory.interpolate import interpolate, neighbours, padded
@@ -142,8 +141,9 @@ def _given_laws(
 
 def written_out(outputs: int, fidelity: float) -> Array:
     """Probability that c of k right states are written out as right answers, shape (outputs + 1, outputs + 1)."""
-    count = np.arange(outputs + 1)
-    return np.asarray(binom.pmf(count[None, :], count[:, None], fidelity))
+    right, written = np.arange(outputs + 1)[:, None], np.arange(outputs + 1)[None, :]
+    missed = np.maximum(right - written, 0)
+    return comb(right, written) * fidelity**written * (1.0 - fidelity) ** missed
 
 
 def _log_of_searches(one: Array, rows: Searches) -> Array:
