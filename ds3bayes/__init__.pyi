@@ -25,6 +25,7 @@ from .queries.learned_graph import learned_graph
 from .queries.new_llms import predict_llms
 from .queries.next_evals import next_evals
 from .queries.observed_vs_predicted import observed_vs_predicted
+from .queries.plan import plan
 from .queries.posterior_predictive import posterior_predictive
 from .queries.predict import predict
 from .queries.predict_grades import predict_grades
@@ -41,7 +42,9 @@ from .reports import (
     plot_levels,
     plot_next_evals,
     plot_observed,
+    plot_plan,
     plot_prior_posterior,
+    plot_ranking,
     plot_skill_graph,
     plot_skills,
     plot_success_by_attempts,
@@ -118,6 +121,7 @@ __all__ = [
     "load",
     "next_evals",
     "observed_vs_predicted",
+    "plan",
     "plot_allocation",
     "plot_cost_to_reach",
     "plot_difference",
@@ -126,7 +130,9 @@ __all__ = [
     "plot_levels",
     "plot_next_evals",
     "plot_observed",
+    "plot_plan",
     "plot_prior_posterior",
+    "plot_ranking",
     "plot_skill_graph",
     "plot_skills",
     "plot_success_by_attempts",
