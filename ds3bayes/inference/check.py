@@ -9,8 +9,7 @@ import xarray as xr
 from scipy.special import logsumexp
 
 from ds3bayes.errors import InputError
-from ds3bayes.generative.outcomes import success_of_attempts
-from ds3bayes.generative.task_effects import new_task_effects
+from ds3bayes.generative.task_effects import new_task_effects, success_of_attempts
 from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.inference.bounds import MAX_REFITS, MAX_RHAT_OF_REFIT, REFIT_DRAWS
 from ds3bayes.inference.checks import (

@@ -19,9 +19,8 @@ from scipy.stats import rankdata
 
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation.aggregates import Aggregates
-from ds3bayes.generative.outcomes import rerun, success_of_attempts
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.task_effects import by_draw, new_task_effects
+from ds3bayes.generative.task_effects import by_draw, new_task_effects, rerun, success_of_attempts
 from ds3bayes.inference import check_pictures as pictures
 from ds3bayes.inference.artifact import design_of, log_prior, spec_of
 from ds3bayes.inference.bounds import (

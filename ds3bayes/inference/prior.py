@@ -9,9 +9,8 @@ import xarray as xr
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation.tokens import tokens_of
-from ds3bayes.generative.outcomes import success_of_attempts
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.task_effects import new_task_effects
+from ds3bayes.generative.task_effects import new_task_effects, success_of_attempts
 from ds3bayes.inference.artifact import design_of, prior_draws, spec_of
 
 #: Tasks on which an LLM succeeds less (or fails less) often than this count as never (always) solved.

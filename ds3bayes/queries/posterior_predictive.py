@@ -11,9 +11,8 @@ import xarray as xr
 from ds3bayes.evals import to_table
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation import OBSERVATIONS
-from ds3bayes.generative.outcomes import rerun
 from ds3bayes.generative.rows import row_strategy
-from ds3bayes.generative.task_effects import by_draw, each_draw, new_task_effects
+from ds3bayes.generative.task_effects import by_draw, each_draw, new_task_effects, rerun
 from ds3bayes.inference.artifact import design_of, evals_of, spec_of, thinned
 from ds3bayes.queries.predict import outputs_again, predict
 from ds3bayes.strategies import AttemptStrategy

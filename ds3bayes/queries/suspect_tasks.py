@@ -7,7 +7,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Block
-from ds3bayes.generative.outcomes import success_of_attempts
+from ds3bayes.generative.task_effects import success_of_attempts
 from ds3bayes.inference.artifact import design_of
 
 _LONE = (

@@ -17,8 +17,7 @@ from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.counts.cell import LogLikelihood
 from ds3bayes.generative.counts.grid import success_grid
 from ds3bayes.generative.counts.searches import FIDELITIES, GAPS, Searches, draw_right, searches_of
-from ds3bayes.generative.outcomes import rerun, success_of_attempts
-from ds3bayes.generative.task_effects import by_draw, new_task_effects
+from ds3bayes.generative.task_effects import by_draw, new_task_effects, rerun, success_of_attempts
 from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.theory.evaluate import python_mode
 

@@ -99,13 +99,18 @@ class SearchMass:
 
 
 def draw_right(law: Array, searches: int, fidelity: Array, rng: np.random.Generator) -> Array:
-    """Draw the right outputs of some searches together, from the law (..., outputs + 1) of those from right states."""
-    cumulative = np.cumsum(law, axis=-1)
+    """Draw the right outputs of some searches together, from the law (..., outputs + 1) of those from right states.
+
+    One uniform number per search decides: better searches then have no fewer right outputs by the same numbers.
+    """
+    outputs = law.shape[-1] - 1
+    right = np.matmul(law[..., None, :], written_out(outputs, np.asarray(fidelity)))[..., 0, :]
+    cumulative = np.cumsum(right, axis=-1)
     cumulative /= cumulative[..., -1:]
     total = np.zeros(law.shape[:-1], dtype=np.int64)
     for _ in range(searches):
         total += (cumulative < rng.random(law.shape[:-1])[..., None]).sum(axis=-1)
-    return rng.binomial(total, np.broadcast_to(fidelity, total.shape))
+    return total
 
 
 def searches_of(attempts: Sequence[int], successes: Sequence[int], outputs: Sequence[int]) -> tuple[Searches, ...]:
@@ -139,11 +144,11 @@ def _given_laws(
     return result
 
 
-def written_out(outputs: int, fidelity: float) -> Array:
-    """Probability that c of k right states are written out as right answers, shape (outputs + 1, outputs + 1)."""
+def written_out(outputs: int, fidelity: Any) -> Array:
+    """Probability that c of k right states are written out as right answers, shape (..., outputs + 1, outputs + 1)."""
+    share = np.asarray(fidelity, dtype=float)[..., None, None]
     right, written = np.arange(outputs + 1)[:, None], np.arange(outputs + 1)[None, :]
-    missed = np.maximum(right - written, 0)
-    return comb(right, written) * fidelity**written * (1.0 - fidelity) ** missed
+    return np.asarray(comb(right, written) * share**written * (1.0 - share) ** np.maximum(right - written, 0))
 
 
 def _log_of_searches(one: Array, rows: Searches) -> Array:

@@ -19,10 +19,9 @@ from rich.progress import Progress
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import read_evals, to_table
 from ds3bayes.generative.arrange import make_design
-from ds3bayes.generative.outcomes import success_of_attempts
 from ds3bayes.generative.rows import attempts_alone
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.task_effects import task_effects
+from ds3bayes.generative.task_effects import success_of_attempts, task_effects
 from ds3bayes.inference.checks import largest_rhat
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
