@@ -12,6 +12,7 @@ from .inference.prior import prior_beliefs
 from .inference.refits import TaskRefits
 from .inference.store import load, save
 from .queries.allocate import allocate
+from .queries.bridge_rivals import bridge_against_rivals
 from .queries.by_group import predict_by
 from .queries.calibration import calibration_table, held_out_calibration, sampling_table, sbc, sbc_check
 from .queries.choices import best, cheapest, frontier
@@ -102,6 +103,7 @@ __all__ = [
     "allocate",
     "attempts_curve",
     "best",
+    "bridge_against_rivals",
     "budget_curve",
     "build_model",
     "calibration_table",

@@ -256,7 +256,9 @@ def _chosen(view: View, samplers: Sequence[str] | None) -> list[Arm]:
 def _selectors(view: View, arm: Arm) -> dict[str, AttemptStrategy]:
     """Return the selectors over attempts of an arm that the fit can predict, by name."""
     index = view.design.arms.index(arm)
-    known = {"discrimination", "agreement"} | ({"concentration"} if view.concentration(index) is not None else set())
+    known = {"discrimination", "agreement", "no_answer"} | (
+        {"concentration"} if view.concentration(index) is not None else set()
+    )
     aggregated = {curve.strategy.name for curve in (Aggregates.seen(view.design) or ())}
     # Learned verifiers are labelled "LLM | name".
     verifiers = [name for llm, _, name in (label.rpartition(" | ") for label in view.verifiers) if llm == arm.model]

@@ -28,6 +28,7 @@ from ds3bayes.generative.design import Design
 from ds3bayes.generative.likelihood import search_parameters
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.counts import Counts
+from ds3bayes.generative.observation.no_answers import NoAnswers
 from ds3bayes.generative.observation.tokens import Tokens, timed_columns
 from ds3bayes.generative.rows import attempts_alone, row_strategy, sampler_of_rows
 from ds3bayes.generative.spec import ModelSpec
@@ -294,6 +295,7 @@ def _drawn(
     units, variances = _token_facts(unseen, spec, truth, table, arm_of)
     drawn = {name: effects[name].values[0] for name in ("logit_success", "reachable", "log_tokens")}
     voted = design.subsets.voted_arm
+    answering = NoAnswers.arms(design)
 
     def replicate(index: int) -> pd.DataFrame:
         rng = np.random.default_rng([seed, 7, index])
@@ -307,7 +309,8 @@ def _drawn(
             given = None
             if np.isin(arm, voted):
                 given = np.array([at["wrong_answer_concentration"][design.subsets.place("voted_arm", arm)]])
-            chance[place] = strategy.answer_array(np.array([q[place]]), concentration=given)[0]
+            silent = np.array([at["no_answer_share"][answering.index(arm)]]) if arm in answering else None
+            chance[place] = strategy.answer_array(np.array([q[place]]), given, silent)[0]
         attempts = table["attempts"].to_numpy()
         if len(design.subsets.overdispersed_arm):
             for place, arm in enumerate(arm_of):
