@@ -19,7 +19,7 @@ from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.theory.evaluate import python_mode
 
 #: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
-SCHEMA = 2
+SCHEMA = 3
 
 
 def thinned(fit: xr.DataTree) -> xr.DataTree:
@@ -87,6 +87,8 @@ def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:
         evals = name_cuts(evals, as_schema_1=True)
     if "run" not in evals:
         evals["run"] = ("row", np.full(evals.sizes["row"], "", dtype=object))
+    if "outputs" not in evals:
+        evals["outputs"] = ("row", np.full(evals.sizes["row"], np.nan))
     return evals, held_out
 
 

@@ -13,6 +13,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
+from ds3bayes.generative.rows import searches
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.artifact import SCHEMA, evals_of, stored_evals
 
@@ -126,7 +127,7 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
             "upgrade"
         )
     if tree.attrs["schema"] < SCHEMA:
-        _migrate(tree)
+        _migrate(tree, path)
     found = data_sha256(stored_evals(tree)[0])
     if found != tree.attrs["data_sha256"]:
         raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
@@ -138,17 +139,29 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
     return tree
 
 
-def _migrate(tree: xr.DataTree) -> None:
-    """Bring a fit of an older schema to this one: its model did not ask whether tasks are sound, or told cuts apart."""
-    content = json.loads(tree.attrs["spec"])
-    content["population"].setdefault("soundness", False)
-    asked = content.get("query", {}).get("strategies", [])
-    if asked and not np.isfinite(evals_of(tree)[0]["budget_tokens"]).any():
-        # What it asks about budgets is about cuts, as all that it saw.
-        content["query"]["strategies"] = [text.replace("budget_tokens=", "max_tokens=") for text in asked]
-    effects = tree["task_effects"].to_dataset()
-    tree["task_effects"] = effects.assign(sound=xr.ones_like(effects["reachable"]))
-    tree.attrs |= {"spec": json.dumps(content), "schema": SCHEMA}
+def _migrate(tree: xr.DataTree, path: Path) -> None:
+    """Bring a fit of an older schema to this one.
+
+    The model of schema 1 did not ask whether tasks are sound, or told cuts apart; that of schema 2 had another law of
+    tree searches, so that its parameters mean something else.
+    """
+    evals = evals_of(tree)[0]
+    if searches(evals["strategy"].to_series()).any():
+        raise InputError(
+            f"{path}: written by an older ds3bayes (schema {tree.attrs['schema']}), which took the outputs of one tree "
+            "search for independent attempts: refit"
+        )
+    if tree.attrs["schema"] == 1:
+        content = json.loads(tree.attrs["spec"])
+        content["population"].setdefault("soundness", False)
+        asked = content.get("query", {}).get("strategies", [])
+        if asked and not np.isfinite(evals["budget_tokens"]).any():
+            # What it asks about budgets is about cuts, as all that it saw.
+            content["query"]["strategies"] = [text.replace("budget_tokens=", "max_tokens=") for text in asked]
+        effects = tree["task_effects"].to_dataset()
+        tree["task_effects"] = effects.assign(sound=xr.ones_like(effects["reachable"]))
+        tree.attrs["spec"] = json.dumps(content)
+    tree.attrs["schema"] = SCHEMA
 
 
 def answering(fit: xr.DataTree, spec: ModelSpec, where: str = "the fit") -> xr.DataTree:
