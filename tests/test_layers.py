@@ -101,6 +101,7 @@ GENERATIVE = (
     "spec",
     "prices",
     "arrange",
+    "terms",
     "likelihood",
     "task_effects",
     "model",
