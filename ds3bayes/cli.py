@@ -122,6 +122,14 @@ CostName = Annotated[
         autocompletion=_starting("tokens", "usd", "flops", "joules", "seconds"),
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        "--cluster",
+        help="address of a Dask scheduler whose workers share the work: tcp://HOST:8786; on predict, with --budgets",
+    ),
+]
 MaxCost = Annotated[float | None, typer.Option(help="largest expected cost per task; default from the spec")]
 Margin = Annotated[
     float | None, typer.Option(help="difference in success that is not worth paying for; default from the spec")
@@ -354,9 +362,7 @@ def predict(
         str | None,
         typer.Option(help="every strategy at each of these token budgets: 500,1000,4000 or FROM:TO:STEP"),
     ] = None,
-    cluster: Annotated[
-        str | None, typer.Option(help="with --budgets, address of a Dask scheduler that does the work: tcp://HOST:8786")
-    ] = None,
+    scheduler: Scheduler = None,
     by: Annotated[
         str | None, typer.Option(help="by group of tasks: category, language, level or another column about tasks")
     ] = None,
@@ -365,14 +371,14 @@ def predict(
 ) -> None:
     """Predict success and cost of strategies, at many token budgets or by group of tasks if asked."""
     at = None if budgets is None else _whole_numbers("--budgets", budgets)
-    if cluster is not None and at is None:
-        raise InputError(f"--cluster {cluster} is for predictions at many budgets: add --budgets")
+    if scheduler is not None and at is None:
+        raise InputError(f"--scheduler {scheduler} is for predictions at many budgets: add --budgets")
     if by is not None and (at is not None or tasks == "new"):
         raise InputError(f"--by {by} is for predictions on the observed tasks; leave --budgets and --tasks new out")
     loaded = _load(fit_file)
     # A grid shows how far it is by itself.
     with _doing("predicting") if at is None else nullcontext():
-        pred = _predict(loaded, strategy, tasks, at, cluster) if by is None else _predict_by(loaded, strategy, by)
+        pred = _predict(loaded, strategy, tasks, at, scheduler) if by is None else _predict_by(loaded, strategy, by)
     if output is not None:
         _write_dataset(pred, output)
     rows = _summary(pred)
@@ -991,6 +997,7 @@ def calibrate(
         ),
     ] = None,
     least_attempts: Annotated[int, typer.Option(help="leave out LLMs with fewer attempts at some task")] = 1000,
+    scheduler: Scheduler = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="also write all scores to this .nc file")
     ] = None,
@@ -1012,6 +1019,7 @@ def calibrate(
         models=model,
         benchmarks=benchmark,
         least_attempts=least_attempts,
+        scheduler=scheduler,
         progress=_say.is_terminal,
     )
     if output is not None:
@@ -1038,6 +1046,7 @@ def sbc(
     drawn_by: Annotated[str, typer.Option(help="'model', or 'simulator': step by step, for one LLM")] = "model",
     thin: Annotated[int, typer.Option(help="of this many draws of a fit, one is ranked")] = 5,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
+    scheduler: Scheduler = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="draw the ranks to this .png, .svg, .pdf or .html")
     ] = None,
@@ -1060,6 +1069,7 @@ def sbc(
         drawn_by=drawn_by,  # type: ignore[arg-type]
         thin=thin,
         seed=seed,
+        scheduler=scheduler,
         progress=_say.is_terminal,
     )
     outcome = sbc_check(ranks)
@@ -1454,7 +1464,7 @@ def _predict(
     strategies: list[str] | None,
     tasks: str | None,
     budgets: list[int] | None = None,
-    cluster: str | None = None,
+    scheduler: str | None = None,
 ) -> xr.Dataset:
     """Predict what was asked for, or else what the spec asks: at each of some budgets, if there are any."""
     from ds3bayes.inference.artifact import spec_of
@@ -1466,7 +1476,7 @@ def _predict(
     which: Any = tasks or asked.tasks
     if budgets is None:
         return query(fitted, named or None, tasks=which)
-    return predict_grid(fitted, named, budgets, tasks=which, cluster=cluster, progress=_say.is_terminal)
+    return predict_grid(fitted, named, budgets, tasks=which, scheduler=scheduler, progress=_say.is_terminal)
 
 
 def _predict_by(fitted: xr.DataTree, strategies: list[str] | None, by: str) -> xr.Dataset:

@@ -221,7 +221,10 @@ def test_faulty_budgets_are_refused(run, tmp_path):
             run("predict", "run.nc", "--budgets", budgets), tmp_path, set(), [f"--budgets {budgets}", "FROM:TO:STEP"]
         )
     refused(
-        run("predict", "run.nc", "--cluster", "tcp://h:1"), tmp_path, set(), ["--cluster tcp://h:1", "add --budgets"]
+        run("predict", "run.nc", "--scheduler", "tcp://h:1"),
+        tmp_path,
+        set(),
+        ["--scheduler tcp://h:1", "add --budgets"],
     )
 
 

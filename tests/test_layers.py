@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "ds3bayes"
 _ORDER = (
     "errors",
     "deferred",
+    "cluster",
     "theory",
     "kernels",
     "engine",
@@ -26,6 +27,7 @@ _ORDER = (
 ALLOWED = {
     "errors": set(),
     "deferred": set(),
+    "cluster": {"errors"},
     "theory": {"errors", "deferred"},
     "kernels": {"errors", "deferred", "theory"},
     "engine": {"errors", "deferred", "theory", "kernels"},

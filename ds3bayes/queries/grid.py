@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ import xarray as xr
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from ds3bayes.cluster import workers
 from ds3bayes.engine.library import MachineError, load
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
@@ -44,7 +46,7 @@ def predict_grid(
     tasks: Literal["observed", "new"] | Sequence[str] = "observed",
     new_tasks: int = 256,
     seed: int = 0,
-    cluster: str | None = None,
+    scheduler: str | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
     """Predict success and cost of every strategy at every token budget.
@@ -67,7 +69,7 @@ def predict_grid(
     tasks : {"observed", "new"} or sequence of str, default "observed"
     new_tasks, seed : int
         As for `predict`.
-    cluster : str, optional
+    scheduler : str, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers have this package; draws are
         spread over them. Needs the extra ``distributed``. Without it all cores of this machine are used.
     progress : bool, default False
@@ -84,9 +86,10 @@ def predict_grid(
     Raises
     ------
     InputError
-        If a budget is not a whole number, a strategy has a cut already, or cannot be predicted from this fit.
+        If a budget is not a whole number, a strategy has a cut already, or cannot be predicted from this fit; if the
+        cluster has no scheduler, no worker or other versions.
     ImportError
-        If ``cluster`` is given and Dask is not installed.
+        If ``scheduler`` is given and Dask is not installed.
     """
     parsed = [parse_strategy(one) if isinstance(one, str) else one for one in strategies]
     wanted = _checked(parsed, budgets)
@@ -115,7 +118,9 @@ def predict_grid(
         found[name][(*view.place(arm), places[label])] = values
 
     total = sum(len(pairs) for pairs in jobs.values()) * view.samples
-    with _workers(cluster) as run, _shown(progress, total) as done:
+    with workers(scheduler) as spread, _shown(progress, total) as done:
+        # A worker fills a chunk in each of its threads; here one chunk takes all cores.
+        fill = partial(_fill, threads=(_cores() or 1) if scheduler is None else 1)
         for arm, pairs in jobs.items():
             cut = [pair for pair in pairs if _is_cut(pair[1], arm)]
             sheet = _Sheet.of(view, arm, [strategy for _, strategy in cut]) if cut else None
@@ -135,7 +140,7 @@ def predict_grid(
             if sheet is None:
                 continue
             error = max(error, sheet.error)
-            filled = sheet.fill(run)
+            filled = sheet.fill(partial(spread, fill))
             success, tokens = sheet.empty()
             for rows, (some_success, some_tokens) in filled:
                 success[rows], tokens[rows] = some_success, some_tokens
@@ -247,7 +252,8 @@ class _Sheet:
                 tokens_per_step=omega,
                 error=np.inf,
             )
-            success, steps = (values[:, columns] for values in _fill(*sheet._arrays(draws)))
+            filled = _fill(sheet._arrays(draws)._asdict(), {}, threads=_cores() or 1)
+            success, steps = (values[:, columns] for values in filled)
             errors = np.abs(success - exact[0]).max(), np.abs(steps / exact[1] - 1.0).max()
             sheet = replace(sheet, error=float(max(errors)))
             if sheet.error <= TOLERANCE:
@@ -286,7 +292,12 @@ class _Sheet:
         size = max(1, _PAIRS // tasks)
         parts = [slice(first, min(first + size, samples)) for first in range(0, samples, size)]
         budgets = np.array(self.budgets, dtype=float)
-        for number, (success, steps) in run(self._arrays(part) for part in parts):
+        # The tables are the same for all chunks, and so are answers that do not depend on what a fit learned.
+        names = ["finished", "spent", *(["answers"] if len(self.tables.answers) == 1 else [])]
+        shared = {name: getattr(self.tables, name) for name in names}
+        arrays = (self._arrays(part)._asdict() for part in parts)
+        chunks = ({name: one for name, one in chunk.items() if name not in shared} for chunk in arrays)
+        for number, (success, steps) in run(chunks, shared=shared):
             yield parts[number], (success, np.minimum(steps * self.tokens_per_step, budgets))
 
 
@@ -376,69 +387,9 @@ def _machine() -> ctypes.CDLL | None:
         return None
 
 
-def _fill(*arrays: Any) -> tuple[Array, Array]:
-    """Run the kernel on all cores."""
-    return fill_grid(GridInputs(*arrays), _machine(), threads=_cores() or 1)
-
-
-def _fill_alone(*arrays: Any) -> tuple[Array, Array]:
-    """Run the kernel in this thread: a cluster's worker runs one in each of its own."""
-    return fill_grid(GridInputs(*arrays), _machine())
-
-
-@contextmanager
-def _workers(cluster: str | None) -> Iterator[Callable[..., Iterator[tuple[int, Any]]]]:
-    """Yield what fills a chunk for each tuple of arguments, here or on a cluster, and gives results as they come."""
-    if cluster is None:
-
-        def here(calls: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
-            for number, arguments in enumerate(calls):
-                yield number, _fill(*arguments)
-
-        yield here
-        return
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ImportError("a cluster needs Dask: install ds3bayes[distributed]") from None
-    try:
-        client = Client(cluster, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise InputError(f"cluster = {cluster!r}: no Dask scheduler answers there ({error})") from None
-    with client:
-
-        def there(calls: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
-            from distributed import as_completed
-
-            # Few more calls than threads are under way, so that neither side holds many chunks.
-            most = 2 * max(1, sum(client.nthreads().values()))
-            numbered = enumerate(calls)
-            waiting = as_completed()
-            places: dict[Any, int] = {}
-            shared: list[Any] = []
-
-            def send() -> None:
-                for number, arguments in numbered:
-                    *own, finished, spent = arguments
-                    if not shared:
-                        # The tables are the same for all chunks.
-                        shared.extend(client.scatter([finished, spent], hash=False, broadcast=True))
-                    own = [
-                        client.scatter(one, hash=False) if isinstance(one, np.ndarray) and one.ndim > 1 else one
-                        for one in own
-                    ]
-                    future = client.submit(_fill_alone, *own, *shared, pure=False)
-                    places[future.key] = number
-                    waiting.add(future)
-                    return
-
-            for _ in range(most):
-                send()
-            for future in waiting:
-                yield places.pop(future.key), future.result()
-                send()
-
-        yield there
+def _fill(chunk: Mapping[str, Any], shared: Mapping[str, Any], threads: int) -> tuple[Array, Array]:
+    """Run the kernel on the inputs of a chunk and those of all chunks."""
+    return fill_grid(GridInputs(**chunk, **shared), _machine(), threads=threads)
 
 
 @contextmanager

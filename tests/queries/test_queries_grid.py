@@ -100,16 +100,6 @@ def xr_equal(a, b):
         np.testing.assert_array_equal(a[name], b[name])
 
 
-def test_a_cluster_gives_the_same_grid(known_path, monkeypatch):
-    from distributed import LocalCluster
-
-    monkeypatch.setattr("ds3bayes.queries.grid._PAIRS", 60)
-    here = ds3.predict_grid(known_path, STRATEGIES, BUDGETS)
-    with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None) as cluster:
-        there = ds3.predict_grid(known_path, STRATEGIES, BUDGETS, cluster=cluster.scheduler_address)
-    xr_equal(here, there)
-
-
 def test_what_a_grid_refuses(known_path):
     with pytest.raises(ds3.InputError, match=r"2 faults.*(?s:.)*has a cut of its own(?s:.)*budget 2\.5"):
         ds3.predict_grid(known_path, ["cot(max_tokens=100)"], [2.5])
@@ -117,5 +107,3 @@ def test_what_a_grid_refuses(known_path):
         ds3.predict_grid(known_path, ["cot"], [])
     with pytest.raises(ds3.InputError, match="at least one step"):
         ds3.predict_grid(known_path, ["cot"], [3])
-    with pytest.raises(ds3.InputError, match="no Dask scheduler answers"):
-        ds3.predict_grid(known_path, ["cot"], [1000], cluster="nowhere")

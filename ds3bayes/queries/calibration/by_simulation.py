@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from rich.progress import track
 from scipy import stats
 from scipy.special import expit
 
+from ds3bayes.cluster import workers
 from ds3bayes.deferred import pytensor
 from ds3bayes.errors import InputError
 from ds3bayes.evals import read_evals, simulate, to_table
@@ -30,7 +30,7 @@ from ds3bayes.generative.observation.counts import Counts
 from ds3bayes.generative.observation.no_answers import NoAnswers
 from ds3bayes.generative.observation.tokens import Tokens, timed_columns
 from ds3bayes.generative.rows import attempts_alone, row_strategy, sampler_of_rows
-from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.spec import ModelSpec, Sampling
 from ds3bayes.generative.task_effects import PopulationAtDraws, each_draw, task_effects
 from ds3bayes.generative.terms import search_parameters
 from ds3bayes.inference.artifact import prior_draws
@@ -56,13 +56,14 @@ def sbc(
     thin: int = 5,
     cores: int = 2,
     seed: int = 0,
+    scheduler: str | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
     """Check by simulation that posteriors of a model mean what they say.
 
     Parameters are drawn from the priors and a data set from each; the model is fitted to every data set, compiled
-    once, and each parameter's truth is ranked among 19 nearly independent posterior draws. If model, likelihood and
-    sampler agree, ranks are uniform.
+    once (on a cluster, once in each process), and each parameter's truth is ranked among 19 nearly independent
+    posterior draws. If model, likelihood and sampler agree, ranks are uniform.
 
     Parameters
     ----------
@@ -84,8 +85,11 @@ def sbc(
     thin : int, default 5
         Of this many draws one is ranked; more if they are ``correlated``.
     cores : int, default 2
-        Fits made at the same time.
+        Fits made at the same time, without a cluster.
     seed : int, default 0
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers make the fits: the same ones, by
+        the seed. Needs the extra ``distributed``.
     progress : bool, default True
 
     Returns
@@ -94,12 +98,13 @@ def sbc(
         A variable per parameter, of dims (fit, ...), its rank among the draws, 0 to 19; parameters that both models
         have. Attributes: ``divergences`` in all fits, ``correlated`` correlation of successive ranked draws of the
         parameter that moves slowest, mean over fits, ``compile_seconds``, ``fit_seconds`` (all fits together),
-        ``compilations``. `uniformity` and `sbc_check` judge it.
+        ``compilations`` (of one process). `uniformity` and `sbc_check` judge it.
 
     Raises
     ------
     InputError
-        If there are rows without a task, or the simulator cannot draw from this model.
+        If there are rows without a task, or the simulator cannot draw from this model; if the cluster has no scheduler,
+        no worker or other versions, or gave fits up.
 
     References
     ----------
@@ -111,49 +116,92 @@ def sbc(
         raise InputError(f"fits, tune, thin and cores must be at least 1, got {fits}, {tune}, {thin} and {cores}")
     draw, truth = _drawn(table, spec, fits, drawn_by, seed)
     sampling = spec.sampling.model_copy(update={"draws": (_RANKS + 1) * thin, "tune": tune, "chains": 1})
-    fitted = fit_spec or spec
+    drawn = _Drawn(draw=draw, truth=truth, spec=fit_spec or spec, sampling=sampling, thin=thin)
+    ranked: dict[int, _Ranked] = {}
     started = time.perf_counter()
-    with _counts_of_any_kind():
-        compiled = compile_model(make_design(read_evals(draw(0)), fitted), fitted)
-    compile_seconds = time.perf_counter() - started
-
-    def fit_one(index: int) -> tuple[CompiledModel, Mapping[str, np.ndarray], xr.DataTree]:
-        design = make_design(read_evals(draw(index)), fitted)
-        model = compiled.of(design)
-        drawn = {str(name): truth[name].values[0, index] for name in truth.data_vars}
-        tree = model.sample(sampling.model_copy(update={"seed": index}), cores=1, brief=True)
-        return model, fitted.capability.restated(drawn, design), tree
-
-    ranks: dict[str, list[np.ndarray]] = {}
-    correlations: dict[str, list[np.ndarray]] = {}
-    codes, divergences, steps = {id(compiled.code)}, 0, range(fits)
-    started = time.perf_counter()
-    # Threads suffice: sampling runs outside of Python. Where expressions were written, PyTensor need not note.
-    with pytensor.config.change_flags(traceback__limit=0), _counts_of_any_kind(), ThreadPoolExecutor(cores) as pool:
-        done = pool.map(fit_one, steps)
-        for model, drawn, tree in track(done, "fits", total=fits, console=Console(stderr=True), disable=not progress):
-            codes.add(id(model.code))
-            divergences += int(tree["sample_stats"]["diverging"].sum())
-            posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(thin, None, thin))
-            for name in map(str, posterior.data_vars):
-                if name in drawn:
-                    below = posterior[name].values < drawn[name]
-                    ranks.setdefault(name, []).append(below.sum(axis=0))
-                    correlations.setdefault(name, []).append(_successive(posterior[name].values))
-    fit_seconds = time.perf_counter() - started
+    # Threads suffice here: sampling runs outside of Python. Where expressions were written, PyTensor need not note.
+    with (
+        pytensor.config.change_flags(traceback__limit=0),
+        _counts_of_any_kind(),
+        workers(scheduler, threads=cores) as spread,
+    ):
+        done = spread(_fit_one, range(fits), shared=drawn, prepare=_Fitter.of)
+        for index, one in track(done, "fits", total=fits, console=Console(stderr=True), disable=not progress):
+            ranked[index] = one
+    seconds = time.perf_counter() - started
+    inorder = [ranked[index] for index in range(fits)]
+    compile_seconds = max(one.compile_seconds for one in inorder)
+    ranks = {name: [one.ranks[name] for one in inorder] for name in inorder[0].ranks}
+    correlations = {name: [one.correlations[name] for one in inorder] for name in inorder[0].ranks}
     coords = {dim: truth[dim] for dim in truth.dims if dim not in ("chain", "draw")}
     return xr.Dataset(
         {name: (("fit", *truth[name].dims[2:]), np.stack(values)) for name, values in ranks.items()},
-        coords={"fit": steps, **coords},
+        coords={"fit": range(fits), **coords},
         attrs={
-            "divergences": divergences,
+            "divergences": sum(one.divergences for one in inorder),
             "correlated": round(max(float(np.mean(values, axis=0).max()) for values in correlations.values()), 3),
-            "compilations": len(codes),
+            "compilations": 1 + sum(one.anew for one in inorder),
             "compile_seconds": round(compile_seconds, 2),
-            "fit_seconds": round(fit_seconds, 2),
+            "fit_seconds": round(seconds - compile_seconds, 2),
             "ranks": _RANKS + 1,
             "drawn_by": drawn_by,
         },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    """What every fit needs: how its data are drawn, the truths (chain, draw, ...), and what is fitted to them."""
+
+    draw: Callable[[int], pd.DataFrame]
+    truth: xr.Dataset
+    spec: ModelSpec
+    sampling: Sampling
+    thin: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fitter:
+    """That with the compiled model, and how long it took to make."""
+
+    drawn: _Drawn
+    compiled: CompiledModel
+    seconds: float
+
+    @classmethod
+    def of(cls, drawn: _Drawn) -> _Fitter:
+        started = time.perf_counter()
+        compiled = compile_model(make_design(read_evals(drawn.draw(0)), drawn.spec), drawn.spec)
+        return cls(drawn=drawn, compiled=compiled, seconds=time.perf_counter() - started)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ranked:
+    """What is kept of a fit: ranks of the truths, correlations of successive draws, whether it was compiled anew."""
+
+    ranks: Mapping[str, np.ndarray]
+    correlations: Mapping[str, np.ndarray]
+    divergences: int
+    anew: bool
+    compile_seconds: float
+
+
+def _fit_one(index: int, fitter: _Fitter) -> _Ranked:
+    """Fit the model to a data set and rank the truths that it was drawn from."""
+    drawn = fitter.drawn
+    design = make_design(read_evals(drawn.draw(index)), drawn.spec)
+    model = fitter.compiled.of(design)
+    truth = {str(name): drawn.truth[name].values[0, index] for name in drawn.truth.data_vars}
+    at = drawn.spec.capability.restated(truth, design)
+    tree = model.sample(drawn.sampling.model_copy(update={"seed": index}), cores=1, brief=True)
+    posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(drawn.thin, None, drawn.thin))
+    values = {name: posterior[name].values for name in map(str, posterior.data_vars) if name in at}
+    return _Ranked(
+        ranks={name: (mine < at[name]).sum(axis=0) for name, mine in values.items()},
+        correlations={name: _successive(mine) for name, mine in values.items()},
+        divergences=int(tree["sample_stats"]["diverging"].sum()),
+        anew=model.code is not fitter.compiled.code,
+        compile_seconds=fitter.seconds,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +17,13 @@ import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
 
+from ds3bayes.cluster import workers
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import read_evals, to_table
 from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.design import Design
 from ds3bayes.generative.rows import attempts_alone
-from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.spec import ModelSpec, Sampling
 from ds3bayes.generative.task_effects import success_of_attempts, task_effects
 from ds3bayes.inference.checks import largest_rhat
 from ds3bayes.inference.compiled import CompiledModel, compile_model
@@ -57,6 +60,7 @@ def held_out_calibration(
     chains: int = 2,
     cores: int = 2,
     forecast_draws: int = 500,
+    scheduler: str | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
     """Measure how well pass@k of a benchmark's tasks is forecast from few attempts at each.
@@ -92,6 +96,9 @@ def held_out_calibration(
         Of each fit; chains at the same time.
     forecast_draws : int, default 500
         Draws of every forecast.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers make the fits: the same ones, by
+        their seeds. Needs the extra ``distributed``; rivals, which are quick, forecast here.
     progress : bool, default True
 
     Returns
@@ -109,11 +116,12 @@ def held_out_calibration(
     Raises
     ------
     InputError
-        If the table or an argument cannot be used.
+        If the table or an argument cannot be used; if the cluster has no scheduler, no worker or other versions, or
+        gave fits up.
 
     Notes
     -----
-    A model is compiled about once per kind of fit; the counts are swapped (`compile_model`).
+    A model is compiled about once per kind of fit, and process; the counts are swapped (`compile_model`).
     """
     spec = spec or ModelSpec()
     rivals = _chosen(baselines)
@@ -133,7 +141,6 @@ def held_out_calibration(
         name: np.full((len(fits), len(labels), len(samples), seeds), np.nan)
         for name in ("divergences", "r_hat", "ess", "seconds")
     }
-    compiled: dict[Fit, CompiledModel] = {}
 
     def score(
         place: tuple[int, int, int, int],
@@ -165,39 +172,48 @@ def held_out_calibration(
 
         score(place, k, forecast(counts, forecast_draws), anew)
 
-    total = len(samples) * seeds * len(labels)
-    with Progress(console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task("subsamples forecast", total=total)
-        for column, m in enumerate(samples):
-            for seed in range(seeds):
-                drawn = [_subsample(table, m, [seed, m, row]) for row, table in enumerate(tables.values())]
-                for row, table in enumerate(tables.values()):
-                    counts = Counts(drawn[row], m, table["attempts"].to_numpy())
-                    for place, name in enumerate(chosen, start=len(ours)):
-                        for k in at:
-                            score_rival((place, row, column, seed), k, name, counts)
-                for which, one in enumerate(fits):
-                    groups = [[row] for row in range(len(labels))] if one == "alone" else [list(range(len(labels)))]
-                    for rows in groups:
-                        fitted = _fit(
-                            [(labels[row], tables[labels[row]], drawn[row]) for row in rows],
-                            m,
-                            spec,
-                            sampling.model_copy(update={"seed": seed}),
-                            compiled,
-                            one,
-                            cores,
-                            forecast_draws,
-                        )
-                        for name, value in fitted[1].items():
-                            told[name][which, rows, column, seed] = value
-                        for row, q in zip(rows, fitted[0], strict=True):
-                            rng = np.random.default_rng([seed, m, row, which, 1])
-                            n = tables[labels[row]]["attempts"].to_numpy()
-                            full = drawn[row] + rng.binomial(n - m, q)
-                            for k in at:
-                                score((which, row, column, seed), k, pass_at_k(full, n, k))
-                        bar.advance(task, len(rows) / len(fits))
+    drawn = {
+        (row, column, seed): _subsample(table, m, [seed, m, row])
+        for column, m in enumerate(samples)
+        for seed in range(seeds)
+        for row, table in enumerate(tables.values())
+    }
+    cells = [
+        _Cell(
+            fit=one,
+            samples=m,
+            drawn={labels[row]: drawn[row, column, seed] for row in rows},
+            sampling=sampling.model_copy(update={"seed": seed}),
+        )
+        for column, m in enumerate(samples)
+        for seed in range(seeds)
+        for one in fits
+        for rows in ([[row] for row in range(len(labels))] if one == "alone" else [list(range(len(labels)))])
+    ]
+    # On a cluster every thread has a fit of its own.
+    shared = _Common(tables, spec, cores if scheduler is None else 1, forecast_draws)
+    with Progress(console=Console(stderr=True), disable=not progress) as bar, workers(scheduler) as spread:
+        asked, task = (bar.add_task(text, total=len(drawn)) for text in ("rivals' forecasts", "subsamples forecast"))
+        for (row, column, seed), successes in drawn.items():
+            counts = Counts(successes, samples[column], tables[labels[row]]["attempts"].to_numpy())
+            for place, name in enumerate(chosen, start=len(ours)):
+                for k in at:
+                    score_rival((place, row, column, seed), k, name, counts)
+            bar.advance(asked)
+        for number, (forecasts, how) in spread(_fit, cells, shared=shared, prepare=_Compiled):
+            cell = cells[number]
+            which, column = list(fits).index(cell.fit), list(samples).index(cell.samples)
+            m, seed = cell.samples, cell.sampling.seed
+            rows = [labels.index(label) for label in cell.drawn]
+            for name, value in how.items():
+                told[name][which, rows, column, seed] = value
+            for row, q in zip(rows, forecasts, strict=True):
+                rng = np.random.default_rng([seed, m, row, which, 1])
+                n = tables[labels[row]]["attempts"].to_numpy()
+                full = drawn[row, column, seed] + rng.binomial(n - m, q)
+                for k in at:
+                    score((which, row, column, seed), k, pass_at_k(full, n, k))
+            bar.advance(task, len(rows) / len(fits))
     return xr.Dataset(
         {
             **{name: (("forecaster", "sampler", "samples", "at", "seed"), values) for name, values in scores.items()},
@@ -359,22 +375,49 @@ def sampling_table(result: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _fit(
-    members: Sequence[tuple[str, pd.DataFrame, np.ndarray]],
-    m: int,
-    spec: ModelSpec,
-    sampling: Any,
-    compiled: dict[Fit, CompiledModel],
-    which: Fit,
-    cores: int,
-    forecast_draws: int,
-) -> tuple[list[np.ndarray], dict[str, float]]:
+@dataclass(frozen=True, kw_only=True)
+class _Cell:
+    """One fit: of which samplers, to which counts."""
+
+    fit: Fit
+    samples: int
+    drawn: Mapping[str, np.ndarray]
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What all fits need: each sampler's tasks, the model, chains at the same time, and draws of a forecast."""
+
+    tables: Mapping[str, pd.DataFrame]
+    spec: ModelSpec
+    cores: int
+    forecast_draws: int
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """That, with the model that a process compiled for each kind of fit."""
+
+    common: _Common
+    models: dict[Fit, CompiledModel] = field(default_factory=dict)
+
+    def of(self, which: Fit, design: Design) -> CompiledModel:
+        known = self.models.get(which)
+        self.models[which] = compile_model(design, self.common.spec) if known is None else known.of(design)
+        return self.models[which]
+
+
+def _fit(cell: _Cell, compiled: _Compiled) -> tuple[list[np.ndarray], dict[str, float]]:
     """Fit samplers together; return draws (S, T) of each one's success at its tasks, and how sampling went."""
-    rows = [table.assign(attempts=m, successes=successes) for _, table, successes in members]
+    common, sampling = compiled.common, cell.sampling
+    spec, forecast_draws = common.spec, common.forecast_draws
+    members = [(label, common.tables[label], successes) for label, successes in cell.drawn.items()]
+    rows = [table.assign(attempts=cell.samples, successes=successes) for _, table, successes in members]
     design = make_design(read_evals(pd.concat(rows, ignore_index=True)), spec)
-    compiled[which] = compiled[which].of(design) if which in compiled else compile_model(design, spec)
+    model = compiled.of(cell.fit, design)
     started = time.perf_counter()
-    tree = compiled[which].sample(sampling, cores=cores)
+    tree = model.sample(sampling, cores=common.cores)
     seconds = time.perf_counter() - started
     posterior = tree["posterior"].to_dataset()
     step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // forecast_draws)
