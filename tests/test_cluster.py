@@ -117,7 +117,7 @@ def test_what_ends_its_workers_is_named_and_the_rest_is_kept(cluster, monkeypatc
     made = {}
 
     def collect(spread):
-        for place, result in spread(die, range(30)):
+        for place, result in spread(die, range(12)):
             made[place] = result
 
     with (
@@ -127,7 +127,7 @@ def test_what_ends_its_workers_is_named_and_the_rest_is_kept(cluster, monkeypatc
         collect(spread)
     assert 3 not in made
     # Others may have been beside it twice.
-    assert len(made) >= 27
+    assert len(made) >= 9
 
 
 def test_leaving_cancels_what_is_left(cluster):
@@ -180,7 +180,7 @@ def test_other_versions_are_named(cluster):
 
 def test_sbc_is_the_same_there(cluster):
     evals = ds3.simulate(tasks=2, attempts=4, seed=1).evals
-    given = {"fits": 4, "tune": 20, "thin": 1, "progress": False}
+    given = {"fits": 3, "tune": 20, "thin": 1, "progress": False}
     here = ds3.sbc(evals, **given)
     there = ds3.sbc(evals, scheduler=cluster.scheduler_address, **given)
     for ranks in (here, there):
