@@ -1197,8 +1197,8 @@ def _load(path: Path) -> xr.DataTree:
     except InputError as error:
         raise InputError(
             f"{error}\n  - Only questions and prices can be changed without sampling again: undo the change in {file}, "
-            "or fit anew with `ds3bayes run` or `ds3bayes fit` (do so, too, if nothing was changed there: the defaults of "
-            "this version of ds3bayes are others)"
+            "or fit anew with `ds3bayes run` or `ds3bayes fit` (do so, too, if nothing was changed there: the defaults "
+            "of this version of ds3bayes are others)"
         ) from None
 
 

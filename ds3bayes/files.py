@@ -228,9 +228,11 @@ def refuse_taken(path: str | os.PathLike[str], kind: str, inputs: Iterable[str |
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the name of a file in it")
     for one in inputs:
+        same = False
         with suppress(OSError, ValueError):
-            if path.samefile(one):
-                raise InputError(f"{path}: is what is read ({one}); name another file to write")
+            same = path.samefile(one)
+        if same:
+            raise InputError(f"{path}: is what is read ({one}); name another file to write")
     # A link keeps pointing where it does.
     real = path.resolve()
     if not real.exists():
@@ -525,9 +527,8 @@ def folder_name(name: str) -> str:
         its SHA-256, so that other names are other folders.
     """
     kept = re.sub(r"[^\w.\- ]", "_", name)[:80].strip(". ")
-    return (
-        kept if kept == name else f"{kept or 'unnamed'}-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
-    )
+    told = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
+    return kept if kept and kept == name else f"{kept or 'unnamed'}-{told}"
 
 
 # --- tables -------------------------------------------------------------------------------------------------

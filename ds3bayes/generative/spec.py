@@ -31,8 +31,9 @@ from ds3bayes.generative.priors import DEFAULTS, Parameter, Prior
 from ds3bayes.generative.settings import Part, Population, Tokens
 from ds3bayes.strategies import Strategy, parse_strategy
 
-#: Most bytes of a spec's file: a megabyte of TOML takes a second to read.
-_LARGEST = 1_000_000
+#: Most bytes of a spec's file, and a key of more parts than any table has: reading takes their square.
+_LARGEST = 250_000
+_DEEP_KEY = re.compile(r"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){50}""")
 
 
 class DataSource(Part):
@@ -293,11 +294,16 @@ class ModelSpec(Part):
         """
         path = files.readable(path, "spec file", _LARGEST)
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            if found := _DEEP_KEY.search(text):
+                raise InputError(f"{path}: not valid TOML: the key {found[0][:40]} ... has more than 50 parts")
+            content = tomllib.loads(text)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None
         except RecursionError:
             raise InputError(f"{path}: not valid TOML: arrays and tables are nested too deeply") from None
+        except InputError:
+            raise
         except ValueError as error:
             raise InputError(f"{path}: not valid TOML: {error}") from None
         spec = cls.from_dict({"name": path.resolve().stem, **content}, str(path))
