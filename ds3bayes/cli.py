@@ -929,7 +929,7 @@ def run(
     files.claim_folder(
         folder,
         _RESULTS if of_spec else _RESULTS | {"evals.parquet": "table", "spec.toml": "spec"},
-        [source, loaded.data.path] if of_spec else [source],
+        [source, *([] if loaded.data is None else [loaded.data.path])],
     )
     fitted = None if refit else _same_fit(folder / "run.nc", loaded, evals)
     if fitted is None:

@@ -56,7 +56,7 @@ class Kind:
 KINDS = {
     "fit": Kind("a fit", (".nc",)),
     "dataset": Kind("a dataset of predictions, scores or truths", (".nc",)),
-    "table": Kind("a table", (".csv", ".parquet")),
+    "table": Kind("a table", (".parquet", ".csv")),
     "page": Kind("a page", (".html", ".htm")),
     "text": Kind("a text in Markdown", ()),
     "picture": Kind("a picture", (".png", ".svg", ".pdf")),
