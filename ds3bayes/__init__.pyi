@@ -12,6 +12,7 @@ from .inference.prior import prior_beliefs
 from .inference.refits import TaskRefits
 from .inference.store import load, save
 from .queries.allocate import allocate
+from .queries.bridge_rivals import bridge_against_rivals
 from .queries.by_group import predict_by
 from .queries.calibration import calibration_table, held_out_calibration, sampling_table, sbc, sbc_check
 from .queries.choices import best, cheapest, frontier
@@ -25,6 +26,7 @@ from .queries.learned_graph import learned_graph
 from .queries.new_llms import predict_llms
 from .queries.next_evals import next_evals
 from .queries.observed_vs_predicted import observed_vs_predicted
+from .queries.plan import plan
 from .queries.posterior_predictive import posterior_predictive
 from .queries.predict import predict
 from .queries.predict_grades import predict_grades
@@ -41,7 +43,9 @@ from .reports import (
     plot_levels,
     plot_next_evals,
     plot_observed,
+    plot_plan,
     plot_prior_posterior,
+    plot_ranking,
     plot_skill_graph,
     plot_skills,
     plot_success_by_attempts,
@@ -99,6 +103,7 @@ __all__ = [
     "allocate",
     "attempts_curve",
     "best",
+    "bridge_against_rivals",
     "budget_curve",
     "build_model",
     "calibration_table",
@@ -118,6 +123,7 @@ __all__ = [
     "load",
     "next_evals",
     "observed_vs_predicted",
+    "plan",
     "plot_allocation",
     "plot_cost_to_reach",
     "plot_difference",
@@ -126,7 +132,9 @@ __all__ = [
     "plot_levels",
     "plot_next_evals",
     "plot_observed",
+    "plot_plan",
     "plot_prior_posterior",
+    "plot_ranking",
     "plot_skill_graph",
     "plot_skills",
     "plot_success_by_attempts",

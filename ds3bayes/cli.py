@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,6 +112,16 @@ CostName = Annotated[
     ),
 ]
 MaxCost = Annotated[float | None, typer.Option(help="largest expected cost per task; default from the spec")]
+Margin = Annotated[
+    float | None, typer.Option(help="difference in success that is not worth paying for; default from the spec")
+]
+PerfectCheck = Annotated[
+    bool | None,
+    typer.Option(
+        "--perfect-check/--no-perfect-check",
+        help="whether wrong answers can be told from right ones when deployed; default from the spec",
+    ),
+]
 
 
 def main() -> None:
@@ -257,7 +266,7 @@ def fit(
     loaded, evals = _read(spec)
     files.refuse_taken(output, "fit", [loaded.data.path])
     fitted = _fit(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed)
-    path = save(_asked_by(fitted, spec, output.parent), output)
+    path = save(_asked_by(fitted, spec, output.parent, source=loaded.data.path), output)
     if as_json:
         _print_json({"fit": str(path)})
     else:
@@ -308,12 +317,14 @@ def check(
         ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), tasks=tasks, progress=_say.is_terminal)
         results.append(sbc_check(ranks))
     if output is not None:
+        from ds3bayes.reports.picture import write_picture
+
         for result in results:
             name = result.name.replace(" ", "_")
             # Rows of the check of convergence are named by parameter.
             named = result.table.index.name is not None
             files.write(output / f"{name}.csv", "table", files.csv_bytes(result.table, index=named))
-            _draw(result.picture(), output / f"{name}.png")
+            write_picture(result.picture(), output / f"{name}.png", result.name)
     if as_json:
         _print_json([_of_check(one) | {"note": one.note} for one in results])
     else:
@@ -383,16 +394,8 @@ def decide(
     max_cost: MaxCost = None,
     success: Annotated[float | None, typer.Option(help="target success of the cheapest option")] = None,
     confidence: Annotated[float | None, typer.Option(help="how sure to be of that target")] = None,
-    margin: Annotated[
-        float | None, typer.Option(help="difference in success that is not worth paying for; default from the spec")
-    ] = None,
-    perfect_check: Annotated[
-        bool | None,
-        typer.Option(
-            "--perfect-check/--no-perfect-check",
-            help="whether wrong answers can be told from right ones when deployed; default from the spec",
-        ),
-    ] = None,
+    margin: Margin = None,
+    perfect_check: PerfectCheck = None,
     reach: Annotated[
         list[str] | None,
         typer.Option("--reach", help="also what reaching that target takes: 'best_of_n(n=*)', 'cot(budget_tokens=*)'"),
@@ -462,6 +465,123 @@ def compare(
 
 @app.command(
     epilog=_examples(
+        "ds3bayes plan run.nc model-a model-b --difference 0.03 --cost usd",
+        "ds3bayes plan --accuracy acme-1=0.62/198 --accuracy acme-2=0.58/198 --difference 0.03 --tasks observed",
+        "ds3bayes plan counts.csv model-a --width 0.05 --max-tasks 198 -o plan.png",
+        "ds3bayes plan models/game24.toml cot --max-cost 50 --price 0.03 --task-cost 2",
+    )
+)
+def plan(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="what tells how tasks differ: a fit (.nc), evaluations, or a spec (.toml), whose priors are asked",
+            show_default=False,
+        ),
+    ] = None,
+    a: Annotated[
+        str | None, typer.Argument(help="'LLM | strategy', an LLM, or a strategy where there is one LLM")
+    ] = None,
+    b: Annotated[str | None, typer.Argument(help="what is to be told from it")] = None,
+    accuracy: Annotated[
+        list[str] | None,
+        typer.Option(help="in place of a source, a published accuracy as LLM=ACCURACY/TASKS; repeat for more"),
+    ] = None,
+    width: Annotated[float | None, typer.Option(help="width of the interval to reach")] = None,
+    difference: Annotated[float | None, typer.Option(help="difference in success to tell")] = None,
+    power: Annotated[float, typer.Option(help="probability of telling it")] = 0.8,
+    max_cost: Annotated[float | None, typer.Option(help="budget of the whole evaluation")] = None,
+    level: Annotated[float, typer.Option(help="probability of the interval")] = 0.9,
+    assurance: Annotated[float, typer.Option(help="probability that the plan suffices")] = 0.9,
+    tasks: Annotated[
+        str, typer.Option("--tasks", help="'new': of tasks like those that are run; 'observed': of these very tasks")
+    ] = "new",
+    max_tasks: Annotated[int | None, typer.Option(help="how many tasks there are")] = None,
+    attempts: Annotated[
+        list[int] | None, typer.Option("--attempts", "-n", help="attempts per task to show; repeat for more")
+    ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(
+            help="attempts, tokens, usd, flops, joules or seconds; the first of usd, tokens and attempts that is known"
+        ),
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="cost of one attempt (of both LLMs); default expected")] = None,
+    task_cost: Annotated[float, typer.Option(help="cost of one more task beside its attempts")] = 0.0,
+    benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
+    options: With = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="also draw the plan to this .png, .svg, .pdf or .html")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how many tasks, attempts and dollars an evaluation needs, or what a budget can show, before any data."""
+    from ds3bayes.queries.plan import plan as query
+    from ds3bayes.reports.decision_tables import plan_table
+
+    if (source is None) == (not accuracy):
+        raise InputError("give either a source (a fit, evaluations or a spec) or --accuracy LLM=ACCURACY/TASKS")
+    _refuse_picture(output, source)
+    asked: dict[str, Any] = {
+        "width": width,
+        "difference": difference,
+        "power": power,
+        "max_cost": max_cost,
+        "level": level,
+        "assurance": assurance,
+        "tasks": tasks,
+        "max_tasks": max_tasks,
+        "cost": cost,
+        "price": price,
+        "task_cost": task_cost,
+        "benchmark": benchmark,
+    }
+    if attempts:
+        asked["attempts"] = attempts
+    with _doing("planning"):
+        result = query(_published(accuracy) if source is None else _plan_source(source, options), a, b, **asked)
+    if output is not None:
+        from ds3bayes.reports import plot_plan
+
+        _write_picture(plot_plan(result), output, "Plan of an evaluation")
+    rows = plan_table(result).to_dict("records")
+    if as_json:
+        chosen = {name: float(result[name]) for name in ("chosen_tasks", "chosen_attempts", "chosen_cost")}
+        _print_json({**result.attrs, **chosen, "designs": rows})
+    else:
+        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _show(f"designs, cost in {result['cost'].attrs['units']}", rows, most=100)  # type: ignore[arg-type]
+
+
+def _published(accuracies: list[str] | None) -> dict[str, tuple[float, int]]:
+    """Read published accuracies, LLM=ACCURACY/TASKS."""
+    found = {}
+    for text in accuracies or []:
+        name, mark, rest = text.rpartition("=")
+        share, slash, tasks = rest.partition("/")
+        try:
+            found[name] = (float(share), int(tasks))
+        except ValueError:
+            slash = ""
+        if not (mark and slash and name):
+            raise InputError(f"--accuracy {text}: give LLM=ACCURACY/TASKS, as in acme-1=0.62/198")
+    return found
+
+
+def _plan_source(source: str, options: list[str] | None) -> Any:
+    """Read a fit, a spec or evaluations."""
+    from ds3bayes.evals import read_evals
+    from ds3bayes.generative.spec import ModelSpec
+
+    if source.endswith(".nc"):
+        return _load(Path(source))
+    if source.endswith(".toml"):
+        return ModelSpec.from_toml(source)
+    return read_evals(source, **_options(options))
+
+
+@app.command(
+    epilog=_examples(
         "ds3bayes gate main/logs branch/logs --margin 0.02 --confidence 0.95",
         "ds3bayes gate old.csv new.csv --markdown gate.md --junit gate.xml --json",
         "ds3bayes gate evals.csv evals.csv --baseline-where \"model == 'v1'\" --candidate-where \"model == 'v2'\"",
@@ -512,6 +632,7 @@ def gate(
     epilog=_examples(
         "ds3bayes rank run.nc -s cot --tasks new",
         "ds3bayes rank run.nc --of option --json",
+        "ds3bayes rank run.nc -o ranks.png",
     )
 )
 def rank(
@@ -522,25 +643,40 @@ def rank(
     ] = "model",
     tasks: Annotated[str, typer.Option("--tasks", help="'observed' or 'new'")] = "observed",
     benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
-    margin: Annotated[float, typer.Option(help="difference in success that does not matter")] = 0.01,
+    margin: Margin = None,
+    perfect_check: PerfectCheck = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="also draw the ranks to this .png, .svg, .pdf or .html")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank LLMs, or options, by success, with the probability of every place."""
     from ds3bayes.inference.artifact import spec_of
     from ds3bayes.queries.rank import rank as query
+    from ds3bayes.reports.decision_tables import ranking_table
 
+    _refuse_picture(output, fit_file)
     loaded = _load(fit_file)
     asked = strategy or list(spec_of(loaded).query.strategies) or None
-    given: dict[str, Any] = {"of": of, "tasks": tasks, "benchmark": benchmark, "margin": margin}
+    given: dict[str, Any] = {
+        "of": of,
+        "tasks": tasks,
+        "benchmark": benchmark,
+        "margin": margin,
+        "perfect_check": perfect_check,
+    }
     with _doing("ranking"):
         result = query(loaded, asked, **given)
-    names = ["success", "expected_rank", "rank_lower", "rank_upper", "p_first", "p_tied"]
-    rows = result[names].to_dataframe().reset_index()[["option", "strategy", *names]].to_dict("records")
+    if output is not None:
+        from ds3bayes.reports import plot_ranking
+
+        _write_picture(plot_ranking(result), output, "Ranks of LLMs" if of == "model" else "Ranks of options")
+    rows = ranking_table(result).to_dict("records")
     if as_json:
         _print_json({"sentence": result.attrs["sentence"], "ranks": rows, "p_rank": result["p_rank"].values.tolist()})
     else:
         _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
-        _show("ranks, 1 being the best", rows)
+        _show("ranks, 1 being the best", rows, most=100)  # type: ignore[arg-type]
 
 
 @app.command(
@@ -598,6 +734,8 @@ def next_(
     tasks: Annotated[str, typer.Option("--tasks", help="decide for 'observed' or 'new' tasks")] = "observed",
     cost: Annotated[str, typer.Option(help="tokens, usd, flops, joules or seconds")] = "tokens",
     max_cost: Annotated[float | None, typer.Option(help="largest expected cost per task of an option")] = None,
+    margin: Margin = None,
+    perfect_check: PerfectCheck = None,
     benchmark: Annotated[str | None, typer.Option(help="needed where there are several")] = None,
     as_json: Json = False,
 ) -> None:
@@ -605,7 +743,15 @@ def next_(
     from ds3bayes.queries.next_evals import next_evals
     from ds3bayes.reports.decision_tables import next_evals_table
 
-    asked: dict[str, Any] = {"on": on, "tasks": tasks, "cost": cost, "max_cost": max_cost, "benchmark": benchmark}
+    asked: dict[str, Any] = {
+        "on": on,
+        "tasks": tasks,
+        "cost": cost,
+        "max_cost": max_cost,
+        "margin": margin,
+        "perfect_check": perfect_check,
+        "benchmark": benchmark,
+    }
     if attempts:
         asked["attempts"] = attempts
     result = next_evals(_load(fit_file), option, candidate, **asked)
@@ -821,7 +967,9 @@ def sbc(
     drawn_by: Annotated[str, typer.Option(help="'model', or 'simulator': step by step, for one LLM")] = "model",
     thin: Annotated[int, typer.Option(help="of this many draws of a fit, one is ranked")] = 5,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
-    picture: Annotated[Path | None, typer.Option("--picture", help="draw the ranks to this .png, .svg or .pdf")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="draw the ranks to this .png, .svg, .pdf or .html")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a spec by simulation: truths drawn from its priors should be ranked evenly in fits to data from them.
@@ -831,8 +979,7 @@ def sbc(
     from ds3bayes.queries.calibration import sbc as by_simulation
     from ds3bayes.queries.calibration import sbc_check
 
-    if picture is not None:
-        files.claim(picture, "picture", [spec])
+    _refuse_picture(picture, spec)
     loaded, evals = _read(spec)
     ranks = by_simulation(
         evals,
@@ -848,7 +995,7 @@ def sbc(
     if picture is not None:
         from ds3bayes.reports.calibration_figure import plot_ranks
 
-        _draw(plot_ranks(ranks), picture)
+        _write_picture(plot_ranks(ranks), picture, f"Ranks of simulated truths: {loaded.name}")
     kept = ("divergences", "correlated", "compilations", "compile_seconds", "fit_seconds")
     told = {name: ranks.attrs[name] for name in kept}
     if as_json:
@@ -937,6 +1084,7 @@ def run(
     if not of_spec:
         _keep_evaluations(loaded, evals, folder)
     named = (Path(source), asked) if of_spec else (folder / "spec.toml", {})
+    came_from = source if loaded.data is None else loaded.data.path
     if fitted is None:
         fitted = _fit(evals, loaded)
     else:
@@ -944,7 +1092,7 @@ def run(
             "the folder holds a fit of this model and these data: using it (--refit samples again)", soft_wrap=True
         )
     # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
-    fitted = _asked_by(fitted, named[0], folder, named[1])
+    fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=options)
     save(fitted, folder / "run.nc")
     with _doing("checking"):
         results = run_checks(fitted)
@@ -1105,13 +1253,6 @@ def _table_bytes(table: Any, suffix: str) -> bytes:
     return files.csv_bytes(table[told]) if suffix.lower() == ".csv" else files.parquet_bytes(table[told])
 
 
-def _draw(figure: Any, path: Path) -> None:
-    """Write a figure in the format that its name ends with."""
-    drawn = BytesIO()
-    figure.savefig(drawn, format=path.suffix[1:].lower(), dpi=150, metadata=files.picture_metadata(path))
-    files.write(path, "picture", drawn.getvalue())
-
-
 def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:
     from ds3bayes.inference.fit import fit as sample
 
@@ -1167,22 +1308,45 @@ def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
     return found
 
 
-def _asked_by(fitted: xr.DataTree, spec: Path, folder: Path, asked: Mapping[str, Any] | None = None) -> xr.DataTree:
-    """Note in a fit which spec, seen from its folder, asks its questions, and what the command line asked instead."""
-    result = fitted.copy()
+def _asked_by(
+    fitted: xr.DataTree,
+    spec: Path,
+    folder: Path,
+    asked: Mapping[str, Any] | None = None,
+    *,
+    source: str,
+    options: list[str] | None = None,
+) -> xr.DataTree:
+    """Note in a fit which spec, seen from its folder, asks its questions, what the command line asked, and its data."""
+    from ds3bayes.inference.sources import note_source
+
+    result = note_source(fitted, Path(source), folder, _options(options))
     given = {name: value for name, value in (asked or {}).items() if value is not None}
     place = os.path.relpath(spec, folder)
-    result.attrs = {**fitted.attrs, "spec_file": place, "asked": json.dumps(given)}
+    result.attrs = {**result.attrs, "spec_file": place, "asked": json.dumps(given)}
     return result
 
 
 def _load(path: Path) -> xr.DataTree:
-    """Read a fit, to answer the questions that its spec asks today, at today's prices."""
+    """Read a fit, to answer the questions that its spec asks today, at today's prices; say if its data are older."""
+    from ds3bayes.evals import read_evals
     from ds3bayes.generative.spec import ModelSpec
+    from ds3bayes.inference.artifact import spec_of
+    from ds3bayes.inference.sources import changed_since
     from ds3bayes.inference.store import answering, load
     from ds3bayes.queries.decide import asking
 
     loaded = load(path)
+
+    def read(source: Path, options: Mapping[str, Any]) -> xr.Dataset:
+        data = spec_of(loaded).data
+        if options or data is None:
+            return read_evals(source, **options)
+        return data.model_copy(update={"path": str(source)}).read()
+
+    changed = changed_since(loaded, path.parent, read)
+    if changed:
+        _say.print(f"[yellow]older data[/]: {_plain(changed)}; `ds3bayes run` fits them anew", soft_wrap=True)
     if "spec_file" not in loaded.attrs:
         return loaded
     file = path.parent / loaded.attrs["spec_file"]
@@ -1282,6 +1446,19 @@ def _write_dataset(dataset: xr.Dataset, path: Path) -> None:
     from ds3bayes.inference.store import save_dataset
 
     save_dataset(dataset, path)
+
+
+def _refuse_picture(path: Path | None, *inputs: str | Path | None) -> None:
+    """Refuse a picture that could not be written, before any work is done for it."""
+    if path is not None:
+        files.claim(path, "picture", [one for one in inputs if one is not None])
+
+
+def _write_picture(figure: Any, path: Path, title: str) -> None:
+    from ds3bayes.reports.picture import write_picture
+
+    write_picture(figure, path, title)
+    _say.print(f"wrote [bold]{_plain(str(path))}[/]")
 
 
 def _csv(rows: list[dict[str, Any]]) -> bytes:

@@ -33,6 +33,8 @@ except ImportError:  # Windows, where nothing is locked.
 
 #: What every file says that ds3bayes wrote, where its format has a place for it.
 MARK = "written by ds3bayes"
+#: What the head of a page says that holds a picture and nothing else.
+PICTURE_PAGE = f'<meta name="generator" content="{MARK}: a picture">'
 #: What a spec begins with whose digest tells whether it is as it was written.
 _SPEC = re.compile(rf"# {MARK}; SHA-256 of what follows: ([0-9a-f]{{64}})\r?\n")
 
@@ -59,7 +61,7 @@ KINDS = {
     "table": Kind("a table", (".parquet", ".csv")),
     "page": Kind("a page", (".html", ".htm")),
     "text": Kind("a text in Markdown", ()),
-    "picture": Kind("a picture", (".png", ".svg", ".pdf")),
+    "picture": Kind("a picture", (".png", ".svg", ".pdf", ".html")),
     "junit": Kind("a test report in JUnit XML", ()),
     "spec": Kind("a specification", (".toml",)),
     "record": Kind("a record in JSON", (".json",)),
@@ -139,7 +141,7 @@ def kind_of(path: Path) -> str | None:
     if head.startswith(b"PAR1"):
         return "table" if _parquet_metadata(path).get(b"ds3bayes") == mark else None
     if b'<meta name="generator" content="' + mark in head:
-        return "page"
+        return "picture" if PICTURE_PAGE.encode() in head else "page"
     if head.startswith((b"\x89PNG", b"%PDF")) or b"<svg" in head:
         return "picture" if mark in head + tail else None
     if re.match(rb"(<\?xml[^>]*>\s*)?<!-- " + mark, head):
@@ -599,17 +601,6 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
     held = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), b"ds3bayes": MARK.encode()}), held)
     return held.getvalue()
-
-
-def picture_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what matplotlib is to note in a picture: that ds3bayes drew it.
-
-    Parameters
-    ----------
-    path : path
-        Ends in ``.png``, ``.svg`` or ``.pdf``.
-    """
-    return {"Software" if Path(path).suffix.lower() == ".png" else "Creator": MARK}
 
 
 def remarked(kind: str, text: str) -> bytes:

@@ -1,6 +1,7 @@
 """The command line: bad input ends in exit code 2 and one message, and machines can read the answers."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ import xarray as xr
 
 import ds3bayes as ds3
 from ds3bayes import cli
+from ds3bayes.inference.sources import changed_since, note_source
 
 GOOD = pd.DataFrame(
     {
@@ -492,7 +494,7 @@ def test_an_error_of_the_disk_is_said_in_words(run, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", str(tmp_path / "x.csv"))
 
-    monkeypatch.setattr("ds3bayes.inference.store.os.replace", full)
+    monkeypatch.setattr("ds3bayes.files.os.replace", full)
     code, out, err = run("simulate", "-o", "x.csv", "--tasks", 2)
     assert code == 3
     assert out == ""
@@ -684,3 +686,47 @@ def test_a_cap_needs_tokens(run, tmp_path, never_sampled):
     code, _, err = run("validate", write(tmp_path, GOOD.drop(columns="tokens_mean"), "[query]\nmax_cost = 100.0\n"))
     assert code == 2
     assert "tokens_mean for m | b | cot" in " ".join(err.split())
+
+
+def test_a_kept_fit_says_that_its_evaluations_have_changed(folder, capsys):
+    """Every question on a fit reads it in the same way; files that were only touched have not changed."""
+    path, table = folder / "out" / "run.nc", folder / "table.csv"
+    ds3.save(cli._asked_by(ds3.load(path), folder / "spec.toml", path.parent, source=str(table)), path)
+
+    def said() -> str:
+        cli._load(path)
+        return " ".join(capsys.readouterr().err.split())
+
+    assert said() == ""
+    os.utime(table, (1, 1))
+    assert said() == ""
+    rows = pd.read_csv(table)
+    attempts = int(rows["attempts"].sum())
+    rows.loc[0, "attempts"] += 3
+    rows.to_csv(table, index=False)
+    assert f"has changed since the fit ({attempts:,} attempts then, {attempts + 3:,} now)" in said()
+    assert "older evaluations; `ds3bayes run` fits them anew" in said()
+    table.write_text("no table", encoding="utf-8")
+    assert "cannot be read" in said()
+    table.unlink()
+    assert "table.csv is gone" in said()
+
+
+def test_a_folder_of_logs_is_looked_at_file_by_file(folder):
+    logs, fit = folder / "logs", ds3.load(folder / "out" / "run.nc")
+    logs.mkdir()
+    (logs / "a.json").write_text("{}")
+    noted = note_source(fit, logs, folder / "out", {"scorer": "match"})
+    evals, _ = ds3.inference.artifact.evals_of(fit)
+    asked = []
+
+    def read(path, options):
+        asked.append((path.resolve(), options))
+        return evals.isel(row=slice(len(asked), None))
+
+    assert changed_since(noted, folder / "out", read) == ""
+    assert asked == []
+    (logs / "b.json").write_text("{}")
+    assert "logs has changed since the fit" in changed_since(noted, folder / "out", read)
+    assert asked == [(logs.resolve(), {"scorer": "match"})]
+    assert changed_since(fit, folder / "out", read) == ""

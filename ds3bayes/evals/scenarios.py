@@ -25,25 +25,32 @@ def training_runs(
     tasks: int = 40,
     attempts: int = 8,
     seed: int = 0,
-    bridge_slope: float = 4.0,
     ease: float = 1.0,
+    size_slope: float = 6.0,
+    size_margin: float = 1.0,
+    tokens_slope: float = 6.0,
+    tokens_margin: float = 1.0,
     family_difference: float = 0.5,
     llm_sd: float = 0.2,
 ) -> Simulation:
     """Draw a training grid: 4 sizes x 3 amounts of training tokens, two families, whose loss decides what they can do.
 
-    The logit that a step is right is ``ease + bridge_slope (mean loss - loss)`` plus effects of family and LLM; a task
-    takes 4 steps, and tasks differ by a normal easiness, which attempts walk step by step (`simulate`).
+    The logit that a step is right is ``ease`` at the mean losses. Its odds are those of an unlimited LLM times the
+    chance that the LLM is large enough, ``logistic(size_margin + size_slope (mean - loss due to size))``, and times
+    that of the loss due to training tokens; effects of family and LLM add to the logit. A task takes 4 steps, and tasks
+    differ by a normal easiness, which attempts walk step by step (`simulate`).
 
     Parameters
     ----------
     tasks, attempts : int
         Tasks, and attempts of every LLM at every task.
     seed : int
-    bridge_slope : float
-        Rise of the logit per nat of loss; above 0.
     ease : float
-        That logit at the mean loss.
+        Logit of a right step at the mean losses.
+    size_slope, tokens_slope : float
+        Rise of the logit that size, or training tokens, suffice, per nat of the loss due to them; above 0.
+    size_margin, tokens_margin : float
+        Those logits at the mean loss due to size, or training tokens.
     family_difference : float
         Logit of family birch less that of alder.
     llm_sd : float
@@ -53,7 +60,7 @@ def training_runs(
     -------
     Simulation
         Evaluations with ``params``, ``train_tokens``, ``family`` and ``steps``; the truth of `simulate` with
-        ``loss``, ``ease``, ``bridge_slope``, ``family_difference`` and ``llm_sd`` besides.
+        ``loss`` and the values of the other arguments besides.
     """
     rng = np.random.default_rng([seed, 11])
     length = 4
@@ -66,7 +73,14 @@ def training_runs(
             names.append(f"{family[-1]}-{size / 1e9:g}b-{trained / 1e9:g}bt")
     losses = evaluate(loss, np.array(params), np.array(tokens))
     sign = np.array([0.5 if name == "birch" else -0.5 for name in family])
-    logit = ease + bridge_slope * (losses.mean() - losses) + family_difference * sign
+    # What an infinite LLM, or endless text, leaves of the loss is due to the other one.
+    by_size, by_tokens = (
+        losses - evaluate(loss, np.inf, np.array(tokens)),
+        losses - evaluate(loss, np.array(params), np.inf),
+    )
+    logit = ease + family_difference * sign
+    for lost, slope, margin in ((by_size, size_slope, size_margin), (by_tokens, tokens_slope, tokens_margin)):
+        logit = logit + log_expit(margin + slope * (lost.mean() - lost)) - log_expit(margin)
     logit = logit + llm_sd * rng.standard_normal(len(names))
     log_success = length * log_expit(logit)
     location = log_success - np.log(-np.expm1(log_success))
@@ -83,7 +97,10 @@ def training_runs(
     truth = made.truth.assign(
         loss=("model", losses),
         ease=float(ease),
-        bridge_slope=float(bridge_slope),
+        size_slope=float(size_slope),
+        size_margin=float(size_margin),
+        tokens_slope=float(tokens_slope),
+        tokens_margin=float(tokens_margin),
         family_difference=float(family_difference),
         llm_sd=float(llm_sd),
     )

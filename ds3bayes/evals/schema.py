@@ -203,7 +203,7 @@ COLUMNS: list[Column] = [
         low=0,
         high=LARGEST_COUNT,
         merge="sum",
-        meaning="attempts that ended without an answer",
+        meaning="attempts that ended without an answer: they fail, and do not vote",
     ),
     Column(
         name="truncated",

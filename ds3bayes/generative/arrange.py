@@ -31,6 +31,7 @@ from ds3bayes.generative.counts.traces import Traces
 from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.cut_attempts import mark_cut_rows
+from ds3bayes.generative.observation.no_answers import share_without_answer
 from ds3bayes.generative.observation.tokens import tokens_of
 from ds3bayes.generative.rows import attempts_alone, group_of, row_strategy, sampler_of_rows, searches, selects
 from ds3bayes.generative.spec import ModelSpec
@@ -269,22 +270,20 @@ def _trace_faults(table: pd.DataFrame, spec: ModelSpec) -> list[str]:
 
 def _arms(table: pd.DataFrame) -> tuple[tuple[Arm, ...], Array]:
     """List the arms in order of first appearance, and each row's arm; give every tree the walk it needs."""
-    codes: dict[Arm, int] = {}
-    rows = []
+    keys = table[_ARM_KEYS]
     # Aggregates with several cuts are of one walk, and so are attempts that were cut.
-    one_walk = (table["task"] == "") | table["cut"]
-    for shared, row in zip(one_walk, table[_ARM_KEYS].itertuples(index=False), strict=True):
-        fields = row._asdict()
-        if shared:
-            fields["max_tokens"] = np.nan
+    keys = keys.assign(max_tokens=keys["max_tokens"].mask((table["task"] == "") | table["cut"]))
+    # Numbers of groups are in order of first appearance.
+    of_row = keys.groupby(_ARM_KEYS, dropna=False, sort=False).ngroup().to_numpy()
+    codes: dict[Arm, int] = {}
+    for fields in keys.drop_duplicates().to_dict("records"):
         for name in ("budget_tokens", "max_tokens"):
             fields[name] = None if np.isnan(fields[name]) else int(fields[name])
-        arm = Arm(**fields)
-        rows.append(codes.setdefault(arm, len(codes)))
+        codes[Arm(**fields)] = len(codes)  # type: ignore[misc]
     for arm in list(codes):
         if arm.is_tree:
             codes.setdefault(_walk_under(arm), len(codes))
-    return tuple(codes), np.array(rows)
+    return tuple(codes), of_row
 
 
 def _walk_under(tree: Arm) -> Arm:
@@ -393,6 +392,7 @@ def _cells(rows: pd.DataFrame, at: Array, steps: Array, grid: Grid, spec: ModelS
     columns = (rows[name].to_numpy() for name in ("strategy", "n_samples", "verifier", "finished", "successes"))
     for task, strategy, n, verifier, finished, solved in zip(at, *columns, strict=True):
         counts[task].append((_selector_text(strategy, n, verifier), int(finished), int(solved)))
+    no_answer = share_without_answer(rows)
     traces: list[Traces | None] = [None] * len(steps)
     for task, mine in rows.groupby(at) if "steps_before_error" in rows else ():
         traces[task] = Traces.of(list(mine["steps_before_error"]), steps[task])  # type: ignore[call-overload]
@@ -415,7 +415,7 @@ def _cells(rows: pd.DataFrame, at: Array, steps: Array, grid: Grid, spec: ModelS
     likelihoods = [
         LogLikelihood(
             attempts=sum(attempts * _walks(text) for text, attempts, _ in signature),
-            rows=tuple((_selector(text), attempts, successes) for text, attempts, successes in signature),
+            rows=tuple((_selector(text, no_answer), attempts, successes) for text, attempts, successes in signature),
             traces=traced,
         )
         for signature, traced, _ in codes
@@ -452,14 +452,18 @@ def _walks(text: str) -> int:
 
 # One function per text, so that cells of the same counts are equal and `Grid.table` knows them again.
 @lru_cache(maxsize=64)
-def _selector(text: str) -> Selector | None:
-    """Return the map from attempt success to decision success, or None for single walks."""
+def _selector(text: str, no_answer: float | None) -> Selector | None:
+    """Return the map from attempt success to decision success, or None for single walks.
+
+    Attempts without an answer do not vote; their share is that of the arm's counts, which leave little open of it.
+    """
     if not text:
         return None
     strategy = parse_strategy(text)
 
     def decide(q: Array, concentration: float | None) -> Array:
         given = None if concentration is None else np.full((1,) * np.ndim(q), concentration)
-        return strategy.answer_array(q, concentration=given if _scatters(text) else None)
+        silent = None if no_answer is None else np.full((1,) * np.ndim(q), no_answer)
+        return strategy.answer_array(q, given if _scatters(text) else None, silent)
 
     return decide

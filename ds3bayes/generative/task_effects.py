@@ -22,7 +22,7 @@ from ds3bayes.generative.likelihood import (
 )
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.counts import log_likelihood_if_sound, reach_groups
-from ds3bayes.generative.observation.cut_attempts import cut_log_likelihood
+from ds3bayes.generative.observation.cut_attempts import CutAttempts, cut_log_likelihood
 from ds3bayes.generative.observation.tokens import (
     attempt_variance,
     latent_cells,
@@ -94,7 +94,7 @@ class PopulationAtDraws:
             places, tasks, _ = latent_cells(block, design)
             if places:
                 outputs["latent_log_tokens"] = latent_log_tokens(design, given)[places]
-                data = design.observed["attempts"]
+                data = CutAttempts.seen(design) or ()
                 _, sd = tokens_over_tasks(design, [cut.arm for cut in data], given)
                 own = cut_log_likelihood(data, design, given) + pt.log(sd)
                 _, signature, _ = block.distinct

@@ -19,6 +19,7 @@ from scipy.special import expit
 from scipy.stats import rankdata
 
 from ds3bayes.generative.design import Design
+from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import new_task_effects
 from ds3bayes.inference import check_pictures as pictures
@@ -288,7 +289,7 @@ def posterior_prediction(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
                         2 * min(below, 1 - below),
                     )
                 )
-    for row, curve in enumerate(design.observed.get("curves", ())):
+    for row, curve in enumerate(Aggregates.seen(design) or ()):
         expected = thin["aggregate_success"].isel(aggregate=row).values.ravel()
         drawn_share = rng.binomial(curve.attempts, expected) / curve.attempts
         observed_share = curve.successes / curve.attempts

@@ -30,6 +30,7 @@ from ds3bayes.evals import data_sha256
 from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
+from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import points_at_draws, task_effects
 from ds3bayes.inference.artifact import SCHEMA, log_prior, prior_draws
@@ -38,6 +39,10 @@ from ds3bayes.inference.compiled import compile_model
 from ds3bayes.terminal import Terminal
 
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
+
+
+# Task effects of all draws, tasks and samplers, beyond which fewer draws get them: 26 bytes each.
+_EFFECTS = 2e7
 
 
 class FitWarning(UserWarning):
@@ -53,7 +58,7 @@ def fit(
     chains: int | None = None,
     cores: int = 2,
     seed: int | None = None,
-    task_draws: int = 1000,
+    task_draws: int | None = None,
     progress: bool = True,
 ) -> xr.DataTree:
     """Sample the posterior of a model given evaluations.
@@ -68,8 +73,9 @@ def fit(
         Override ``spec.sampling``.
     cores : int, default 2
         Chains sampled at the same time.
-    task_draws : int, default 1000
-        About how many posterior draws get task effects (and so predictions), evenly thinned per chain.
+    task_draws : int, optional
+        About how many posterior draws get task effects (and so predictions), evenly thinned per chain: 1000, and fewer,
+        down to 200, where tasks times samplers exceed 20,000, so that memory is bounded.
     progress : bool, default True
         Show what is being done.
 
@@ -119,7 +125,8 @@ def fit(
         started = time.perf_counter()
         stage("drawing task effects")
         posterior = tree["posterior"].to_dataset()
-        step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // task_draws))
+        most = _task_draws(design) if task_draws is None else task_draws
+        step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // most))
         effects = task_effects(design, spec, posterior.isel(draw=slice(None, None, step)), sampling.seed)
         times["effects_seconds"] = time.perf_counter() - started
 
@@ -148,6 +155,12 @@ def fit(
     return result
 
 
+def _task_draws(design: Design) -> int:
+    """Return about how many draws get task effects if nothing else is said."""
+    cells = sum(len(block.tasks) * len(block.arms) for block in design.blocks)
+    return int(np.clip(_EFFECTS / max(1, cells), 200, 1000))
+
+
 def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effects: xr.Dataset) -> xr.Dataset:
     """Pointwise log-likelihood: of each task with its effects summed out, of aggregated rows, of other kinds."""
     result = effects[["log_likelihood"]].rename(log_likelihood="tasks")
@@ -156,8 +169,8 @@ def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effe
     for name, (labels, values) in points_at_draws(design, spec, posterior.sel(draw=effects["draw"].values)).items():
         result[name] = (("chain", "draw", f"{name}_point"), values)
         result = result.assign_coords({f"{name}_point": list(labels)})
-    if "curves" in design.observed:
-        curves = design.observed["curves"]
+    curves = Aggregates.seen(design)
+    if curves is not None:
         attempts, successes = np.array([[curve.attempts, curve.successes] for curve in curves]).T
         expected = posterior["aggregate_success"].sel(draw=effects["draw"].values)
         ways = gammaln(attempts + 1.0) - gammaln(successes + 1.0) - gammaln(attempts - successes + 1.0)

@@ -13,6 +13,8 @@ from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.errors import InputError
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.model import assemble
+from ds3bayes.generative.observation.aggregates import Aggregates
+from ds3bayes.generative.observation.cut_attempts import CutAttempts
 from ds3bayes.generative.task_effects import PopulationAtDraws, by_draw, each_draw
 from ds3bayes.inference.artifact import design_of, evals_of, spec_of
 from ds3bayes.inference.compiled import CompiledModel, compile_model
@@ -74,9 +76,9 @@ class TaskRefits(az.SamplingWrapper):
         self.unit = {"tasks": "task", "aggregates": "aggregate"}[var_name]
         if self.unit == "task" and not any(block.tasks for block in self.design.blocks):
             raise InputError("the fit has no tasks to leave out: its table holds aggregated rows only")
-        if self.unit == "aggregate" and "curves" not in self.design.observed:
+        if self.unit == "aggregate" and Aggregates.seen(self.design) is None:
             raise InputError("the fit has no rows without a task to leave out")
-        if "attempts" in self.design.observed:
+        if CutAttempts.seen(self.design) is not None:
             raise InputError(
                 "attempts at some tasks were cut by a budget, and such tasks cannot be left out: use `az.loo`, or fit "
                 "without the column `truncated`"
@@ -158,7 +160,9 @@ class TaskRefits(az.SamplingWrapper):
         shapes = {name: posterior[name].shape[2:] for name in given}
         at_points = AtPoints(given, shapes, {"success": model["aggregate_success"]})
         expected = at_points(by_draw(posterior[list(given)]))["success"]
-        attempts, successes = np.array([[one.attempts, one.successes] for one in self.design.observed["curves"]]).T
+        attempts, successes = np.array(
+            [[one.attempts, one.successes] for one in (Aggregates.seen(self.design) or ())]
+        ).T
         return np.asarray(stats.binom.logpmf(successes, attempts, np.clip(expected, 0.0, 1.0)))
 
     def _at(self, draw: Any) -> np.ndarray:

@@ -14,7 +14,6 @@ from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.loss_bridge import (
     LossBridge,
     location_of_new,
-    loss_constants,
     path_lengths,
     setting_label,
 )
@@ -24,8 +23,6 @@ from ds3bayes.queries.options import only_benchmark
 from ds3bayes.queries.predict import View
 from ds3bayes.queries.words import mean_interval
 from ds3bayes.strategies import Strategy, parse_strategy
-from ds3bayes.theory.evaluate import evaluate
-from ds3bayes.theory.scaling import lowest_loss
 
 Array = np.ndarray
 
@@ -100,9 +97,9 @@ def allocate(
 
     Notes
     -----
-    Success rises with what a loss buys, whatever the strategy, so in each draw the best N and D of a strategy are
-    those of lowest loss under its demand for tokens (`ds3bayes.theory.scaling.lowest_loss`), without a search. The
-    plan is searched in log N. An LLM far from the evaluated ones in size rests on the published scaling law.
+    Success rises with the typical task's, whatever the strategy, so in each draw the best N and D of a strategy are
+    those of highest location under its demand for tokens. They, and the plan, are searched in log N. An LLM far from
+    the evaluated ones in size rests on the published scaling law.
 
     References
     ----------
@@ -198,8 +195,6 @@ class _World:
     ----------
     tokens : array, shape (draws,)
         Generated for one task.
-    constants : mapping of str to array, shape (draws,)
-        A, alpha, B and beta of the loss law.
     """
 
     view: View
@@ -209,7 +204,6 @@ class _World:
     effects: Array
     reached: Array
     tokens: Array
-    constants: Mapping[str, Array]
 
     @classmethod
     def of(cls, view: View, strategy: Strategy, benchmark: str, family: str, tokens: float | None) -> _World:
@@ -230,7 +224,7 @@ class _World:
         rng = np.random.default_rng([view.seed, 8])
         effect = effect_of_new(view, {"family": family}, draws, rng)
         effects, reached = task_effects_of_new(view, arm, draws, rng)
-        given = bridge_given(draws, setting) | {"effect": effect}
+        given = bridge_given(draws, benchmark, setting) | {"effect": effect}
         per_attempt = np.full(view.samples, np.nan if tokens is None else tokens)
         if tokens is None:
             timed = [index for index in arms if design.has_tokens[index]]
@@ -248,7 +242,6 @@ class _World:
             effects=effects,
             reached=reached,
             tokens=per_attempt * float(strategy.token_units(design.path_length[arm])),
-            constants=loss_constants(design, given),
         )
 
     def location(self, params: Any, tokens: Any) -> Array:
@@ -316,24 +309,42 @@ class _Found:
 def _search(compute: float, future_tasks: float, world: _World, params_range: tuple[float, float]) -> _Found:
     """Find the optimum of every draw, and the allocation of highest expected success."""
     demand = future_tasks * world.tokens
-    tokens, params = evaluate(
-        lowest_loss, compute, demand, *(world.constants[key] for key in ("A", "alpha", "B", "beta"))
-    )
     # A plan pays for the tokens that are expected.
     expected = float(demand.mean())
-    most = compute / (2.0 * expected)
-    low, high = np.log(params_range[0]), np.log(min(params_range[1], most * (1.0 - 1e-9)))
-    if low >= high:
+    low = np.log(params_range[0])
+    high, highest = (
+        np.log(np.minimum(params_range[1], compute / (2.0 * one) * (1.0 - 1e-9))) for one in (demand, expected)
+    )
+    if low >= highest:
         raise InputError(
             f"{world.strategy}: {compute:.3g} FLOP do not pay for {expected:.3g} tokens of an LLM of "
             f"{params_range[0]:.3g} parameters; raise compute, or lower future_tasks or the range of params"
         )
-    log_params = np.linspace(low, high, _POINTS)
-    of_draws, of_plans = world.location(params, tokens), world.location(*_split(compute, expected, log_params))
+    high = np.maximum(high, low)
+
+    def location_at(log_params: Array) -> Array:
+        """Location at sizes (points, draws), what compute leaves each draw being its training tokens."""
+        size, trained = _split(compute, demand, log_params)
+        return world.location(size, np.maximum(trained, 1.0))
+
+    own = low + (high - low) * np.linspace(0.0, 1.0, _POINTS)[:, None]
+    steps = (high - low) / (_POINTS - 1)
+    every = np.arange(world.view.samples)
+    at = location_at(own)
+    for _ in range(_ROUNDS):
+        top = own[at.argmax(axis=0), every]
+        own = np.clip(top + steps * np.linspace(-1.5, 1.5, _ZOOM)[:, None], low, high)
+        at, steps = location_at(own), 3.0 * steps / (_ZOOM - 1)
+    place = at.argmax(axis=0)
+    params, tokens = _split(compute, demand, own[place, every])
+    of_draws = at[place, every]
+
+    log_params = np.linspace(low, highest, _POINTS)
+    of_plans = world.location(*_split(compute, expected, log_params[:, None]))
     table = world.table(min(of_draws.min(), of_plans.min()), max(of_draws.max(), of_plans.max()))
 
     def best_of(log_params: Array) -> _Plan:
-        size, trained = _split(compute, expected, log_params)
+        size, trained = _split(compute, expected, log_params[:, None])
         success = table.at(world.location(size, trained))
         place = int(success.mean(axis=1).argmax())
         return _Plan(params=float(size[place, 0]), tokens=float(trained[place, 0]), success=success[place])
@@ -341,15 +352,15 @@ def _search(compute: float, future_tasks: float, world: _World, params_range: tu
     best = best_of(log_params)
     step = log_params[1] - log_params[0]
     for _ in range(_ROUNDS):
-        around = np.clip(np.log(best.params) + step * np.linspace(-1.5, 1.5, _ZOOM), low, high)
+        around = np.clip(np.log(best.params) + step * np.linspace(-1.5, 1.5, _ZOOM), low, highest)
         best = max(best, best_of(around), key=lambda plan: plan.success.mean())
         step = 3.0 * step / (_ZOOM - 1)
     return _Found(params=params, tokens=tokens, success=table.at(of_draws), plan=best)
 
 
-def _split(compute: float, demand: float, log_params: Array) -> tuple[Array, Array]:
-    """Return sizes and the training tokens that compute leaves them, (points, 1)."""
-    params = np.exp(log_params)[:, None]
+def _split(compute: float, demand: Any, log_params: Array) -> tuple[Array, Array]:
+    """Return sizes, and the training tokens that compute leaves them, of the same shape."""
+    params = np.exp(log_params)
     return params, (compute / params - 2.0 * demand) / 6.0
 
 

@@ -30,7 +30,7 @@ def refuse_unanswerable(spec: ModelSpec, evals: xr.Dataset, design: Design) -> N
     # What builds models takes a second to import, which a spec that is refused at once does not need.
     from ds3bayes.queries.predict import predict
 
-    predict(_of_prior(spec, evals, design), spec.query.parsed() or None, tasks=spec.query.tasks, new_tasks=2)
+    predict(tree_of_prior(spec, evals, design), spec.query.parsed() or None, tasks=spec.query.tasks, new_tasks=2)
 
 
 def may_fail(spec: ModelSpec) -> bool:
@@ -93,13 +93,13 @@ def refuse_at_once(spec: ModelSpec, evals: xr.Dataset, design: Design) -> None:
         )
 
 
-def _of_prior(spec: ModelSpec, evals: xr.Dataset, design: Design) -> xr.DataTree:
-    """Return a tree with two draws of the prior in place of a posterior."""
+def tree_of_prior(spec: ModelSpec, evals: xr.Dataset, design: Design, draws: int = 2) -> xr.DataTree:
+    """Return a tree with draws of the prior in place of a posterior, which can be asked for predictions."""
     from ds3bayes.evals import data_sha256
     from ds3bayes.generative.task_effects import task_effects
     from ds3bayes.inference.artifact import prior_draws
 
-    prior = prior_draws(design, spec, seed=0, draws=2)
+    prior = prior_draws(design, spec, seed=0, draws=draws)
     effects = task_effects(design, spec, prior, seed=0)
     tree = xr.DataTree.from_dict(
         {

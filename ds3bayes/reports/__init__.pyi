@@ -3,6 +3,8 @@ from .decision_figures import (
     plot_cost_to_reach,
     plot_difference,
     plot_next_evals,
+    plot_plan,
+    plot_ranking,
     plot_variance,
 )
 from .every_eval_ever import write_every_eval_ever
@@ -28,7 +30,9 @@ __all__ = [
     "plot_levels",
     "plot_next_evals",
     "plot_observed",
+    "plot_plan",
     "plot_prior_posterior",
+    "plot_ranking",
     "plot_skill_graph",
     "plot_skills",
     "plot_success_by_attempts",

@@ -33,6 +33,14 @@ _LOSS = arxiv(
     "2203.15556",
     "loss from size and training tokens",
 )
+_SMALL = arxiv(
+    "godey2024why",
+    "Godey, Nathan and de la Clergerie, Eric and Sagot, Benoit",
+    "Why do small language models underperform? Studying Language Model Saturation via the Softmax Bottleneck",
+    2024,
+    "2404.07647",
+    "decline of small models that are trained for long",
+)
 _EVALS = arxiv(
     "miller2024adding",
     "Miller, Evan",
@@ -105,6 +113,7 @@ def references(spec: ModelSpec, data: pd.DataFrame, checks: list[str]) -> list[R
         (_DS3, True),
         (_SKILLS, kind == "skill_hierarchy"),
         (_LOSS, kind == "loss_bridge"),
+        (_SMALL, kind == "loss_bridge"),
         *((source, True) for source in dict.fromkeys(STRATEGIES[name].source for name in used) if source is not None),
         (NOISY_VERIFIER, any(one.verifier_errs for one in asked)),
         (_EVALS, True),

@@ -17,6 +17,7 @@ from ds3bayes.generative.capability.skill_hierarchy import SkillHierarchy
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.rows import row_strategy
 from ds3bayes.inference.artifact import design_of, evals_of, spec_of
+from ds3bayes.queries.bridge_rivals import bridge_on_held_out
 from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.queries.words import LEVEL, interval, mean_interval, number, share
@@ -292,10 +293,13 @@ class Scaling:
         compute (6 N D, in FLOP); a setting is a benchmark with a strategy, of each family.
     points : pandas.DataFrame
         ``setting, model, params, flop, success, lower, upper, rows``: observed shares with 90 % intervals.
+    evidence : str
+        How LLMs that the spec holds out were predicted, beside simple rivals; or how to find that out.
     """
 
     lines: pd.DataFrame
     points: pd.DataFrame
+    evidence: str = ""
 
 
 def scaling(fit: xr.DataTree, tasks: str, sizes: int = 4, seed: int = 0) -> Scaling | None:
@@ -346,7 +350,14 @@ def scaling(fit: xr.DataTree, tasks: str, sizes: int = 4, seed: int = 0) -> Scal
         seen = _wilson(group["successes"].sum(), group["attempts"].sum())[:3]
         points.append((label, model, facts["params"], facts["flop"], *seen, rows))
     columns = ["setting", "model", "params", "flop", "success", "lower", "upper", "rows"]
-    return Scaling(lines=frame, points=pd.DataFrame(points, columns=columns))
+    compared = bridge_on_held_out(fit, seed)
+    evidence = (
+        "Nothing here tells how well LLMs never evaluated are predicted: no LLM is held out as a whole, and "
+        "ds3.bridge_against_rivals(fit) fits without the largest and longest trained."
+        if compared is None
+        else str(compared.attrs["sentence"])
+    )
+    return Scaling(lines=frame, points=pd.DataFrame(points, columns=columns), evidence=evidence)
 
 
 def _setting(benchmark: object, strategy: object, family: object) -> str:
@@ -469,4 +480,5 @@ def scaling_table(found: Scaling) -> Shown:
         caption="Observed success by training compute, with 90 % intervals of the attempts",
         frame=pd.DataFrame(rows, columns=columns),
         numeric=frozenset({"parameters", "training FLOP", "observed success"}),
+        note=found.evidence,
     )

@@ -15,7 +15,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ds3bayes.reports.decision_tables import allocation_table, cost_to_reach_table, variance_table
 from ds3bayes.reports.figures import (
@@ -235,6 +237,96 @@ def plot_allocation(result: xr.Dataset, *, ax: Axes) -> None:
     )
     for text in ax.legend(loc="best").get_texts():
         text.set_parse_math(False)
+
+
+@_drawn
+def plot_ranking(result: xr.Dataset, *, ax: Axes) -> None:
+    """Draw the probability of every rank of LLMs or options, with the interval and the mean of each.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `rank`.
+    ax : matplotlib.axes.Axes, optional
+        New ones if not given; higher for many.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    size = result.sizes["option"]
+    places = np.arange(size)
+    fade = LinearSegmentedColormap.from_list("blue", ["white", BLUE])
+    edges = np.arange(size + 1)
+    ax.pcolormesh(
+        edges + 0.5, edges - 0.5, result["p_rank"].values, cmap=fade, vmin=0.0, vmax=1.0, rasterized=size > 40
+    )
+    low, high = result["rank_lower"].values, result["rank_upper"].values
+    ax.hlines(places, low, high, color="black", linewidth=1.2, label=f"{result.attrs['level']:.0%} interval")
+    ax.plot(result["expected_rank"].values, places, "o", color="black", markersize=4, label="expected rank")
+    names = [
+        f"{name}  {success:.3f}"
+        for name, success in zip(result["option"].values, result["success"].values, strict=True)
+    ]
+    ax.set_yticks(places, [_wrap(name, 60) for name in names], parse_math=False, fontsize=8.5 if size <= 30 else 6.5)
+    ax.invert_yaxis()
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlim(0.5, size + 0.5)
+    ax.set_xlabel("rank, 1 being the best (blue: its probability; beside names: expected success)")
+    ax.set_title(_wrap(result.attrs["sentence"], 110), parse_math=False)
+    ax.legend(loc="lower left")
+    figure = ax.get_figure(root=True)
+    if figure is not None and len(figure.axes) == 1:
+        figure.set_figheight(max(0.5 * WIDE, 1.6 + (0.24 if size <= 30 else 0.17) * size))
+
+
+@_drawn
+def plot_plan(result: xr.Dataset, *, ax: Axes) -> None:
+    """Draw what an evaluation would tell against its tasks, a line for each number of attempts, and the choice.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `plan`: its power if a difference was asked about, else the smallest difference that would be told, of
+        one LLM the width of the interval.
+    ax : matplotlib.axes.Axes, optional
+        New ones if not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    name = next(one for one in ("power", "detectable", "width") if one in result)
+    if "width" in result.attrs:
+        name = "width"
+    tasks = result["tasks"].values
+    for place, attempts in enumerate(result["attempts"].values):
+        at = result.sel(attempts=attempts)
+        colour = _COLOURS[place % len(_COLOURS)]
+        label = f"{attempts} {'attempt' if attempts == 1 else 'attempts'} per task"
+        ax.plot(tasks, at[name], marker=_MARKERS[place % len(_MARKERS)], color=colour, label=label)
+        if place in (0, result.sizes["attempts"] - 1):
+            ax.fill_between(tasks, at[f"{name}_lower"], at[f"{name}_upper"], color=colour, alpha=0.15, linewidth=0)
+    wanted = {"power": result.attrs.get("power"), "width": result.attrs.get("width")}.get(name)
+    if wanted is not None:
+        ax.axhline(wanted, color=GREY, linestyle="--", linewidth=1.2, label=f"asked for: {wanted:g}")
+    if np.isfinite(result["chosen_tasks"]):
+        ax.axvline(float(result["chosen_tasks"]), color=GREY, linestyle=":", linewidth=1.4, label="the plan")
+    ax.set_xscale("log")
+    _plain_log_ticks(ax)
+    if name == "power":
+        ax.set_ylim(0.0, 1.02)
+    else:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.grid(color=_GRID, linewidth=0.7)
+    ends = f"{1 - result.attrs['assurance']:.0%} to {result.attrs['assurance']:.0%}"
+    ax.set_xlabel(f"tasks (bands, of the fewest and the most attempts: {ends} of what the source leaves open)")
+    ax.set_ylabel(result[name].attrs["long_name"])
+    ax.set_title(_wrap(result.attrs["sentence"], 110), parse_math=False)
+    ax.legend(loc="best")
 
 
 def _labels(table: Any) -> list[str]:

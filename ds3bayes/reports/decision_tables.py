@@ -104,6 +104,42 @@ def next_evals_table(result: xr.Dataset) -> pd.DataFrame:
     return frame.sort_values("reduction_per_cost", ascending=False, kind="stable", ignore_index=True)
 
 
+def ranking_table(result: xr.Dataset) -> pd.DataFrame:
+    """Give a row per LLM or option of `rank`, least expected rank first.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `rank`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``option, strategy, success, expected_rank, rank_lower, rank_upper, p_first, p_tied``.
+    """
+    names = ["success", "expected_rank", "rank_lower", "rank_upper", "p_first", "p_tied"]
+    return result[names].to_dataframe().reset_index()[["option", "strategy", *names]]
+
+
+def plan_table(result: xr.Dataset) -> pd.DataFrame:
+    """Give a row per number of tasks and of attempts of `plan`.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `plan`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``tasks, attempts, cost`` and, of those that were planned for, ``width, detectable, power``, each with
+        its ``_lower`` and ``_upper`` end.
+    """
+    names = [name for name in result.data_vars if result[name].dims == ("tasks", "attempts")]
+    frame = result[names].to_dataframe().reset_index()
+    return frame[["tasks", "attempts", "cost", *(name for name in names if name != "cost")]]
+
+
 def allocation_table(result: xr.Dataset) -> pd.DataFrame:
     """Give a row per strategy of `allocate`, least regret first: its plan, and each draw's optimum as an interval.
 

@@ -407,7 +407,6 @@ _NOT_IN_PAIRS = frozenset(
         "pace",
         "mastery_logit",
         "loss",
-        "loss_threshold",
         "deviation",
         "llm_effect",
     }

@@ -368,7 +368,7 @@ def _skills(found: Evidence) -> list[dict[str, Any]]:
             {
                 "name": "Success against training compute",
                 "said": "Lines are for LLMs never evaluated, at the sizes of evaluated ones; their bands also hold "
-                "what sets one LLM apart from another of the same loss.",
+                "what sets one LLM apart from another of the same training.",
                 "picture": _picture(
                     curve_figures.success_against_compute,
                     f"Success of one attempt against training compute, by size, {_of_tasks(found)}. Bands and bars are "

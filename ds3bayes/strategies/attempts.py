@@ -365,7 +365,9 @@ class AttemptStrategy(RepeatedSampling):
         """Most attempts that are tried to reach a target."""
         return 64
 
-    def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
+    def limit_array(
+        self, q: np.ndarray, concentration: np.ndarray | None = None, no_answer: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """Success as the number of attempts grows without bound, or None where that is not known.
 
         Parameters
@@ -374,8 +376,10 @@ class AttemptStrategy(RepeatedSampling):
             Probability that one attempt is right.
         concentration : numpy.ndarray, optional
             How wrong answers agree, broadcasts against ``q``.
+        no_answer : numpy.ndarray, optional
+            Probability that an attempt that is not right gives no answer, broadcasts against ``q``.
         """
-        del q, concentration
+        del q, concentration, no_answer
         return None
 
 

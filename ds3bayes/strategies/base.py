@@ -61,11 +61,14 @@ class Learned:
         Gap between the scores that the strategy's learned verifier gives to right and wrong attempts, in score sds.
     agreement : array or tensor, optional
         Share in [0, 1] of the variance of these scores that a task's wrong (or right) attempts have in common.
+    no_answer : array or tensor, optional
+        Probability in [0, 1] that an attempt that is not right gives no answer, and so no vote.
     """
 
     concentration: Any = None
     discrimination: Any = None
     agreement: Any = None
+    no_answer: Any = None
 
 
 #: Whom to cite for verifiers that err.
@@ -402,7 +405,7 @@ class Strategy(ABC):
         """Whether how many units of tokens are spent on a task is random."""
         return "lengths" in self.depends_on
 
-    def answer_array(self, q: Any, concentration: Any = None) -> np.ndarray:
+    def answer_array(self, q: Any, concentration: Any = None, no_answer: Any = None) -> np.ndarray:
         """Evaluate `answer` on arrays.
 
         Parameters
@@ -411,12 +414,15 @@ class Strategy(ABC):
             Probabilities, for instance of shape (draws, tasks).
         concentration : array-like, optional
             As for `answer`, for instance of shape (draws, 1).
+        no_answer : array-like, optional
+            As in `Learned`, of that shape; strategies that count no votes do not depend on it.
 
         Returns
         -------
         numpy.ndarray
             In the broadcast shape.
         """
+        del concentration, no_answer
         return evaluate(_answer_of, q, core=(0,), strategy=self)
 
     @abstractmethod

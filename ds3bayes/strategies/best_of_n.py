@@ -98,9 +98,11 @@ class BestOfN(AttemptStrategy):
         """Probability that the attempt with the top score is right, at posterior draws."""
         return answer_at_draws(self, q, learned) if self.depends_on else super().answer_given(q, lengths, learned)
 
-    def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
+    def limit_array(
+        self, q: np.ndarray, concentration: np.ndarray | None = None, no_answer: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """Return whether an attempt can be right at all: among endless normal scores any lead wins; q without one."""
-        del concentration
+        del concentration, no_answer
         if isinstance(self.verifier, LearnedVerifier):
             return None
         return (q > 0.0).astype(float) if as_verifier(self.verifier).discrimination > 0.0 else q

@@ -95,28 +95,32 @@ class EarlyStoppingMajority(Vote):
     def answer_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
         """Probability that the right answer wins, at posterior draws."""
         del lengths
-        return self._mean_of_stops(q, learned.concentration, lambda law: law.chosen)
+        return self._mean_of_stops(q, learned, lambda law: law.chosen)
 
     def units_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
-        """Expected number of attempts at posterior draws; attempts that a budget cuts count as wrong votes."""
+        """Expected number of attempts at posterior draws, those without an answer among them."""
         del lengths
-        made = lambda law: law.stopped * (law.right_votes + law.wrong_votes)  # noqa: E731
-        return self._mean_of_stops(q, learned.concentration, made)
+        made = lambda law: law.stopped * (law.right_votes + law.wrong_votes + law.blanks)  # noqa: E731
+        return self._mean_of_stops(q, learned, made)
 
-    def _mean_of_stops(
-        self, q: np.ndarray, concentration: Any, value: Callable[[StoppedVote], np.ndarray]
-    ) -> np.ndarray:
-        """Sum a value of stops over the votes that they come at, where every attempt votes, shape (draws, tasks)."""
+    def _mean_of_stops(self, q: np.ndarray, learned: Learned, value: Callable[[StoppedVote], np.ndarray]) -> np.ndarray:
+        """Sum a value of stops over the attempts that they come at, shape (draws, tasks)."""
         result = np.empty(q.shape)
         for start in range(0, len(q), _DRAWS_AT_ONCE):
             rows = slice(start, start + _DRAWS_AT_ONCE)
-            some = None if concentration is None else np.broadcast_to(concentration, (len(q), 1))[rows]
-            law = self._law(some)
-            # Without blanks a stop is a number of right and of wrong votes.
-            voted = law.blanks == 0
-            places = law.right_votes[voted] * (self.n + 1) + law.wrong_votes[voted]
-            stops, member = np.unique(places, return_inverse=True)
+            concentration, no_answer = (
+                None if one is None else np.broadcast_to(one, (len(q), 1))[rows]
+                for one in (learned.concentration, learned.no_answer)
+            )
+            law = self._law(concentration)
+            # A stop is a number of right attempts and one of others, which vote or give no answer.
+            voted = law.blanks >= 0 if learned.no_answer is not None else law.blanks == 0
+            others = law.wrong_votes[voted] + law.blanks[voted]
+            stops, member = np.unique(law.right_votes[voted] * (self.n + 1) + others, return_inverse=True)
             weight = np.broadcast_to(value(law), (*np.shape(law.chosen)[:-1], voted.size))[..., voted]
+            if no_answer is not None:
+                silent = no_answer[..., None]
+                weight = weight * (1.0 - silent) ** law.wrong_votes * silent**law.blanks
             total = weight @ (member[:, None] == np.arange(stops.size)).astype(float)
             right = [q[rows] ** count for count in range(self.n + 1)]
             wrong = [(1.0 - q[rows]) ** count for count in range(self.n + 1)]

@@ -13,7 +13,12 @@ from ds3bayes.strategies.base import Learned, Strategy
 from ds3bayes.theory.evaluate import python_mode
 from ds3bayes.theory.interpolate import interpolate, neighbours, padded
 from ds3bayes.theory.selectors import bernstein, verifier_weights
-from ds3bayes.theory.votes import plurality_weights_partition, weighted_vote_weights_partition
+from ds3bayes.theory.votes import (
+    answered_plurality_weights,
+    answered_plurality_weights_partition,
+    plurality_weights_partition,
+    weighted_vote_weights_partition,
+)
 
 Tensor = Any
 
@@ -22,12 +27,21 @@ _DRAWS_AT_ONCE = 64
 _LOG_CONCENTRATIONS = np.linspace(np.log(0.02), np.log(50.0), 17)
 _GAPS = np.linspace(0.0, 5.0, 21)
 _AGREEMENTS = np.linspace(0.0, 0.96, 13)
+_NO_ANSWERS = np.linspace(0.0, 1.0, 17)
 
 
 @lru_cache(maxsize=32)
 def _plurality(n: int) -> np.ndarray:
     """Tabulate the weights of a vote, shape (concentration, n + 1), padded by one row at each end."""
     return padded(plurality_weights_partition(n, np.exp(_LOG_CONCENTRATIONS)))
+
+
+@lru_cache(maxsize=32)
+def _answered(n: int, wrong_shares: tuple[float, ...] | None) -> np.ndarray:
+    """Tabulate the weights of a vote (no answer, n + 1), or (no answer, concentration, n + 1), padded in these axes."""
+    if wrong_shares is not None:
+        return padded(answered_plurality_weights(n, wrong_shares, _NO_ANSWERS))
+    return padded(answered_plurality_weights_partition(n, np.exp(_LOG_CONCENTRATIONS), _NO_ANSWERS[:, None]), axes=2)
 
 
 @lru_cache(maxsize=32)
@@ -67,6 +81,33 @@ def vote_weights(n: int, concentration: Tensor, discrimination: Tensor | None = 
     if discrimination is None:
         return _between(_plurality(n), column)
     return _between(_weighted(n), neighbours(discrimination, _GAPS), column)
+
+
+def answered_vote_weights(
+    n: int, no_answer: Tensor, *, concentration: Tensor | None = None, wrong_shares: tuple[float, ...] | None = None
+) -> Tensor:
+    """Probability that a vote is right given how many of its n attempts are, where others may give no answer.
+
+    Parameters
+    ----------
+    n : int
+        Number of attempts.
+    no_answer : tensor, shape (...)
+        Probability that an attempt that is not right gives no answer.
+    concentration : tensor, shape (...), optional
+        As for `vote_weights`.
+    wrong_shares : tuple of float, optional
+        Shares of the distinct wrong answers instead.
+
+    Returns
+    -------
+    tensor, shape (..., n + 1)
+        Cubic (Catmull-Rom) interpolation of `answered_plurality_weights` or `answered_plurality_weights_partition`.
+    """
+    row = neighbours(no_answer, _NO_ANSWERS)
+    if concentration is None:
+        return _between(_answered(n, wrong_shares), row)
+    return _between(_answered(n, None), row, neighbours(pt.log(concentration), _LOG_CONCENTRATIONS))
 
 
 def chosen_weights(n: int, discrimination: Tensor, agreement: Tensor) -> Tensor:

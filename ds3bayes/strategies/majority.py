@@ -8,12 +8,15 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from ds3bayes.strategies.base import Learned, register
-from ds3bayes.strategies.learned import of_cases, vote_weights
+from ds3bayes.strategies.learned import answered_vote_weights, of_cases, vote_weights
+from ds3bayes.strategies.lengths import Lengths
 from ds3bayes.strategies.voting import Vote
 from ds3bayes.strategies.walks import Bools, Ints, plurality
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.selectors import bernstein
 from ds3bayes.theory.votes import (
+    answered_plurality_weights,
+    answered_plurality_weights_partition,
     plurality_limit,
     plurality_limit_partition,
     plurality_table,
@@ -63,9 +66,13 @@ class Majority(Vote):
         """Return nothing: there are no fields beyond those of any vote."""
         return []
 
-    def _weights(self, concentration: Any) -> np.ndarray:
+    def _weights(self, concentration: Any, no_answer: Any = None) -> np.ndarray:
         shares, alpha = self._agreement(concentration)
-        return plurality_weights(self.n, shares) if shares else plurality_weights_partition(self.n, alpha)
+        if no_answer is None:
+            return plurality_weights(self.n, shares) if shares else plurality_weights_partition(self.n, alpha)
+        if shares:
+            return answered_plurality_weights(self.n, shares, no_answer)
+        return answered_plurality_weights_partition(self.n, alpha, no_answer)
 
     def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
         """Probability that the right answer wins the vote.
@@ -91,8 +98,8 @@ class Majority(Vote):
         shares, alpha = self._agreement(concentration)
         return vote(q, wrong, plurality_table(self.n, shares) if shares else plurality_table_partition(self.n, alpha))
 
-    def answer_array(self, q: Any, concentration: Any = None) -> np.ndarray:
-        """Evaluate `answer` on arrays, with weights per entry of ``concentration``.
+    def answer_array(self, q: Any, concentration: Any = None, no_answer: Any = None) -> np.ndarray:
+        """Evaluate `answer` on arrays, with weights per entry of ``concentration`` and ``no_answer``.
 
         Parameters
         ----------
@@ -100,22 +107,41 @@ class Majority(Vote):
             Probabilities, for instance of shape (draws, tasks).
         concentration : array-like, optional
             For instance of shape (draws, 1): the weights are computed once per entry, so keep it small.
+        no_answer : array-like, optional
+            Probability that an attempt that is not right gives no answer, broadcasting against ``concentration``;
+            all attempts vote if absent.
 
         Returns
         -------
         numpy.ndarray
             In the broadcast shape.
         """
-        return evaluate(bernstein, q, self._weights(concentration), core=(0, 1))
+        return evaluate(bernstein, q, self._weights(concentration, no_answer), core=(0, 1))
+
+    def answer_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
+        """Probability that the right answer wins, at posterior draws; attempts without an answer do not vote."""
+        del lengths
+        return self.answer_array(q, learned.concentration, learned.no_answer)
 
     def answer_learned(self, q: Any, learned: Learned, *, q_of_cases: bool = False) -> Any:
-        """Probability that the right answer wins, its weights interpolated in the concentration."""
-        if not self.depends_on:
+        """Probability that the right answer wins, its weights interpolated in what is learned."""
+        if learned.no_answer is not None:
+            shares, alpha = ((1.0,), None) if self.n <= 2 else (self.wrong_shares, learned.concentration)
+            weights = answered_vote_weights(
+                self.n, learned.no_answer, concentration=None if shares else alpha, wrong_shares=shares
+            )
+            return of_cases(q, weights, q_of_cases)
+        if "concentration" not in self.depends_on:
             return self.answer(q)
         return of_cases(q, vote_weights(self.n, learned.concentration), q_of_cases)
 
-    def limit_array(self, q: np.ndarray, concentration: np.ndarray | None = None) -> np.ndarray | None:
+    def limit_array(
+        self, q: np.ndarray, concentration: np.ndarray | None = None, no_answer: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """Return the chance that the right answer is likelier than every wrong one."""
+        if no_answer is not None:
+            # Of the attempts that answer; where none does, none is right.
+            q = q / np.maximum(q + (1.0 - q) * (1.0 - no_answer), np.finfo(float).tiny)
         if self.wrong_shares is not None:
             return evaluate(plurality_limit, q, wrong_shares=self.wrong_shares)
         return None if concentration is None else plurality_limit_partition(q, concentration)

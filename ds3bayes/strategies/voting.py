@@ -39,6 +39,10 @@ class Vote(AttemptStrategy):
         `answer`, learned by a fit from answer counts, or that of a `PathTask`).
     sampler, effort, budget_tokens
         As for `AttemptStrategy`. A truncated attempt does not vote.
+
+    Notes
+    -----
+    Attempts without an answer do not vote, as far as a fit learned them (column ``no_answer``).
     """
 
     source: ClassVar[Reference | None] = _SELF_CONSISTENCY
@@ -72,8 +76,10 @@ class Vote(AttemptStrategy):
 
     @property
     def depends_on(self) -> frozenset[str]:
-        """How wrong answers agree, where that is not stated and there are enough votes for it to matter."""
-        return frozenset({"concentration"} if self.wrong_shares is None and self.n > 2 else ())
+        """How many give no answer and, where that is not stated and there are enough votes, how wrong answers agree."""
+        if self.n < 2:
+            return frozenset()
+        return frozenset({"no_answer", "concentration"} if self.wrong_shares is None and self.n > 2 else {"no_answer"})
 
     def _agreement(self, concentration: Any) -> tuple[tuple[float, ...] | None, Any]:
         """Return the shares of wrong answers, or None and their concentration."""

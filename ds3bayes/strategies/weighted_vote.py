@@ -98,10 +98,14 @@ class WeightedBestOfN(Vote):
 
     @property
     def depends_on(self) -> frozenset[str]:
-        """How wrong answers agree, unless an oracle weighs them, and how good a verifier is that has to be learned."""
+        """How wrong answers agree, unless an oracle weighs them, and how good a verifier is that has to be learned.
+
+        Attempts without an answer count as wrong ones: the tables of every number of votes would take minutes.
+        """
+        agreement = super().depends_on - {"no_answer"}
         if self.learned_verifier:
-            return super().depends_on | {"discrimination"}
-        return frozenset() if np.isinf(self._gap) else super().depends_on
+            return agreement | {"discrimination"}
+        return frozenset() if np.isinf(self._gap) else agreement
 
     def answer_learned(self, q: Any, learned: Learned, *, q_of_cases: bool = False) -> Any:
         """Probability that the right answer has the largest weight, interpolated in what is learned."""
@@ -118,8 +122,9 @@ class WeightedBestOfN(Vote):
             self._agreement(learned.concentration)
         return answer_at_draws(self, q, learned) if self.depends_on else super().answer_given(q, lengths, learned)
 
-    def answer_array(self, q: Any, concentration: Any = None) -> np.ndarray:
-        """Evaluate `answer` on arrays, with weights per entry of ``concentration``."""
+    def answer_array(self, q: Any, concentration: Any = None, no_answer: Any = None) -> np.ndarray:
+        """Evaluate `answer` on arrays, with weights per entry of ``concentration``; all attempts vote."""
+        del no_answer
         if np.isinf(self._gap):
             return evaluate(any_right, q, n=self.n)
         return evaluate(bernstein, q, self._weights(*self._agreement(concentration)), core=(0, 1))

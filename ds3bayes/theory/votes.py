@@ -375,6 +375,92 @@ def plurality_table_partition(n: int, concentration: Any) -> np.ndarray:
 # Attempts without an answer
 
 
+def _answered_terms(most: int, no_answer: np.ndarray) -> np.ndarray:
+    """P(u of ``most`` attempts answer), u = 0..most, each giving no answer with probability (...): (..., most + 1)."""
+    u = np.arange(most + 1.0)
+    log_count = gammaln(most + 1.0) - gammaln(u + 1.0) - gammaln(most - u + 1.0)
+    blank = no_answer[..., None]
+    return np.exp(log_count + xlogy(u, 1.0 - blank) + xlogy(most - u, blank))
+
+
+def answered_plurality_weights(n: int, wrong_shares: Sequence[float] | np.ndarray, no_answer: Any) -> np.ndarray:
+    """Plurality weights of n attempts of which those that are not right may give no answer.
+
+    An attempt that is not right gives no answer, and so no vote, with probability b. If c of n attempts are right,
+    w_c = sum_u Bin(u; n - c, 1 - b) table[c + u, c], with the table of `plurality_table`: for a law of blanks that does
+    not depend on a task's success, `ds3bayes.theory.selectors.bernstein` of these weights is `vote`.
+
+    Parameters
+    ----------
+    n : int
+        Number of attempts, at least 1.
+    wrong_shares : array-like, shape (J,)
+        As for `plurality_weights`, of the attempts that answer wrong.
+    no_answer : array-like, shape (...)
+        b in [0, 1].
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (..., n + 1), w_0 = 0 and w_n = 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+    blank = check_no_answer(no_answer)
+    table = plurality_table(n, wrong_shares)
+    result = np.zeros((*blank.shape, n + 1))
+    for c in range(1, n + 1):
+        result[..., c] = _answered_terms(n - c, blank) @ table[c:, c]
+    return result
+
+
+def answered_plurality_weights_partition(n: int, concentration: Any, no_answer: Any) -> np.ndarray:
+    """As `answered_plurality_weights` if every task has its own random shares of wrong answers, GEM(alpha).
+
+    Parameters
+    ----------
+    n : int
+        Number of attempts, 1..1800.
+    concentration : array-like, shape (...)
+        alpha > 0, as for `plurality_weights_partition`.
+    no_answer : array-like
+        b in [0, 1]; broadcasts against ``concentration``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (..., n + 1).
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+    alpha, blank = np.broadcast_arrays(check_concentration(concentration), check_no_answer(no_answer))
+    _check_votes(n)
+    if n > _MOST_PARTITION_VOTES:
+        raise ValueError(f"n must be at most {_MOST_PARTITION_VOTES} when shares are random, got {n}")
+    flat, blanks = alpha.reshape(-1), blank.reshape(-1)
+    result = np.zeros((flat.size, n + 1))
+    rows = max(1, 50_000 // (n + 1))
+    for begin in range(0, flat.size, rows):
+        block = slice(begin, begin + rows)
+        for c, kept in _partition_rows(n, flat[block]):
+            result[block, c] = (_answered_terms(n - c, blanks[block]) * kept).sum(axis=-1)
+    return result.reshape(*alpha.shape, n + 1)
+
+
+def check_no_answer(no_answer: Any) -> np.ndarray:
+    """Return shares of attempts without an answer as an array of numbers in [0, 1]."""
+    blank = np.asarray(no_answer, dtype=float)
+    if not np.all((blank >= 0.0) & (blank <= 1.0)):
+        raise ValueError("no_answer must be in [0, 1]")
+    return blank
+
+
 def vote(right: Any, wrong: Any, table: Any) -> Any:
     """Success of a vote among n attempts of which some may give no answer.
 

@@ -1,4 +1,4 @@
-"""Training against inference compute: against brute force over sizes and the closed form of equal exponents."""
+"""Training against inference compute: against brute force over sizes."""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,6 @@ import pytest
 import ds3bayes as ds3
 from ds3bayes.queries.allocate import _split, _World
 from ds3bayes.queries.predict import View
-from ds3bayes.theory.evaluate import evaluate
-from ds3bayes.theory.scaling import inference_demand
 
 COMPUTE, FUTURE = 1e21, 1e8
 STRATEGIES = ["cot", "best_of_n(n=4, verifier=oracle)"]
@@ -84,25 +82,10 @@ def test_the_plan_is_the_best_of_a_grid_of_new_llms(bridge, allocation, strategy
 def test_each_draw_has_the_optimum_of_a_fine_grid(bridge, allocation):
     world = _World.of(View.of(bridge, "new", True, 32, 0), ds3.CoT(), "b", "", 500.0)
     log_params = np.linspace(np.log(1e7), np.log(0.999 * COMPUTE / (2 * FUTURE * 500.0)), 4001)
-    location = world.location(*_split(COMPUTE, FUTURE * 500.0, log_params))
+    location = world.location(*_split(COMPUTE, FUTURE * 500.0, log_params[:, None]))
     brute = log_params[location.argmax(axis=0)]
     found = np.log(allocation["params"].sel(strategy="cot").values.ravel())
     assert np.abs(found - brute).max() <= log_params[1] - log_params[0]
-
-
-def test_equal_exponents_have_the_closed_form(prior_fit):
-    # Exponents 1/3, up to the width of their priors.
-    tight = {
-        "size_exponent": {"family": "LogNormal", "mu": float(np.log(1 / 3)), "sigma": 1e-6},
-        "tokens_exponent": {"family": "LogNormal", "mu": float(np.log(1 / 3)), "sigma": 1e-6},
-    }
-    fit = prior_fit(ds3.read_evals(table()), ds3.ModelSpec.from_dict(SPEC | {"priors": tight}), draws=20)
-    result = ds3.allocate(fit, ["cot"], compute=COMPUTE, future_tasks=FUTURE, tokens_per_attempt=500.0, new_tasks=16)
-    world = _World.of(View.of(fit, "new", True, 16, 0), ds3.CoT(), "b", "", 500.0)
-    kappa = (world.constants["B"] / world.constants["A"]) ** 3
-    tokens, params = evaluate(inference_demand, COMPUTE, FUTURE * 500.0, kappa)
-    np.testing.assert_allclose(result["training_tokens"].values.ravel(), tokens, rtol=1e-3)
-    np.testing.assert_allclose(result["params"].values.ravel(), params, rtol=1e-3)
 
 
 def test_tokens_come_from_the_table(prior_fit):

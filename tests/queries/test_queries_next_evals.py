@@ -119,11 +119,32 @@ def test_next_evals_of_a_fit(two):
 
 
 def test_a_clear_choice_needs_no_evaluation(two):
-    result = ds3.next_evals(two, ["best_of_n(n=8)", "cot"], attempts=[1])
+    result = ds3.next_evals(two, ["best_of_n(n=8)", "cot"], attempts=[1], perfect_check=True)
     # Best-of-n with an oracle never loses to its own attempts.
     assert float(result["regret"]) == pytest.approx(0.0, abs=1e-12)
     assert result.attrs["choice"] == "none"
-    assert "No evaluation considered is worth its cost" in result.attrs["sentence"]
+    assert "Nothing needs to be run" in result.attrs["sentence"]
+
+
+def test_what_is_an_upper_bound_is_not_decided_on(two):
+    found = ds3.next_evals(two, ["cot", "best_of_n(n=8)", "direct"], ["cot"], attempts=[4])
+    assert found.attrs["bounds"] == "best_of_n(n=8)"
+    assert "upper bound" in found.attrs["sentence"]
+    assert float(found["regret"]) == float(ds3.next_evals(two, ["cot", "direct"], ["cot"], attempts=[4])["regret"])
+    with pytest.raises(ds3.InputError, match=r"best_of_n\(n=8\): an upper bound.*at least two others"):
+        ds3.next_evals(two, ["cot", "best_of_n(n=8)"], attempts=[4])
+
+
+def test_a_regret_within_the_margin_is_not_worth_an_evaluation(two, monkeypatch):
+    # Of so little data the regret is more than the tenth of the success that bounds a margin.
+    margin = ds3.next_evals(two, ["cot", "direct"], attempts=[4], margin=0.9)
+    assert margin.attrs["choice"] != "none"
+    monkeypatch.setattr("ds3bayes.queries.options._SHARE", 1.0)
+    regret = float(ds3.next_evals(two, ["cot", "direct"], attempts=[4])["regret"])
+    enough = ds3.next_evals(two, ["cot", "direct"], attempts=[4], margin=1.01 * regret)
+    assert enough.attrs["choice"] == "none"
+    assert "within the margin" in enough.attrs["sentence"]
+    assert ds3.next_evals(two, ["cot", "direct"], attempts=[4], margin=0.99 * regret).attrs["choice"] != "none"
 
 
 def test_what_next_evals_refuses(two):

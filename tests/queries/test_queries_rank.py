@@ -62,13 +62,34 @@ def test_an_order_that_is_sure_and_one_that_is_not():
 
 def test_llms_stand_with_their_best_strategy_and_options_each_for_itself():
     success = np.tile(np.array([[0.2, 0.6], [0.5, 0.4]]), (10, 1, 1))
-    found = ds3.rank(predictions(success))
+    found = ds3.rank(predictions(success), perfect_check=True)
     assert found["option"].values.tolist() == ["m0", "m1"]
     assert found["strategy"].values.tolist() == ["best_of_n(n=2, verifier=oracle)", "cot"]
-    options = ds3.rank(predictions(success), of="option")
+    options = ds3.rank(predictions(success), of="option", perfect_check=["b"])
     assert options["option"].values[0] == "m0 | best_of_n(n=2, verifier=oracle)"
     assert options["expected_rank"].values.tolist() == [1, 2, 3, 4]
     assert options["p_tied"].values.tolist() == [1, 0, 0, 0]
+    assert options.attrs["bounds"] == "none"
+
+
+def test_upper_bounds_have_no_rank():
+    success = np.tile(np.array([[0.2, 0.6], [0.5, 0.9]]), (10, 1, 1))
+    found = ds3.rank(predictions(success))
+    assert found["option"].values.tolist() == ["m1", "m0"]
+    assert found["strategy"].values.tolist() == ["cot", "cot"]
+    assert found.attrs["bounds"] == "m0 | best_of_n(n=2, verifier=oracle); m1 | best_of_n(n=2, verifier=oracle)"
+    assert "Without a rank, being upper bounds" in found.attrs["sentence"]
+    with pytest.raises(ds3.InputError, match=r"only 0 LLM on b to rank.*upper bound.*perfect_check=True"):
+        ds3.rank(predictions(success).isel(strategy=[1]))
+
+
+def test_a_practical_tie_is_at_most_a_tenth_of_the_first():
+    success = np.tile(np.array([[0.020], [0.0135]]), (10, 1, 1))
+    assert ds3.rank(predictions(success))["p_tied"].values.tolist() == [1, 0]
+    assert ds3.rank(predictions(success * 10), margin=0.07)["p_tied"].values.tolist() == [1, 0]
+    assert ds3.rank(predictions(success * 40), margin=0.07)["p_tied"].values.tolist() == [1, 0]
+    near = np.tile(np.array([[0.80], [0.795]]), (10, 1, 1))
+    assert ds3.rank(predictions(near))["p_tied"].values.tolist() == [1, 1]
 
 
 def test_llms_of_known_order(short_fit):
@@ -94,9 +115,20 @@ def test_what_cannot_be_ranked_is_refused(game24_fit):
     with pytest.raises(ds3.InputError, match=r"only 1 LLM on game-of-24 to rank; ranks need two \(of='option'"):
         ds3.rank(game24_fit)
     assert ds3.rank(game24_fit, ["cot", "direct"], of="option").sizes["option"] == 2
-    with pytest.raises(ds3.InputError, match=r"margin must be in \[0, 1\)"):
+    with pytest.raises(ds3.InputError, match=r"margin = 1\.0: it must be a difference in success"):
         ds3.rank(game24_fit, margin=1.0)
     with pytest.raises(ds3.InputError, match="allowed: 'model', 'option'"):
         ds3.rank(game24_fit, of="llm")
     with pytest.raises(ds3.InputError, match="keep their tasks"):
         ds3.rank(ds3.predict(game24_fit, ["cot"], per_task=True))
+
+
+def test_margin_and_check_are_those_of_the_spec(game24_fit):
+    """The spec of Game of 24 says that answers can be checked."""
+    options = ["cot", "direct", "best_of_n(n=100)"]
+    asked = ds3.rank(game24_fit, options, of="option")
+    assert (asked.attrs["margin"], asked.attrs["bounds"]) == (0.01, "none")
+    assert asked["strategy"].values[0] == "best_of_n(n=100, verifier=oracle)"
+    unchecked = ds3.rank(game24_fit, options, of="option", perfect_check=False, margin=0.05)
+    assert unchecked.attrs["bounds"] == "best_of_n(n=100, verifier=oracle)"
+    assert (unchecked.attrs["margin"], unchecked.sizes["option"]) == (0.05, 2)

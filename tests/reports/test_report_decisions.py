@@ -47,13 +47,15 @@ def results(fits):
         "variance": ds3.variance(plain, new_tasks=16),
         "cost_to_reach": ds3.cost_to_reach(plain, "best_of_n(n=*)", success=0.6, values=[1, 2, 4, 8]),
         "next_evals": ds3.next_evals(plain, options, attempts=[1, 4]),
+        "plan": ds3.plan(plain, *options[:2], difference=0.1, attempts=[1, 4], max_tasks=100),
+        "ranking": ds3.rank(plain, ["cot", "majority(n=2)"], of="option"),
         "allocation": ds3.allocate(
             bridge, ["cot", "best_of_n(n=2)"], compute=1e21, future_tasks=1e6, tokens_per_attempt=500, new_tasks=16
         ),
     }
 
 
-ROWS = {"difference": 3, "variance": 2, "cost_to_reach": 2, "next_evals": 6, "allocation": 2}
+ROWS = {"difference": 3, "variance": 2, "cost_to_reach": 2, "next_evals": 6, "plan": 8, "ranking": 4, "allocation": 2}
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -122,6 +124,20 @@ def test_next_on_the_command_line(run, results):
     code, out, _ = run("next", 0, *options, "--json")
     assert (code, len(json.loads(out)["evaluations"])) == (0, 6)
     assert run("next", 0, "-s", "n | cot")[0] == 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "html"])
+def test_rank_on_the_command_line(run, results, tmp_path, suffix):
+    path = tmp_path / f"ranks.{suffix}"
+    asked = ["-s", "cot", "-s", "majority(n=2)", "--of", "option"]
+    code, out, err = run("rank", 0, *asked, "-o", str(path))
+    assert (code, out.split("\n")[0]) == (0, results["ranking"].attrs["sentence"])
+    assert f"ranks.{suffix}" in err
+    start = {"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!doctype html>"}[suffix]
+    assert path.read_bytes().startswith(start)
+    code, out, _ = run("rank", 0, *asked, "--json")
+    assert len(json.loads(out)["ranks"]) == 4
+    assert run("rank", 0, *asked, "-o", str(tmp_path / "ranks.gif"))[0] == 2
 
 
 def test_allocate_on_the_command_line(run):

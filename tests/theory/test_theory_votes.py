@@ -195,6 +195,34 @@ def test_vote_without_blanks_is_the_vote(n):
     np.testing.assert_allclose(got, evaluate(selectors.bernstein, q, table[n]), rtol=1e-11)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_weights_with_blanks_are_the_vote(n):
+    """With blanks that fall on attempts that are not right, weights depend on the number of right attempts alone."""
+    q, blank = np.array([0.0, 0.2, 0.7, 1.0]), np.array([0.0, 0.15, 0.6, 1.0])
+    grid_q, grid_b = np.meshgrid(q, blank)
+    for weights, table in (
+        (votes.answered_plurality_weights(n, (0.5, 0.3, 0.2), blank), votes.plurality_table(n, (0.5, 0.3, 0.2))),
+        (
+            votes.answered_plurality_weights_partition(n, 0.7, blank[:, None])[:, 0],
+            votes.plurality_table_partition(n, 0.7),
+        ),
+    ):
+        assert weights.shape == (blank.size, n + 1)
+        got = evaluate(selectors.bernstein, grid_q, weights[:, None, :], core=(0, 1))
+        wanted = evaluate(votes.vote, grid_q, (1.0 - grid_q) * (1.0 - grid_b), table, core=(0, 0, 2))
+        np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(weights[0], np.append(table[n, :n], 1.0), rtol=1e-12)
+        # Where only right attempts answer, one suffices.
+        np.testing.assert_allclose(weights[-1], np.arange(n + 1) > 0)
+
+
+def test_weights_with_blanks_refuse():
+    with pytest.raises(ValueError, match=r"no_answer must be in \[0, 1\]"):
+        votes.answered_plurality_weights(3, (1.0,), 1.5)
+    with pytest.raises(ValueError, match="n must be at most 1800"):
+        votes.answered_plurality_weights_partition(1801, 1.0, 0.1)
+
+
 def test_vote_edges():
     table = votes.plurality_table(6, [0.6, 0.4])
     assert evaluate(votes.vote, 0.0, 0.0, table) == 0.0

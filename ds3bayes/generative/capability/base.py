@@ -165,9 +165,21 @@ class SharedEasiness(Capability):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw easiness through the law at the nodes, linear in between."""
         del draw
-        weight = np.exp(terms["log_weight"])
-        cumulative = (np.cumsum(weight) - 0.5 * weight) / weight.sum()
-        nodes = np.arange(weight.size)
-        node = np.interp(uniform[:, 0], cumulative, nodes)
+        node = place_in_law(np.exp(terms["log_weight"]), uniform[:, 0])
+        nodes = np.arange(terms["log_weight"].size)
         location = [np.interp(node, nodes, at_nodes) for at_nodes in terms["location"][0]]
         return np.interp(node, nodes, terms["easiness"][0]), np.stack(location, axis=1)
+
+
+def place_in_law(weight: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Return where between the nodes of a law its quantiles lie, as a number of nodes with a fraction.
+
+    Parameters
+    ----------
+    weight : array, shape (J,)
+        Of the nodes; half of each lies on either side of its node.
+    uniform : array, shape (n,)
+        Probabilities in (0, 1).
+    """
+    cumulative = (np.cumsum(weight) - 0.5 * weight) / weight.sum()
+    return np.interp(uniform, cumulative, np.arange(weight.size))

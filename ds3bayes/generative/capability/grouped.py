@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.schema import fact_columns
-from ds3bayes.generative.capability.base import Tensor
+from ds3bayes.generative.capability.base import Tensor, place_in_law
 from ds3bayes.generative.capability.free import Free
 from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.priors import Parameter, log, prior
@@ -199,10 +199,8 @@ class Grouped(Free):
         del draw
         share = np.cumsum(terms["tasks"]) / terms["tasks"].sum()
         like = np.minimum(np.searchsorted(share, uniform[:, 1]), len(share) - 1)
-        weight = np.exp(terms["log_weight"])
-        cumulative = (np.cumsum(weight) - 0.5 * weight) / weight.sum()
-        node = np.interp(uniform[:, 0], cumulative, np.arange(weight.size))
-        below = np.minimum(node.astype(int), weight.size - 2)
+        node = place_in_law(np.exp(terms["log_weight"]), uniform[:, 0])
+        below = np.minimum(node.astype(int), terms["log_weight"].size - 2)
         part = node - below
         easiness = terms["easiness"][0]
         locations = terms["location"][like]

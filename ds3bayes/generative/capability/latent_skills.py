@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError
-from ds3bayes.generative.capability.base import Tensor
+from ds3bayes.generative.capability.base import Tensor, place_in_law
 from ds3bayes.generative.capability.free import Free
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.population import easiness_log_weight
@@ -129,8 +129,7 @@ class LatentSkills(Free):
         del draw
         size = _NODES.size
         weight = np.exp(terms["log_weight"]).reshape(-1, size).sum(axis=1)
-        cumulative = (np.cumsum(weight) - 0.5 * weight) / weight.sum()
-        place = np.interp(uniform[:, 0], cumulative, np.arange(weight.size))
+        place = place_in_law(weight, uniform[:, 0])
         at = np.arange(weight.size)
         skill = ndtri(uniform[:, 1])
         easiness = np.interp(place, at, terms["easiness"][0].reshape(-1, size)[:, 0])

@@ -10,6 +10,7 @@ from ds3bayes.generative.observation.base import Observation
 from ds3bayes.generative.observation.counts import Counts
 from ds3bayes.generative.observation.cut_attempts import CutAttempts
 from ds3bayes.generative.observation.graded import Graded
+from ds3bayes.generative.observation.no_answers import NoAnswers
 from ds3bayes.generative.observation.outcome_tokens import OutcomeTokens
 from ds3bayes.generative.observation.tokens import PromptTokens, Tokens, TokenSpreads
 from ds3bayes.generative.observation.votes import Votes
@@ -53,7 +54,7 @@ def unregister(kind: Observation[Any]) -> None:
 
 
 for _kind in (
-    *(Counts(), Tokens(), Votes(), TokenSpreads(), OutcomeTokens(), PromptTokens(), CutAttempts()),
+    *(Counts(), Tokens(), Votes(), NoAnswers(), TokenSpreads(), OutcomeTokens(), PromptTokens(), CutAttempts()),
     *(Aggregates(), Graded()),
 ):
     register(_kind)

@@ -12,6 +12,7 @@ import pandas as pd
 from ds3bayes.deferred import pm, pt, pytensor
 from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
+from ds3bayes.generative.observation.no_answers import NoAnswers
 from ds3bayes.generative.observation.tokens import attempt_variance
 from ds3bayes.generative.priors import Parameter, log, prior
 from ds3bayes.generative.rows import row_strategy
@@ -158,7 +159,8 @@ class Aggregates(Observation[tuple[Curve, ...]]):
         coords = self.coords(data, design)
         total: Any = 0.0
         expected: dict[int, Tensor] = {}
-        alike: dict[tuple[str, int], list[tuple[Curve, Tensor, np.ndarray]]] = {}
+        told = NoAnswers.arms(design)
+        alike: dict[tuple[str, bool, int], list[tuple[Curve, Tensor, np.ndarray]]] = {}
         for arm in dict.fromkeys(curve.arm for curve in data):
             index = int(design.population_of_arm[arm])
             column = design.blocks[index].arms.index(arm)
@@ -174,7 +176,7 @@ class Aggregates(Observation[tuple[Curve, ...]]):
             q = 1.0 / (1.0 + np.exp(-design.blocks[index].tables[column].grid.nodes))
             for curve in mine:
                 if curve not in cut:
-                    alike.setdefault((curve.selector, q.size), []).append((curve, reach * weight, q))
+                    alike.setdefault((curve.selector, arm in told, q.size), []).append((curve, reach * weight, q))
             asked = [curve for curve in mine if curve.is_timed and curve not in cut]
             if cut or asked:
                 tokens = task_tokens(design, arm, terms[index].mean_easiness[column], given)
@@ -210,16 +212,24 @@ class Aggregates(Observation[tuple[Curve, ...]]):
     def _answer(
         curves: Sequence[Curve], q: Tensor, design: Design, given: Mapping[str, Tensor], verifiers: Sequence[str]
     ) -> Tensor:
-        """Success of rows with selectors alike at q (...): of shape (row, ...), or (...) if all rows have the same."""
-        concentration = discrimination = agreement = None
+        """Success of rows with selectors alike at q (...): of shape (row, ...), or (...) if all rows have the same.
+
+        Either all of their arms told attempts without an answer, or none.
+        """
+        concentration = discrimination = agreement = no_answer = None
         if curves[0].votes:
             places = design.subsets.places("voted_arm", [curve.arm for curve in curves])
             concentration = given["wrong_answer_concentration"][places]
+        told = NoAnswers.arms(design)
+        if curves[0].votes and curves[0].arm in told:
+            no_answer = given["no_answer_share"][[told.index(curve.arm) for curve in curves]]
         labels = [verifier_label(design.arms[curve.arm].model, curve.strategy) for curve in curves]
         if labels[0]:
             at = [verifiers.index(label) for label in labels]
             discrimination, agreement = given["verifier_discrimination"][at], given["verifier_agreement"][at]
-        learned = Learned(concentration=concentration, discrimination=discrimination, agreement=agreement)
+        learned = Learned(
+            concentration=concentration, discrimination=discrimination, agreement=agreement, no_answer=no_answer
+        )
         return curves[0].strategy.answer_learned(q, learned)
 
 

@@ -47,6 +47,11 @@ class Observation[Data](ABC):
         spec : Settings
         """
 
+    @classmethod
+    def seen(cls, design: Design) -> Data | None:
+        """Return what it took from the table of a design, None if it is not in use there."""
+        return design.observed.get(cls.name)
+
     def informs(self, data: Data) -> Mapping[str, Sequence[int]]:
         """Say of which arms it tells what parameters of every model are about, by the arms' places in a design.
 

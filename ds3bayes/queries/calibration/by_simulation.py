@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
-from rich.console import Console
 from rich.progress import track
 from scipy import stats
 from scipy.special import expit
@@ -26,6 +25,7 @@ from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.counts import Counts
+from ds3bayes.generative.observation.no_answers import NoAnswers
 from ds3bayes.generative.observation.tokens import Tokens, timed_columns
 from ds3bayes.generative.rows import attempts_alone, row_strategy, sampler_of_rows
 from ds3bayes.generative.spec import ModelSpec
@@ -34,6 +34,7 @@ from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.inference.check_pictures import draw_uniformity
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.compiled import CompiledModel, compile_model
+from ds3bayes.terminal import Terminal
 
 _RANKS = 19
 # Correlation of successive ranked draws above which ranks are no longer nearly uniform for a right model: they then
@@ -128,7 +129,7 @@ def sbc(
     # Threads suffice: sampling runs outside of Python. Where expressions were written, PyTensor need not note.
     with pytensor.config.change_flags(traceback__limit=0), _counts_of_any_kind(), ThreadPoolExecutor(cores) as pool:
         done = pool.map(fit_one, steps)
-        for model, drawn, tree in track(done, "fits", total=fits, console=Console(stderr=True), disable=not progress):
+        for model, drawn, tree in track(done, "fits", total=fits, console=Terminal(stderr=True), disable=not progress):
             codes.add(id(model.code))
             divergences += int(tree["sample_stats"]["diverging"].sum())
             posterior = tree["posterior"].to_dataset().isel(chain=0, draw=slice(thin, None, thin))
@@ -292,6 +293,7 @@ def _drawn(
     units, variances = _token_facts(unseen, spec, truth, table, arm_of)
     drawn = {name: effects[name].values[0] for name in ("logit_success", "reachable", "log_tokens")}
     voted = design.subsets.voted_arm
+    answering = NoAnswers.arms(design)
 
     def replicate(index: int) -> pd.DataFrame:
         rng = np.random.default_rng([seed, 7, index])
@@ -305,7 +307,8 @@ def _drawn(
             given = None
             if np.isin(arm, voted):
                 given = np.array([at["wrong_answer_concentration"][design.subsets.place("voted_arm", arm)]])
-            chance[place] = strategy.answer_array(np.array([q[place]]), concentration=given)[0]
+            silent = np.array([at["no_answer_share"][answering.index(arm)]]) if arm in answering else None
+            chance[place] = strategy.answer_array(np.array([q[place]]), given, silent)[0]
         attempts = table["attempts"].to_numpy()
         if len(design.subsets.overdispersed_arm):
             for place, arm in enumerate(arm_of):

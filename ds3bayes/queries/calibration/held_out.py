@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import xarray as xr
-from rich.console import Console
 from rich.progress import Progress
 from scipy.special import expit
 
@@ -29,6 +28,7 @@ from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
 from ds3bayes.queries.calibration.coverage import pass_at_k
 from ds3bayes.queries.calibration.scores import crps, log_score, pit
 from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
+from ds3bayes.terminal import Terminal
 
 Fit = Literal["alone", "joint"]
 
@@ -167,7 +167,7 @@ def held_out_calibration(
         score(place, k, forecast(counts, forecast_draws), anew)
 
     total = len(samples) * seeds * len(labels)
-    with Progress(console=Console(stderr=True), disable=not progress) as bar:
+    with Progress(console=Terminal(stderr=True), disable=not progress) as bar:
         task = bar.add_task("subsamples forecast", total=total)
         for column, m in enumerate(samples):
             for seed in range(seeds):
