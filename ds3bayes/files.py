@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ds3bayes.errors import InputError, did_you_mean
 
@@ -35,6 +35,9 @@ except ImportError:  # Windows, where nothing is locked.
 MARK = "written by ds3bayes"
 #: What the head of a page says that holds a picture and nothing else.
 PICTURE_PAGE = f'<meta name="generator" content="{MARK}: a picture">'
+#: What a netCDF file ends with, after all that its library reads.
+_SEAL = re.compile(rf"\n{MARK}: (fit|dataset); SHA-256 of what precedes: ([0-9a-f]{{64}})\n\Z".encode())
+_SEAL_SIZE = 200
 #: What a spec begins with whose digest tells whether it is as it was written.
 _SPEC = re.compile(rf"# {MARK}; SHA-256 of what follows: ([0-9a-f]{{64}})\r?\n")
 
@@ -137,7 +140,8 @@ def kind_of(path: Path) -> str | None:
         return None
     mark = MARK.encode()
     if head.startswith(b"\x89HDF"):
-        return _kind_of_netcdf(path)
+        sealed = seal(path)
+        return _kind_of_netcdf(path) if sealed is None else sealed[0] if sealed[1] else None
     if head.startswith(b"PAR1"):
         return "table" if _parquet_metadata(path).get(b"ds3bayes") == mark else None
     if b'<meta name="generator" content="' + mark in head:
@@ -169,15 +173,48 @@ def _is_our_csv(head: bytes) -> bool:
     return True
 
 
+def seal(path: Path) -> tuple[str, bool] | None:
+    """Return what kind of netCDF file ds3bayes wrote, and whether it is as it was written; None if it does not say.
+
+    Its library may end the whole process when it opens a damaged file, so this is asked first.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _SEAL_SIZE))
+        found = _SEAL.search(file.read())
+        if found is None:
+            return None
+        return found[1].decode(), _digest_of_file(file, size - len(found[0])) == found[2].decode()
+
+
+def _digest_of_file(file: BinaryIO, size: int) -> str:
+    """Return the SHA-256 of the first bytes of a file."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while size > 0 and (part := file.read(min(size, 1 << 20))):
+        digest.update(part)
+        size -= len(part)
+    return digest.hexdigest()
+
+
+def _add_seal(path: Path, kind: str) -> None:
+    with path.open("r+b") as file:
+        digest = _digest_of_file(file, path.stat().st_size)
+        file.seek(0, os.SEEK_END)
+        file.write(f"\n{MARK}: {kind}; SHA-256 of what precedes: {digest}\n".encode())
+
+
 def _kind_of_netcdf(path: Path) -> str | None:
+    """Whether a file without a seal is a fit of an older release."""
     import netCDF4
 
     try:
         with netCDF4.Dataset(path) as file:
-            names = set(file.ncattrs())
-            if {"schema", "model_id", "spec"} <= names:
-                return "fit"
-            return "dataset" if "written_by" in names and file.getncattr("written_by") == "ds3bayes" else None
+            return "fit" if {"schema", "model_id", "spec"} <= set(file.ncattrs()) else None
     except (OSError, RuntimeError, UnicodeDecodeError):
         return None
 
@@ -462,6 +499,8 @@ def write(path: str | os.PathLike[str], kind: str, content: bytes | Callable[[st
                 temporary.write_bytes(content)
             else:
                 content(str(temporary))
+            if kind in ("fit", "dataset"):
+                _add_seal(temporary, kind)
             if kind_of(temporary) != kind:
                 raise AssertionError(f"{path}: does not say that it is {KINDS[kind].what} of ds3bayes")
             with temporary.open("rb") as file:

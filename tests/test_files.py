@@ -421,6 +421,10 @@ def test_many_damaged_fits_are_refused_or_the_same(saved, tmp_path):
 def test_the_digest_is_over_all_that_is_stored(saved, fit_file, change):
     import netCDF4
 
+    # Without its seal, as other programs leave it.
+    content = fit_file.read_bytes()
+    fit_file.write_bytes(content[: files._SEAL.search(content).start()])
+    ds3.load(fit_file)
     with netCDF4.Dataset(fit_file, "a") as file:
         if change == "value":
             file["posterior"]["location"][0, 0] += 1e-12
@@ -432,7 +436,17 @@ def test_the_digest_is_over_all_that_is_stored(saved, fit_file, change):
             file.setncattr("spec", file.getncattr("spec").replace('"output_usd":8.0', '"output_usd":9.0'))
         else:
             file.delncattr("digest")
-    with pytest.raises(ds3.InputError, match=r"digest.*\(the file was altered\); refit"):
+    wanted = "has no digest of its values" if change == "digest" else "its values do not match their digest"
+    with pytest.raises(ds3.InputError, match=rf"{wanted} \(the file was altered\); refit"):
+        ds3.load(fit_file)
+
+
+def test_what_others_append_or_damage_is_noticed_before_the_library_opens_it(fit_file):
+    content = bytearray(fit_file.read_bytes())
+    content[len(content) // 2] ^= 1
+    fit_file.write_bytes(content)
+    assert files.kind_of(fit_file) is None
+    with pytest.raises(ds3.InputError, match=r"does not match the digest at its end \(the file was altered\); refit"):
         ds3.load(fit_file)
 
 

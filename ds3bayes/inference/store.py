@@ -26,8 +26,7 @@ _REQUIRED = ("schema", "model_id", "spec", "data_sha256", "versions", "seed")
 
 def save_dataset(dataset: xr.Dataset, path: str | Path) -> Path:
     """Write a dataset, such as predictions, to a netCDF file (`.nc`) atomically."""
-    marked = xr.DataTree(dataset.assign_attrs(written_by="ds3bayes"))
-    return files.write(path, "dataset", lambda temporary: _to_netcdf(marked, temporary))
+    return files.write(path, "dataset", lambda temporary: _to_netcdf(xr.DataTree(dataset), temporary))
 
 
 def save(fit: xr.DataTree, path: str | Path) -> Path:
@@ -105,7 +104,9 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such fit; make one with `ds3bayes fit SPEC`")
-    files.readable(path, "fit (.nc)")
+    sealed = files.seal(files.readable(path, "fit (.nc)"))
+    if sealed and not sealed[1]:
+        raise InputError(f"{path}: does not match the digest at its end (the file was altered); refit")
     try:
         with xr.open_datatree(path, engine="netcdf4") as opened:
             tree = opened.load()
