@@ -33,6 +33,7 @@ except ImportError:  # Windows, where nothing is locked.
 
 #: What every file says that ds3bayes wrote, where its format has a place for it.
 MARK = "written by ds3bayes"
+_REMARK = f"<!-- {MARK} -->\n"
 #: What the head of a page says that holds a picture and nothing else.
 PICTURE_PAGE = f'<meta name="generator" content="{MARK}: a picture">'
 #: What a netCDF file ends with, after all that its library reads.
@@ -148,8 +149,10 @@ def kind_of(path: Path) -> str | None:
         return "picture" if PICTURE_PAGE.encode() in head else "page"
     if head.startswith((b"\x89PNG", b"%PDF")) or b"<svg" in head:
         return "picture" if mark in head + tail else None
-    if re.match(rb"(<\?xml[^>]*>\s*)?<!-- " + mark, head):
-        return "junit" if head.startswith(b"<?xml") else "text"
+    if re.match(rb"<\?xml[^>]*>\s*<!-- " + mark, head):
+        return "junit"
+    if tail.endswith(b"\n" + _REMARK.encode()):
+        return "text"
     if _SPEC.match(head.decode(errors="replace")):
         return "spec" if _is_as_written(path) else None
     if head.startswith(b"{"):
@@ -260,12 +263,12 @@ def refuse_taken(path: str | os.PathLike[str], kind: str, inputs: Iterable[str |
         link), or no file of that kind that ds3bayes wrote.
     """
     path, wanted = Path(path), KINDS[kind]
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of a file in it")
     if wanted.suffixes and path.suffix.lower() not in wanted.suffixes:
         raise InputError(f"{path}: {wanted.what} is written; let the name end in {' or '.join(wanted.suffixes)}")
     if "\0" in str(path):
         raise InputError(f"{path}: a path must not hold a NUL character")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give the name of a file in it")
     for one in inputs:
         same = False
         with suppress(OSError, ValueError):
@@ -298,6 +301,7 @@ def _beginning(path: Path) -> str:
 
 _HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:40]
 _TEMPORARY = re.compile(r"\.ds3bayes-([^-]*)-(\d+)-.*")
+_LOCK = ".ds3bayes-lock"
 #: What `claim` holds until `release`.
 _held = ExitStack()
 _mine: set[Path] = set()
@@ -331,9 +335,9 @@ def claim(
     path = Path(path)
     place = path if folder else refuse_taken(path, kind, inputs).parent
     _make(place)
-    _hold(place / ".ds3bayes-lock", path, exclusive=folder)
+    _hold(place / _LOCK, path, exclusive=folder)
     if not folder:
-        _hold(place / f".ds3bayes-lock-{path.name}", path, exclusive=True)
+        _hold(place / f"{_LOCK}-{path.name}", path, exclusive=True)
     sweep(place)
     return path
 
@@ -437,7 +441,7 @@ def _let_go(handle: int, lock: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files in a folder whose processes are gone.
+    """Remove the temporary files and locks in a folder whose processes are gone.
 
     Parameters
     ----------
@@ -446,9 +450,14 @@ def sweep(folder: Path) -> None:
     with suppress(OSError):
         for path in folder.glob(".ds3bayes-*"):
             found = _TEMPORARY.fullmatch(path.name)
-            if found and found[1] == _HOST and _is_gone(int(found[2])):
-                with suppress(OSError):
+            with suppress(OSError):
+                if found and found[1] == _HOST and _is_gone(int(found[2])):
                     path.unlink()
+                elif path.name.startswith(_LOCK) and fcntl is not None:
+                    handle = os.open(path, os.O_RDWR)
+                    if _locked(handle, exclusive=True):
+                        path.unlink()
+                    os.close(handle)
 
 
 def _is_gone(process: int) -> bool:
@@ -650,11 +659,10 @@ def remarked(kind: str, text: str) -> bytes:
     kind : {"text", "junit"}
     text : str
     """
-    remark = f"<!-- {MARK} -->\n"
     if kind == "junit":
         # Its declaration stays first.
-        return re.sub(r"\A(<\?xml[^>]*>)\s*", lambda found: f"{found[1]}\n{remark}", text).encode()
-    return f"{remark}{text}".encode()
+        return re.sub(r"\A(<\?xml[^>]*>)\s*", lambda found: f"{found[1]}\n{_REMARK}", text).encode()
+    return f"{text.rstrip()}\n\n{_REMARK}".encode()
 
 
 def spec_bytes(text: str) -> bytes:
