@@ -1,4 +1,4 @@
-from . import evals, generative, inference, queries, strategies, theory
+from . import evals, generative, inference, live, queries, strategies, theory
 from .errors import InputError
 from .evals import read_attempts, read_evals, read_every_eval_ever, read_inspect, read_lm_eval
 from .evals.simulate import Simulation, simulate
@@ -120,6 +120,7 @@ __all__ = [
     "held_out_calibration",
     "inference",
     "learned_graph",
+    "live",
     "load",
     "next_evals",
     "observed_vs_predicted",

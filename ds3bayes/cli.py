@@ -765,6 +765,79 @@ def next_(
 
 @app.command(
     epilog=_examples(
+        "ds3bayes watch logs/ --max-cost 4000",
+        "ds3bayes watch logs/ -o runs/tonight --until-done --with scorer=match",
+    ),
+)
+def watch(
+    folder: Annotated[Path, typer.Argument(help="folder that logs are written into", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="folder of the report; default runs/NAME", show_default=False),
+    ] = None,
+    cost: CostName = None,
+    max_cost: MaxCost = None,
+    target: Annotated[float | None, typer.Option(help="success to reach, in (0, 1)")] = None,
+    tasks: Tasks = None,
+    within: Annotated[
+        float, typer.Option(help="of a single option: to plus or minus what its success must be known")
+    ] = 0.02,
+    every: Annotated[float, typer.Option(help="seconds between looks at the folder")] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="read what is there, and end")] = False,
+    until_done: Annotated[bool, typer.Option("--until-done", help="end when nothing more is worth running")] = False,
+    draws: Annotated[int | None, typer.Option(help="posterior draws per chain; 1,000 if not given")] = None,
+    options: With = None,
+    as_json: Json = False,
+) -> None:
+    """Read logs as they land, refit, rewrite the report, and say what changed and what to run next.
+
+    Runs until it is interrupted. Logs that are not finished, or damaged, wait; a log that cannot be read, or a fit that
+    fails, is told and does not end it.
+    """
+    from ds3bayes.generative.spec import ModelSpec
+    from ds3bayes.inference.store import save
+    from ds3bayes.live.watch import Update
+    from ds3bayes.live.watch import watch as look
+    from ds3bayes.queries.decide import asking
+    from ds3bayes.reports import report as write
+
+    name = folder.resolve().name or "logs"
+    asked = {"cost": cost, "max_cost": max_cost, "success": target, "tasks": tasks}
+    spec = asking(ModelSpec(name=name), asked, "the command line")
+    if draws is not None:
+        content = spec.model_dump(mode="json", exclude_none=True)
+        spec = ModelSpec.from_dict(content | {"sampling": {"draws": draws}}, "the command line")
+    results = output if output is not None else Path("runs") / files.folder_name(name)
+    if results.resolve() == folder.resolve():
+        raise InputError(f"{results}: the report would land among the logs; give another folder")
+    files.claim_folder(results, {"run.nc": "fit", "report.html": "page", "report.md": "text"})
+
+    def wait(seconds: float) -> bool:
+        if not once:
+            time.sleep(seconds)
+        return not once
+
+    for found in look(folder, spec, every=every, within=within, options=_options(options), wait=wait):
+        for one in found.waiting:
+            _say.print(f"  [yellow]waiting[/]: {_plain(one)}", soft_wrap=True)
+        if not isinstance(found, Update):
+            _say.print(f"[yellow]{_plain(found.line)}[/]", soft_wrap=True)
+            continue
+        save(found.fit, results / "run.nc")
+        path = write(found.fit, found.pred, results / "report.html")
+        told = {"logs": found.logs, "attempts": found.attempts, "changed": found.changed, "line": found.line}
+        if as_json:
+            _print_json(told | {"next": found.next, "done": found.done, "report": str(path)})
+        else:
+            head = f"{time.strftime('%H:%M:%S')} {found.logs} logs, {found.attempts:,} attempts"
+            _out.print(_plain(f"{head}: {'' if found.changed else 'still '}{found.line}"), soft_wrap=True)
+            _out.print(_plain(f"  next: {found.next}"), soft_wrap=True)
+        if found.done and until_done:
+            return
+
+
+@app.command(
+    epilog=_examples(
         "ds3bayes allocate run.nc -s cot --compute 1e22 --future-tasks 1e8 --tokens-per-attempt 500",
     )
 )

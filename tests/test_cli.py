@@ -328,7 +328,9 @@ def test_help_names_every_verb(run):
         assert verb in out
 
 
-@pytest.mark.parametrize("verb", ["validate", "fit", "check", "predict", "decide", "report", "simulate", "run"])
+@pytest.mark.parametrize(
+    "verb", ["validate", "fit", "check", "predict", "decide", "report", "simulate", "run", "watch"]
+)
 def test_help_shows_examples_that_parse(run, verb, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = run(verb, "--help")

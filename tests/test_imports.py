@@ -32,6 +32,16 @@ def test_draws_load_no_compiler_and_no_plots():
     assert not loaded(FIT) & HEAVY
 
 
+def test_early_stopping_loads_no_harness_before_it_runs():
+    code = """
+import sys
+from ds3bayes.live import StopWhenDecided, Success
+StopWhenDecided(Success(within=0.02))
+print(*sys.modules)
+"""
+    assert not loaded(code) & {"inspect_ai", "anyio", "nutpie", "matplotlib", "arviz"}
+
+
 def test_the_package_loads_nothing():
     assert not loaded("import sys, ds3bayes; print(*sys.modules)") & (HEAVY | {"numpy", "pandas", "pymc", "pytensor"})
 

@@ -22,6 +22,7 @@ _ORDER = (
     "generative",
     "inference",
     "queries",
+    "live",
     "reports",
 )
 ALLOWED = {

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ds3bayes import files
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.cuts import name_cuts
+from ds3bayes.evals.outputs import fill_outputs, searches_with_outputs
 from ds3bayes.evals.schema import (
     ALWAYS,
     COLUMN,
@@ -105,6 +106,7 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     if any(column.required and not typed.has(column.name) for column in COLUMNS):
         faults.stop()
     _check_rows(typed, faults)
+    _fill_outputs(typed)
     group, first = _cells(typed, faults)
     _check_attempt_names(typed, group, faults)
     faults.stop()
@@ -134,6 +136,15 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     for sentence in [*_suspicions(cells, free), *_runs_under_two_names(typed, cells)]:
         warnings.warn(f"{table.where}: {sentence}", UserWarning, skip_file_prefixes=_HERE)
     return _dataset(cells, source=table.name, rows_read=typed.rows, ignored=", ".join(ignored))
+
+
+def _fill_outputs(typed: _Typed) -> None:
+    """Say of rows of searches how many answers each wrote out, before attempts of one row each are counted together."""
+    codes, words = typed.texts["strategy"]
+    search = searches_with_outputs(words)[codes]
+    if search.any():
+        given = (typed.number(name) for name in ("attempts", "kept_states", "outputs"))
+        typed.numbers["outputs"] = fill_outputs(search, *given)
 
 
 def _suspicions(cells: dict[str, Any], free: bool) -> list[str]:
@@ -951,6 +962,14 @@ def _check_parameters(typed: _Typed, faults: _Faults) -> None:
             f"{words[codes[row]]!r}; allowed: 1 or blank. best_of_n and majority choose among samples"
         )
 
+    def no_search(row: int) -> str:
+        return (
+            f"{faults.got(row, 'outputs')} for strategy {words[codes[row]]!r}; allowed: 1 or blank. Only a tree search "
+            "writes out several answers"
+        )
+
+    if typed.has("outputs"):
+        faults.add_rows((typed.number("outputs") > 1) & ~searches_with_outputs(words)[codes], no_search)
     for code, strategy in enumerate(words):
         rows = codes == code
         # Names of no strategy have been named already.

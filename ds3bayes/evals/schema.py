@@ -141,6 +141,16 @@ COLUMNS: list[Column] = [
         meaning="partial solutions kept at each step of a tree search",
     ),
     Column(
+        name="outputs",
+        kind="count",
+        unit="attempts",
+        low=1,
+        high=LARGEST_COUNT,
+        merge="key",
+        meaning="answers that one tree search wrote out, each an attempt; blank = all attempts of the row are of one "
+        "search, up to its kept_states",
+    ),
+    Column(
         name="budget_tokens",
         kind="count",
         unit="tokens",
@@ -486,6 +496,7 @@ ALWAYS: tuple[str, ...] = (
     "n_samples",
     "branching",
     "kept_states",
+    "outputs",
     "budget_tokens",
     "max_tokens",
     "effort",

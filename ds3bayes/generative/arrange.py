@@ -14,6 +14,7 @@ import xarray as xr
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
 from ds3bayes.evals.cuts import name_cuts
+from ds3bayes.evals.outputs import fill_outputs, searches_with_outputs
 from ds3bayes.evals.schema import fact_columns
 from ds3bayes.generative.counts.cell import LogLikelihood, Selector
 from ds3bayes.generative.counts.grid import (
@@ -27,18 +28,29 @@ from ds3bayes.generative.counts.grid import (
     easiness_spacing,
     success_grid,
 )
+from ds3bayes.generative.counts.searches import Searches, searches_of
 from ds3bayes.generative.counts.traces import Traces
 from ds3bayes.generative.design import Arm, Block, Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.cut_attempts import mark_cut_rows
 from ds3bayes.generative.observation.no_answers import share_without_answer
 from ds3bayes.generative.observation.tokens import tokens_of
-from ds3bayes.generative.rows import attempts_alone, group_of, row_strategy, sampler_of_rows, searches, selects
+from ds3bayes.generative.rows import (
+    attempts_alone,
+    group_of,
+    row_strategy,
+    runs_of,
+    sampler_of_rows,
+    searches,
+    selects,
+)
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.strategies import STRATEGIES, parse_strategy
+from ds3bayes.strategies.thoughts import ThoughtSearch
 
 Array = np.ndarray
 
+_OF_OUTPUTS = ("attempts", "kept_states", "outputs")
 _ARM_KEYS = ["model", "benchmark", "walk", "effort", "budget_tokens", "max_tokens", "branching", "kept_states"]
 
 
@@ -65,6 +77,8 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
     """
     table = to_table(evals if "max_tokens" in evals else name_cuts(evals))
     table["held_out"] = False if held_out is None else np.asarray(held_out, dtype=bool)
+    given = (table[name].to_numpy() if name in table else np.full(len(table), np.nan) for name in _OF_OUTPUTS)
+    table["outputs"] = fill_outputs(searches_with_outputs(table["strategy"]), *given)
     _refuse(table, spec)
     if table["held_out"].all():
         raise InputError("no rows are left for the fit; hold out fewer (spec: holdout)")
@@ -103,12 +117,6 @@ def make_design(evals: xr.Dataset, spec: ModelSpec, held_out: Array | None = Non
             path_length[list(block.arms)] = block.steps[0]
         elif not block.tasks and spec.population.path_length is not None:
             path_length[list(block.arms)] = spec.population.path_length
-    for arm, length in zip(arms, path_length, strict=True):
-        if arm.is_tree and not np.isfinite(length):
-            raise InputError(
-                f"{arm}: tree search needs one known path length for its tasks; give a `steps` column with the "
-                "same value for them, or set population.path_length in the spec"
-            )
     blocks = tuple(replace(block, told=_told(block, observed)) for block in blocks)
     return Design(
         arms=arms,
@@ -209,6 +217,7 @@ def _refuse(table: pd.DataFrame, spec: ModelSpec) -> None:
         )
     faults.extend(spec.capability.faults(table))
     faults.extend(_trace_faults(table, spec))
+    faults.extend(_output_faults(table))
     decisions, unclear = _decisions(table[~aggregated])
     faults.extend(unclear)
     votes = sum(rows for text, rows in decisions.items() if _scatters(text))
@@ -238,6 +247,35 @@ def _decisions(table: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
         else:
             found[_selector_text(name, n, verifier)] = found.get(_selector_text(name, n, verifier), 0) + int(count)
     return found, list(dict.fromkeys(faults))
+
+
+def _output_faults(table: pd.DataFrame) -> list[str]:
+    """Say which rows of searches do not tell how many answers each search wrote out."""
+    rows = table[searches(table["strategy"])]
+    kept, outputs = rows["kept_states"].fillna(1.0), rows["outputs"].fillna(1.0)
+    several = searches_with_outputs(rows["strategy"])
+    faults = []
+    untold = several & rows["outputs"].isna().to_numpy()
+    if untold.any():
+        first = rows[untold].iloc[0]
+        faults.append(
+            f"{int(untold.sum())} rows of searches have more attempts than states are kept (first: {first['attempts']} "
+            f"and {kept[untold].iloc[0]:g}), so that it is not known how many answers each search wrote out: say so in "
+            "column outputs, 1 if every attempt is a search of its own"
+        )
+    more = (outputs > kept).to_numpy()
+    if more.any():
+        faults.append(
+            f"{int(more.sum())} rows of searches have more outputs than kept_states (first: {outputs[more].iloc[0]:g} "
+            f"and {kept[more].iloc[0]:g}); allowed: at most kept_states"
+        )
+    uneven = (rows["attempts"] % outputs != 0).to_numpy()
+    if uneven.any():
+        faults.append(
+            f"{int(uneven.sum())} rows of searches have attempts that are no multiple of outputs (first: "
+            f"{rows['attempts'][uneven].iloc[0]} and {outputs[uneven].iloc[0]:g}): give all outputs of each search"
+        )
+    return faults
 
 
 def _trace_faults(table: pd.DataFrame, spec: ModelSpec) -> list[str]:
@@ -350,6 +388,7 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
     successes, attempts = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     steps = np.full(len(tasks), np.nan)
     tables = []
+    proposed = np.full(len(members), np.nan)
     known = rows[rows["steps"].notna()]
     steps[[row_of_task[name] for name in known["task"]]] = known["steps"]
     facts = rows.drop_duplicates("task").set_index("task").loc[list(tasks)]
@@ -361,7 +400,16 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         at = mine["task"].map(row_of_task).to_numpy(dtype=int)
         np.add.at(successes[:, column], at, mine["successes"].to_numpy())
         np.add.at(attempts[:, column], at, mine["finished"].to_numpy())
-        cell[:, column], table_ = _cells(mine, at, steps, grid, spec)
+        if arms[member].is_tree:
+            length = _one_length(arms[member], steps)
+            proposed[column] = _proposed(arms[member].search, length, mine)
+            every = rows.loc[rows["arm"] == member, "outputs"].fillna(1.0)
+            usual = int(every.mode().iloc[0]) if len(every) else 1
+            cell[:, column], table_ = _search_cells(
+                mine, at, arms[member], length, proposed[column], usual, len(tasks), grid
+            )
+        else:
+            cell[:, column], table_ = _cells(mine, at, steps, grid, spec)
         tables.append(table_)
     return Block(
         arms=tuple(members),
@@ -373,11 +421,71 @@ def _block(table: pd.DataFrame, arms: Sequence[Arm], group: tuple[list[int], lis
         task_class=np.asarray(spec.capability.task_class({"task": tasks, **known_of_tasks})),
         easiness=_easiness(attempts) if len(members) > 1 or not spec.capability.exchangeable else None,
         tables=tuple(tables),
+        proposed=proposed,
         cell=cell,
         successes=successes,
         attempts=attempts,
         cut=np.isin(tasks, list(rows.loc[rows["cut"] & ~rows["held_out"], "task"])),
     )
+
+
+def _one_length(arm: Arm, steps: Array) -> int:
+    """Return the path length of a tree's tasks, or refuse."""
+    lengths = np.unique(steps)
+    if lengths.size != 1 or not np.isfinite(lengths[0]):
+        raise InputError(
+            f"{arm}: tree search needs one known path length for its tasks; give a `steps` column with the "
+            "same value for them, or set population.path_length in the spec"
+        )
+    return int(lengths[0])
+
+
+def _proposed(search: ThoughtSearch, length: int, rows: pd.DataFrame) -> float:
+    """Return the mean candidates that a kept state proposed: by the states that searches scored, else as stated."""
+    scored = rows["states_evaluated"].to_numpy() if "states_evaluated" in rows else np.full(len(rows), np.nan)
+    given = np.isfinite(scored)
+    if not given.any():
+        return float(search.branching)
+    runs = runs_of(rows)
+    mean, below = scored[given].sum() / runs[given].sum(), 1
+
+    def in_all(branching: int) -> float:
+        return float(replace(search, branching=branching).token_units(length))
+
+    while in_all(below + 1) <= mean:
+        below += 1
+    return below + float(np.clip((mean - in_all(below)) / (in_all(below + 1) - in_all(below)), 0.0, 1.0))
+
+
+def _search_cells(
+    rows: pd.DataFrame, at: Array, arm: Arm, length: int, proposed: float, outputs: int, tasks: int, grid: Grid
+) -> tuple[Array, Table]:
+    """Number the distinct cells of a tree; return each task's and their table, the empty cell last."""
+    codes: dict[tuple[Searches, ...], int] = {}
+    cell = np.full(tasks, -1)
+    for task, mine in rows.groupby(at):
+        attempts, successes = (mine[name].astype(int).tolist() for name in ("attempts", "successes"))
+        found = searches_of(attempts, successes, mine["outputs"].fillna(1.0).astype(int).tolist())
+        cell[task] = codes.setdefault(found, len(codes))
+    cell[cell < 0] = len(codes)
+    return cell, _search_table(grid, (*codes, ()), arm.search, length, proposed, outputs)
+
+
+@lru_cache(maxsize=16)
+def _search_table(
+    grid: Grid,
+    cells: tuple[tuple[Searches, ...], ...],
+    search: ThoughtSearch,
+    length: int,
+    proposed: float,
+    outputs: int,
+) -> Table:
+    plain = replace(search, effort=None, budget_tokens=None, max_tokens=None)
+
+    def law(written: int, x: Array, gaps: Array) -> Array:
+        return plain.writing(written).right_outputs(x, gaps, length, proposed)
+
+    return grid.search_table(cells, law, outputs)
 
 
 def _easiness(attempts: Array) -> EasinessNodes:

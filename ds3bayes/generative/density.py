@@ -23,11 +23,17 @@ and, where attempts have scores from 0 to K, full credit K being success, the sc
     P(score >= k)  = logistic(x_a + d_k),  d_k = gap_k + ... + gap_{K-1},  d_K = 0
     P(score = k | failed) = (logistic(x_a + d_k) - logistic(x_a + d_{k+1})) / (1 - logistic(x_a)),  k < K
 
-A tree search has its mean logit success in place of ``location_a + spread_a z``: what its selector of steps makes of
-the walk that it searches over. What lies out of a walk's reach may be within that of a tree, which also finds answers
-by luck; so R_l does not enter there. What is unsound is failed by every attempt of every LLM, a tree's too. Whether a
-task is sound is asked where two LLMs or more share tasks; of a lone LLM, what nobody ever solves is out of its reach,
-and sigma is 1.
+A tree search has its x_a in the walk that it searches over, ``location + offset + slope spread z + e_a`` of its LLM's
+walk. Its attempts are the outputs of searches, those of one search from one tree. Of the o outputs of a search, H_x(k)
+being the law of how many come from right states (`ds3bayes.theory.trees.right_kept_states`) and f the fidelity with
+which these are written out,
+
+    P(j right outputs) = sum_k H_x(k) Binomial(j; k, f)
+
+in place of the binomial, and its convolutions for several searches. What lies out of a walk's reach may be within that
+of a tree, which also finds answers by luck; so R_l does not enter there. What is unsound is failed by every attempt of
+every LLM, a tree's too. Whether a task is sound is asked where two LLMs or more share tasks; of a lone LLM, what nobody
+ever solves is out of its reach, and sigma is 1.
 
 Summed out, with phi the normal density of all log tokens together (L makes them correlated)::
 
@@ -96,6 +102,8 @@ class Counts:
         Attempts k behind that mean.
     scores : tuple of int, default ()
         How many failed attempts got each score 0, ..., K - 1.
+    outputs : int, default 1
+        Of a tree search, the attempts that come from one search.
     """
 
     attempts: int
@@ -103,6 +111,7 @@ class Counts:
     log_tokens: float = math.nan
     timed: float = 0.0
     scores: tuple[int, ...] = ()
+    outputs: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +123,13 @@ class ArmLaw:
     llm : str
         Arms of one LLM share whether the task is within reach.
     mean_logit : callable
-        Mean of x at an easiness z: ``location + spread z``, or a tree's.
+        Mean of x at an easiness z: ``location + spread z``, or that of the walk that a tree searches over.
     own_sd : float
         Scale of the arm's own effect e.
-    tree : bool, default False
-        Whether it is a tree search.
+    right_states : callable, optional
+        Of a tree search, H: takes the number o of outputs and logits x (G,), and returns probabilities (G, o + 1).
+    fidelity : float, default 1
+        Of a tree search, f.
     log_tokens, token_slope, token_sd, length_spread, attempt_variance : float
         Of the tokens' law; ``attempt_variance`` is the relative variance between attempts at one task.
     gaps : tuple of float, default ()
@@ -128,13 +139,19 @@ class ArmLaw:
     llm: str
     mean_logit: Callable[[float], float]
     own_sd: float
-    tree: bool = False
+    right_states: Callable[[int, Array], Array] | None = None
+    fidelity: float = 1.0
     log_tokens: float = 0.0
     token_slope: float = 0.0
     token_sd: float = 1.0
     length_spread: float = 0.0
     attempt_variance: float = 0.0
     gaps: tuple[float, ...] = ()
+
+    @property
+    def tree(self) -> bool:
+        """Whether it is a tree search."""
+        return self.right_states is not None
 
 
 def log_density(
@@ -170,7 +187,10 @@ def log_density(
     weight = weight / weight.sum()
     x = nodes.logit
     scores = [probability_of_scores(one, arm, x) for one, arm in zip(data, arms, strict=True)]
-    counts = [mean_binomial(one, x) * told for one, told in zip(data, scores, strict=True)]
+    counts = [
+        (mean_of_searches(one, arm, x) if arm.tree else mean_binomial(one, x)) * told
+        for one, arm, told in zip(data, arms, scores, strict=True)
+    ]
     total = 0.0
     for z, share in zip(nodes.easiness.tolist(), weight.tolist(), strict=True):
         sound = 1.0
@@ -246,15 +266,40 @@ def mean_binomial(data: Counts, x: Array) -> Array:
     """
     if not data.attempts:
         return np.ones_like(x)
-    spacing = x[1] - x[0]
-    points = int(np.clip(np.ceil(4.0 * spacing / (2.0 / math.sqrt(data.attempts))), 8, 1024))
-    offset = spacing * np.arange(-points, points + 1) / points
-    hat = (1.0 - np.abs(offset) / spacing) / points
     n, c = data.attempts, data.successes
-    logit = x[:, None] + offset
+    logit, hat = around(x, n)
     log_ways = special.gammaln(n + 1) - special.gammaln(c + 1) - special.gammaln(n - c + 1)
     log_binomial = log_ways - c * np.logaddexp(0.0, -logit) - (n - c) * np.logaddexp(0.0, logit)
     return np.exp(log_binomial) @ hat
+
+
+def mean_of_searches(data: Counts, arm: ArmLaw, x: Array) -> Array:
+    """Mean over each node's hat of the probability of the right outputs of some searches, shape (G,)."""
+    if not data.attempts:
+        return np.ones_like(x)
+    assert arm.right_states is not None
+    logit, hat = around(x, data.attempts)
+    right = arm.right_states(data.outputs, logit.ravel())
+    one = np.zeros_like(right)
+    for k in range(data.outputs + 1):
+        for j in range(k + 1):
+            one[:, j] += right[:, k] * math.comb(k, j) * arm.fidelity**j * (1.0 - arm.fidelity) ** (k - j)
+    total = np.zeros((len(one), data.attempts + 1))
+    total[:, 0] = 1.0
+    for _ in range(data.attempts // data.outputs):
+        longer = np.zeros_like(total)
+        for j in range(data.outputs + 1):
+            longer[:, j:] += one[:, [j]] * total[:, : data.attempts + 1 - j]
+        total = longer
+    return total[:, data.successes].reshape(logit.shape) @ hat
+
+
+def around(x: Array, attempts: int) -> tuple[Array, Array]:
+    """Return points (G, S) around the nodes, fine enough for some attempts, and their weights in a node's hat (S,)."""
+    spacing = x[1] - x[0]
+    points = int(np.clip(np.ceil(4.0 * spacing / (2.0 / math.sqrt(attempts))), 8, 1024))
+    offset = spacing * np.arange(-points, points + 1) / points
+    return x[:, None] + offset, (1.0 - np.abs(offset) / spacing) / points
 
 
 def probability_of_scores(data: Counts, arm: ArmLaw, x: Array) -> Array:

@@ -242,6 +242,8 @@ class Block:
         Nodes of the shared easiness; None for a lone arm, whose task law lives on `tables[0].grid`.
     tables : tuple of Table
         One per arm; the last cell of each is the empty one, of likelihood 1.
+    proposed : array, shape (A,)
+        Mean candidates that a kept state of a tree proposed, NaN of walks.
     cell : int array, shape (T, A)
         Which row of its arm's table a task has.
     successes, attempts : int arrays, shape (T, A)
@@ -262,6 +264,7 @@ class Block:
     task_class: Array
     easiness: EasinessNodes | None
     tables: tuple[Table, ...]
+    proposed: Array
     cell: Array
     successes: Array
     attempts: Array
@@ -425,6 +428,19 @@ class Design:
         if "soundness" not in given or not self.has_several_llms(block):
             return None
         return given["soundness"][[self.shared_benchmarks.index(self.arms[block.arms[0]].benchmark)]]
+
+    def place(self, arm: int) -> tuple[Block, int]:
+        """Return the block of an arm, and its column there."""
+        block = self.blocks[int(self.population_of_arm[arm])]
+        return block, block.arms.index(arm)
+
+    def proposed(self, arm: int, branching: int) -> float:
+        """Mean candidates of a kept state of a search that is asked for so many, as a tree arm's LLM was seen to do.
+
+        As many more or fewer as its kept states proposed for what they were asked for.
+        """
+        block, column = self.place(arm)
+        return max(1.0, branching * float(block.proposed[column]) / self.arms[arm].branching)
 
     @cached_property
     def subsets(self) -> Subsets:

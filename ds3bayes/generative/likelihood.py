@@ -67,10 +67,11 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
             extra=law.extra,
         )
     subsets = design.subsets
+    is_tree = np.array([design.arms[arm].is_tree for arm in block.arms])
     trees = [arm for arm in block.arms if design.arms[arm].is_tree]
     walks = [arm for arm in block.arms if not design.arms[arm].is_tree]
     # Rows of walks, then of trees, then put into the block's order.
-    order = np.argsort(np.argsort([design.arms[arm].is_tree for arm in block.arms], kind="stable"))
+    order = np.argsort(np.argsort(is_tree, kind="stable"))
     location = law.location
     scale = given["interaction_sd"][subsets.places("linked_arm", walks)]
     if trees:
@@ -94,9 +95,19 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
 
     def over_own_effect(tables: list[Any]) -> Tensor:
         """Sum out the arms' own task effects from the likelihood of their cells."""
+        if not trees:
+            return of_arms(tables, slice(None))
+        # Apart, for the kernel leaves out nodes where likelihoods that are numbers have no mass.
+        parts = [np.flatnonzero(kind) for kind in (~is_tree, is_tree)]
+        sums = [of_arms([tables[column] for column in part], part) for part in parts if part.size]
+        most = max(one.type.shape[1] for one in sums)
+        filled = [_filled(one, most - one.type.shape[1]) for one in sums]
+        return pt.concatenate(filled, axis=0)[order]
+
+    def of_arms(tables: list[Any], which: Any) -> Tensor:
         log_mass = _padded(tables)
         top = log_mass.max(axis=2, keepdims=True)
-        return log_expected_mass(nodes, at, scale, np.exp(log_mass - top), dof) + top
+        return log_expected_mass(nodes, at[which], scale[which], np.exp(log_mass - top), dof) + top
 
     def looked_up(table: Tensor, arms: np.ndarray) -> Tensor:
         """What stands in a table of some arms' cells of each distinct task at the nodes."""
@@ -137,6 +148,12 @@ def block_terms(block: Block, index: int, design: Design, spec: ModelSpec, given
     )
 
 
+def _filled(table: Tensor, cells: int) -> Tensor:
+    """Append cells that nobody looks up, even if none, to a table (A, C, L): graphs are then alike for other data."""
+    arms, _, places = table.type.shape
+    return pt.concatenate([table, np.zeros((arms, cells, places))], axis=1)
+
+
 def _squeezed(location: Tensor) -> Tensor:
     """Bring locations within 12 of 0, ever closer together the further out they are."""
     return location / pt.sqrt(1.0 + (location / 12.0) ** 2)
@@ -151,23 +168,19 @@ def _between_locations(table: Tensor, location: Tensor, cell: np.ndarray) -> Ten
 
 
 def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters) -> Tensor:
-    """Mean logit success of an output of a tree arm, which searches over its walk with its own offset and slope.
+    """Mean logit success of the walk that a tree arm searches over: its LLM's, with an offset and slope of its own.
 
-    The walk's success is rho^m, so a step is right with probability rho = q^(1/m); the tree proposes steps and keeps
-    some by a score that is N(d, 1) for right and N(0, 1) for wrong steps; an output of a right kept state is right with
-    probability ``answer_fidelity``.
+    That success is rho^m, so a step is right with probability rho = q^(1/m); the tree proposes steps and keeps some by
+    a score that is N(d, 1) for right and N(0, 1) for wrong steps; what it writes out of a right kept state is right
+    with probability ``answer_fidelity``. Its table of cells says what all that makes of the walk.
     """
     walk = design.subsets.place("walk", int(design.base[arm]))
     tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
-    logit_walk = (
+    return (
         given["location"][walk]
         + given["tree_offset"][tree]
         + given["tree_slope"][tree] * given["spread"][walk] * easiness
     )
-    log_success = pt.log(given["answer_fidelity"][tree]) + design.arms[arm].search.log_right_output(
-        logit_walk, given["step_discrimination"][tree], int(design.path_length[arm])
-    )
-    return log_success - pt.log1mexp(log_success)
 
 
 def own_effect_scale(subsets: Subsets, arm: int, given: Mapping[str, Any]) -> Any:
@@ -201,7 +214,11 @@ def cell_log_mass(block: Block, design: Design, given: Parameters) -> list[Any]:
     """Log-likelihood (C, G) of each arm's distinct cells: constants, or cubic in what else they depend on."""
     result = []
     for arm, table in zip(block.arms, block.tables, strict=True):
-        value = None if table.axis is None else given[table.axis.parameter][axis_place(design, table, arm)]
+        value: Any = None
+        if table.axis is not None:
+            value = given[table.axis.parameter][axis_place(design, table, arm)]
+        elif table.searches is not None:
+            value = search_parameters(design, arm, given)
         result.append(_with_what_is_told(table.log_mass_at(value), table, arm, design, given))
     return result
 
@@ -221,6 +238,12 @@ def _with_what_is_told(log_mass: Any, table: Table, arm: int, design: Design, gi
     for name, seen in table.told.items():
         log_mass = log_mass + OBSERVATIONS[name].at_success(seen, arm, table.grid.nodes, design, given)
     return log_mass
+
+
+def search_parameters(design: Design, arm: int, given: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the evaluator's gap and the fidelity of a tree arm, from tensors or one draw's arrays."""
+    tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
+    return given["step_discrimination"][tree], given["answer_fidelity"][tree]
 
 
 def axis_place(design: Design, table: Table, arm: int) -> int:

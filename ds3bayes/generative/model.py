@@ -30,8 +30,9 @@ def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:
 
     A task has an easiness z, shared by all arms (an arm is an LLM on a benchmark with one sampler setting);
     the logit of its eventual success under a walk is ``location + spread z`` plus the arm's own Student t
-    effect. A tree search turns the walk's step probability rho = q^(1/m) into its own through a step selector
-    and an answer fidelity, with its own slope on z and its own effect. With probability 1 - reachability the
+    effect. A tree search has a walk of its own, with an offset and a slope on z and an effect of its own; by its
+    step probability rho = q^(1/m) states are right, an evaluator ranks them, and its outputs are the best-ranked ones,
+    each right with the answer fidelity if its state is. With probability 1 - reachability the
     task lies outside what the LLM's skills reach, and every attempt fails. Where LLMs share tasks, a task is unsound
     with probability 1 - soundness, and every attempt of every LLM fails. Counts are binomial given those;
     mean generated tokens are log-normal, longer for harder tasks; wrong answers partition by a Chinese

@@ -266,17 +266,17 @@ DEFAULTS: dict[str, Parameter] = {
         "tree search: gap between scores of right and wrong steps, in score sds",
     ),
     "answer_fidelity": Parameter(
-        prior("Beta", alpha=6.0, beta=2.0),
+        prior("Beta", alpha=2.0, beta=2.0),
         ("tree",),
         "tree search: probability that a right kept state ends in a right answer",
     ),
     "tree_interaction_sd": Parameter(
         prior("LogNormal", mu=log(0.35), sigma=0.6),
         ("tree_arm",),
-        "tree search: scale of its own task effect on the logit",
+        "tree search: scale of its own task effect, on the logit of the walk that it searches over",
     ),
     "tree_offset": Parameter(
-        prior("Normal", mu=0.0, sigma=1.5),
+        prior("Normal", mu=0.0, sigma=2.0),
         ("tree",),
         "tree search: how much better its proposals are than the walk's steps, on the walk's logit",
     ),

@@ -55,6 +55,12 @@ def sampler_of_rows(strategy: str) -> str:
     return cls.sampler if issubclass(cls, AttemptStrategy) else strategy
 
 
+def runs_of(rows: pd.DataFrame) -> np.ndarray:
+    """Return how many attempts rows have, or searches, each of which wrote out some of the attempts, shape (row,)."""
+    attempts = rows["attempts"].to_numpy(dtype=float)
+    return attempts / rows["outputs"].fillna(1.0).to_numpy()
+
+
 def finished_tokens(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean tokens of the attempts that finished, NaN where not given, and their number, shape (row,)."""
     finished = rows["finished"].to_numpy(dtype=float)

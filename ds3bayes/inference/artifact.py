@@ -19,9 +19,9 @@ from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.theory.evaluate import python_mode
 
 #: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
-SCHEMA = 3
+SCHEMA = 4
 #: The first schema whose fits carry a digest of their values.
-DIGEST_SINCE = 3
+DIGEST_SINCE = 4
 
 
 def thinned(fit: xr.DataTree) -> xr.DataTree:
@@ -89,6 +89,8 @@ def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:
         evals = name_cuts(evals, as_schema_1=True)
     if "run" not in evals:
         evals["run"] = ("row", np.full(evals.sizes["row"], "", dtype=object))
+    if "outputs" not in evals:
+        evals["outputs"] = ("row", np.full(evals.sizes["row"], np.nan))
     return evals, held_out
 
 

@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 import xarray as xr
-from scipy.special import expit, logsumexp
+from scipy.special import logsumexp
 
 from ds3bayes.errors import InputError
-from ds3bayes.generative.task_effects import new_task_effects
+from ds3bayes.generative.task_effects import new_task_effects, success_of_attempts
 from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.inference.bounds import MAX_REFITS, MAX_RHAT_OF_REFIT, REFIT_DRAWS
 from ds3bayes.inference.checks import (
@@ -98,7 +98,7 @@ def _expected_success(
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     thin = posterior.isel(draw=slice(None, None, max(1, total // draws)))
     fresh = new_task_effects(design, spec_of(fit), thin, 256, seed)
-    q = xr.apply_ufunc(expit, fresh["logit_success"]) * fresh["reachable"]
+    q = success_of_attempts(design, fresh, thin)
     means = {
         label: q.isel(cell=np.flatnonzero(fresh["cell_arm"].values == arm)).mean("cell").values
         for arm, label in enumerate(design.labels)

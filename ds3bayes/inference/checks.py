@@ -15,13 +15,12 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.special import expit
 from scipy.stats import rankdata
 
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.task_effects import new_task_effects
+from ds3bayes.generative.task_effects import by_draw, new_task_effects, rerun, success_of_attempts
 from ds3bayes.inference import check_pictures as pictures
 from ds3bayes.inference.artifact import design_of, log_prior, spec_of
 from ds3bayes.inference.bounds import (
@@ -265,8 +264,11 @@ def posterior_prediction(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
     thin = posterior.isel(draw=slice(None, None, max(1, total // replicates)))
     fresh = new_task_effects(design, spec, thin, 256, seed)
     rng = np.random.default_rng([seed, 2])
-    logit = fresh["logit_success"].stack(sample=("chain", "draw")).transpose("sample", "cell")
-    q = expit(logit.values) * fresh["reachable"].stack(sample=("chain", "draw")).transpose("sample", "cell").values
+    logit, reachable = (
+        fresh[name].stack(sample=("chain", "draw")).transpose("sample", "cell").values
+        for name in ("logit_success", "reachable")
+    )
+    draws = by_draw(thin)
     rows = []
     for block in design.blocks:
         for column, arm in enumerate(block.arms):
@@ -274,9 +276,10 @@ def posterior_prediction(fit: xr.DataTree, *, seed: int = 0, replicates: int = 2
             if not seen.any():
                 continue
             n, c = block.attempts[seen, column], block.successes[seen, column]
-            mine = q[:, fresh["cell_arm"].values == arm]
-            pick = rng.integers(0, mine.shape[1], size=(len(mine), n.size))
-            replicated = rng.binomial(n, np.take_along_axis(mine, pick, axis=1))
+            mine = np.flatnonzero(fresh["cell_arm"].values == arm)
+            pick = mine[rng.integers(0, mine.size, size=(len(logit), n.size))]
+            x, solvable = (np.take_along_axis(one, pick, axis=1) for one in (logit, reachable))
+            replicated = rerun(design, arm, np.flatnonzero(seen), x, solvable, draws, rng)
             observed, drawn = _statistics(c[None], n), _statistics(replicated, n)
             for name, value in observed.items():
                 below = np.mean(drawn[name] < value[0]) + 0.5 * np.mean(drawn[name] == value[0])
@@ -552,14 +555,15 @@ def sensitivity(fit: xr.DataTree, *, threshold: float = DEPENDS_ON_PRIOR) -> Che
     spec = spec_of(fit)
     effects = fit["task_effects"].to_dataset()
     posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
-    labels = design_of(fit).labels
+    design = design_of(fit)
+    every, labels = success_of_attempts(design, effects, posterior), design.labels
     predictions: dict[str, xr.DataArray] = {}
     for index, label in enumerate(labels):
-        mine = effects.isel(cell=np.flatnonzero(effects["cell_arm"].values == index))
+        cells = np.flatnonzero(effects["cell_arm"].values == index)
+        mine = effects.isel(cell=cells)
         if not mine.sizes["cell"]:
             continue
-        success = xr.apply_ufunc(expit, mine["logit_success"]) * mine["reachable"]
-        predictions[f"success of {label}"] = success.mean("cell")
+        predictions[f"success of {label}"] = every.isel(cell=cells).mean("cell")
         if np.isfinite(mine["log_tokens"].values).any():
             predictions[f"tokens of {label}"] = mine["log_tokens"].mean("cell")
     if "aggregate_success" in posterior:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import expit
 
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation.tokens import tokens_of
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.task_effects import new_task_effects
+from ds3bayes.generative.task_effects import new_task_effects, success_of_attempts
 from ds3bayes.inference.artifact import design_of, prior_draws, spec_of
 
 #: Tasks on which an LLM succeeds less (or fails less) often than this count as never (always) solved.
@@ -55,11 +54,13 @@ def beliefs_of_fit(fit: xr.DataTree, *, seed: int = 0) -> pd.DataFrame:
 
 
 def _beliefs(design: Design, spec: ModelSpec, prior: xr.Dataset, seed: int) -> pd.DataFrame:
-    fresh = new_task_effects(design, spec, prior, _TASKS, seed).isel(chain=0)
+    fresh = new_task_effects(design, spec, prior, _TASKS, seed)
+    success = success_of_attempts(design, fresh, prior).isel(chain=0)
+    fresh = fresh.isel(chain=0)
     rows = []
     for index, arm in enumerate(design.arms):
-        mine = fresh.isel(cell=np.flatnonzero(fresh["cell_arm"].values == index))
-        q = expit(mine["logit_success"].values) * mine["reachable"].values
+        cells = np.flatnonzero(fresh["cell_arm"].values == index)
+        mine, q = fresh.isel(cell=cells), success.isel(cell=cells).values
         block = design.blocks[int(design.population_of_arm[index])]
         column = block.arms.index(index)
         n, c = block.attempts[:, column], block.successes[:, column]

@@ -17,6 +17,7 @@ import xarray as xr
 from ds3bayes import files
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
+from ds3bayes.generative.rows import searches
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.artifact import DIGEST_SINCE, SCHEMA, evals_of, stored_evals
 
@@ -128,7 +129,7 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
         raise InputError(f"{path}: its values do not match their digest (the file was altered); refit")
     try:
         if schema < SCHEMA:
-            _migrate(tree)
+            _migrate(tree, path)
         found = data_sha256(stored_evals(tree)[0])
     except InputError:
         raise
@@ -193,16 +194,23 @@ def _plain_attrs(attrs: Mapping[Any, Any]) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
-def _migrate(tree: xr.DataTree) -> None:
+def _migrate(tree: xr.DataTree, path: Path) -> None:
     """Bring a fit of an older schema to this one.
 
-    The model of schema 1 did not ask whether tasks are sound, or told cuts apart. Schema 2 had no digest.
+    The model of schema 1 did not ask whether tasks are sound, or told cuts apart; those of 1 and 2 had another law of
+    tree searches, so that its parameters mean something else. Schema 3 had no digest.
     """
+    evals = evals_of(tree)[0]
+    if tree.attrs["schema"] < 3 and searches(evals["strategy"].to_series()).any():
+        raise InputError(
+            f"{path}: written by an older ds3bayes (schema {tree.attrs['schema']}), which took the outputs of one tree "
+            "search for independent attempts: refit"
+        )
     if tree.attrs["schema"] == 1:
         content = json.loads(tree.attrs["spec"])
         content["population"].setdefault("soundness", False)
         asked = content.get("query", {}).get("strategies", [])
-        if asked and not np.isfinite(evals_of(tree)[0]["budget_tokens"]).any():
+        if asked and not np.isfinite(evals["budget_tokens"]).any():
             # What it asks about budgets is about cuts, as all that it saw.
             content["query"]["strategies"] = [text.replace("budget_tokens=", "max_tokens=") for text in asked]
         effects = tree["task_effects"].to_dataset()

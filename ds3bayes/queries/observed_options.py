@@ -31,8 +31,8 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
 
     An option was run if rows hold its own decisions, or single attempts that tell them: any of k right, and all of k
     right, follow from n >= k attempts at every task (by the unbiased estimators 1 - C(n-c, k)/C(n, k) and
-    C(c, k)/C(n, k)); any of the outputs of a tree search from its rows with that many outputs. Rows that the fit saw
-    and rows held out count alike.
+    C(c, k)/C(n, k)); any of the outputs of a tree search from rows of one search with that many outputs. Rows that the
+    fit saw and rows held out count alike.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def observed_options(fit: xr.DataTree, pred: xr.Dataset, *, level: float = LEVEL
             success = _success(views[which], arms[key].get(where), seen)
             if success is None:
                 continue
-            n, c = seen["attempts"].to_numpy(), seen["successes"].to_numpy()
+            c, n = way.tries(seen["successes"].to_numpy(), seen["attempts"].to_numpy())
             value = float(way.success(c, n).mean())
             again = way.success(rng.binomial(n, success), n).mean(axis=1)
             mean, low, high, flat = summary(again, level)

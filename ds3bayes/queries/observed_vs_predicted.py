@@ -12,10 +12,11 @@ from ds3bayes.errors import InputError
 from ds3bayes.evals import to_table
 from ds3bayes.generative.rows import row_strategy, searches
 from ds3bayes.inference.artifact import evals_of
-from ds3bayes.queries.predict import predict
+from ds3bayes.queries.predict import outputs_again, predict
 from ds3bayes.queries.words import mean_interval
 from ds3bayes.strategies import STRATEGIES, Strategy
 from ds3bayes.strategies.base import ROW_COLUMNS
+from ds3bayes.strategies.thoughts import ThoughtSearch
 
 # Share of an interval's width, at either end, where "inside" is a near miss.
 _EDGE = 0.05
@@ -82,7 +83,12 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
         at = at.stack(sample=("chain", "draw")).transpose("sample", "task")
         base = (model, benchmark, label, "held out" if group["held_out"].iloc[0] else "fitted")
         n, c = group["attempts"].to_numpy(), group["successes"].to_numpy()
-        replicated = rng.binomial(n, at["success"].values)
+        # Outputs of one search share its tree.
+        runs = n // strategy.attempts if isinstance(strategy, ThoughtSearch) else n
+        if isinstance(strategy, ThoughtSearch):
+            replicated = outputs_again(fit, strategy, (model, benchmark), tasks, runs, rng, seed=seed)
+        else:
+            replicated = rng.binomial(n, at["success"].values)
         rows.append(
             (
                 *base,
@@ -96,7 +102,7 @@ def observed_vs_predicted(fit: xr.DataTree, *, level: float = 0.9, seed: int = 0
             name = f"any of {n[0]} attempts right"
             rows.append((*base, name, len(tasks), (c > 0).mean(), *summary((replicated > 0).mean(axis=1), level)))
         search = searches(group["strategy"]).any()
-        runs, per = (np.ones_like(n), "problem") if search else (n, "attempt")
+        per = "problem" if search else "attempt"
         for quantity, column, scale in (("tokens", "tokens_mean", n), ("usd", "cost_usd", np.ones_like(n))):
             if quantity not in at or column not in group or group[column].isna().any() or at[quantity].isnull().any():
                 continue

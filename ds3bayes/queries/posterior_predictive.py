@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import expit
 
 from ds3bayes.evals import to_table
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.rows import row_strategy
-from ds3bayes.generative.task_effects import each_draw, new_task_effects
+from ds3bayes.generative.task_effects import by_draw, each_draw, new_task_effects, rerun
 from ds3bayes.inference.artifact import design_of, evals_of, spec_of, thinned
-from ds3bayes.queries.predict import predict
+from ds3bayes.queries.predict import outputs_again, predict
 from ds3bayes.strategies import AttemptStrategy
+from ds3bayes.strategies.thoughts import ThoughtSearch
 
 # Fresh tasks per population and draw that replicated ones are taken from.
 _FRESH = 256
@@ -59,13 +61,16 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0) -> xr.DataTree:
     rng = np.random.default_rng([seed, 8])
     attempts = table["attempts"].to_numpy(dtype=np.int64)
     success = _success_of_rows(fit, table, seed)
+    again = rng.binomial(attempts, success)
+    for strategy, where, rows in _searches(table):
+        runs = attempts[rows] // strategy.attempts
+        tasks = [str(name) for name in table["task"].iloc[rows]]
+        again[:, rows] = outputs_again(fit, strategy, where, tasks, runs, rng, seed=seed)
     groups = {name: group.to_dataset() for name, group in tree.children.items()}
     drawn = groups["task_effects"]
     sizes = {name: drawn[name] for name in ("chain", "draw")}
     shape = (drawn.sizes["chain"], drawn.sizes["draw"])
-    replicated = xr.Dataset(
-        {"successes": (("chain", "draw", "row"), rng.binomial(attempts, success).reshape(*shape, -1))}, sizes
-    )
+    replicated = xr.Dataset({"successes": (("chain", "draw", "row"), again.reshape(*shape, -1))}, sizes)
     observed = groups["observed_data"]
     reason = _not_a_sum(table[~held], spec.capability.exchangeable)
     if reason:
@@ -73,7 +78,7 @@ def posterior_predictive(fit: xr.DataTree, *, seed: int = 0) -> xr.DataTree:
     else:
         fresh = new_task_effects(design, spec, groups["posterior"], _FRESH, seed)
         names = groups["log_likelihood"]["task"].values
-        counts = _counts_of_tasks(design, fresh, rng).reshape(*shape, -1)
+        counts = _counts_of_tasks(design, fresh, by_draw(groups["posterior"]), rng).reshape(*shape, -1)
         replicated["tasks"] = (("chain", "draw", "task"), counts)
         observed["tasks"] = ("task", np.concatenate([block.successes.sum(axis=1) for block in design.blocks]))
         replicated, observed = (one.assign_coords(task=names) for one in (replicated, observed))
@@ -112,6 +117,16 @@ def _success_of_rows(fit: xr.DataTree, table: pd.DataFrame, seed: int) -> np.nda
     return result
 
 
+def _searches(table: pd.DataFrame) -> list[tuple[ThoughtSearch, tuple[str, str], np.ndarray]]:
+    """Return the rows of tree searches, by strategy, and LLM and benchmark."""
+    found: dict[tuple[ThoughtSearch, tuple[str, str]], list[int]] = {}
+    for place, row in enumerate(table.to_dict("records")):
+        strategy = row_strategy(row)
+        if isinstance(strategy, ThoughtSearch) and row["task"]:
+            found.setdefault((strategy, (row["model"], row["benchmark"])), []).append(place)
+    return [(strategy, where, np.array(rows)) for (strategy, where), rows in found.items()]
+
+
 def _not_a_sum(rows: pd.DataFrame, exchangeable: bool) -> str:
     """Say why successes of a task are not a sum of attempts at a fresh one, if so."""
     if not exchangeable:
@@ -121,19 +136,28 @@ def _not_a_sum(rows: pd.DataFrame, exchangeable: bool) -> str:
     return f"rows of {deciding[0]} are decisions among several samples" if deciding else ""
 
 
-def _counts_of_tasks(design: Design, fresh: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
+def _counts_of_tasks(
+    design: Design, fresh: xr.Dataset, draws: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Successes of every task's attempts at a fresh task of its block, (sample, task)."""
     logit, reachable = (
         fresh[name].stack(sample=("chain", "draw")).transpose("sample", "cell").values
         for name in ("logit_success", "reachable")
     )
-    q = expit(logit) * reachable
     parts = []
     for index, block in enumerate(design.blocks):
-        of_block = q[:, fresh["cell_block"].values == index].reshape(len(q), _FRESH, len(block.arms))
-        which = rng.integers(0, _FRESH, (len(q), len(block.tasks)))
-        chosen = np.take_along_axis(of_block, which[:, :, None], axis=1)
-        parts.append(rng.binomial(block.attempts, chosen).sum(axis=2))
+        mine = fresh["cell_block"].values == index
+        which = rng.integers(0, _FRESH, (len(logit), len(block.tasks)))
+        x, solvable = (
+            np.take_along_axis(one[:, mine].reshape(len(one), _FRESH, len(block.arms)), which[:, :, None], axis=1)
+            for one in (logit, reachable)
+        )
+        every = np.arange(len(block.tasks))
+        counts = [
+            rerun(design, arm, every, x[..., column], solvable[..., column], draws, rng)
+            for column, arm in enumerate(block.arms)
+        ]
+        parts.append(np.sum(counts, axis=0, initial=0))
     return np.concatenate(parts, axis=1)
 
 

@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.capability.free import Free
+from ds3bayes.generative.counts.searches import draw_right
 from ds3bayes.generative.design import Arm, Design, Subsets, budget_rank
 from ds3bayes.generative.ladder import rise
 from ds3bayes.generative.observation.aggregates import Aggregates, verifier_label
@@ -34,10 +35,10 @@ from ds3bayes.theory.path import finish_within, mean_steps_within
 
 Array = np.ndarray
 
-# Levels after which a search keeps as many states as it ever will.
-_MANY_LEVELS = 64
 
-_TREE = ("tree_offset", "tree_slope", "step_discrimination", "answer_fidelity")
+# What a tree makes of its LLM's walk, and of the walk that it searches over.
+_OF_WALK = ("tree_offset", "tree_slope")
+_OF_OUTPUTS = ("step_discrimination", "answer_fidelity")
 
 UNITS = {
     "success": ("1", "probability that the final answer is right, mean over tasks"),
@@ -563,7 +564,7 @@ class View:
         if isinstance(strategy, ThoughtSearch):
             tokens = spent = self._tokens(strategy, index, cells)
             # A tree reaches what walks do not, unless nothing can solve the task.
-            q = expit(self._tree_logit(strategy, index, cells)) * self.sound(index)
+            q = self._any_output(strategy, index, cells) * self.sound(index)
             length = self.design.path_length[[index]][None]
             if cut_at is not None:
                 units = float(strategy.token_units(length[0, 0]))
@@ -727,35 +728,28 @@ class View:
         known = dict(zip(block.tasks, block.steps, strict=True))
         return np.array([known.get(str(name), np.nan) for name in self.effects["cell_task"].values[cells]])
 
-    def _tree_logit(self, strategy: ThoughtSearch, index: int, cells: Array) -> Array:
-        """Logit success of one output of a tree: the walk's response to its parameters, plus its own effect."""
-        arm = self.design.arms[index]
-        if arm.is_tree and self.calibrated:
-            observed = self._stacked["logit_success"][:, cells]
-            if _same_search(strategy, arm.search) and strategy.evaluator is None and strategy.stated_fidelity is None:
-                return observed
-            tree = self.design.tree_of_pair(int(self.design.pair_of_arm[index]))
-            learned = [self.parameter(name, "tree", tree) for name in _TREE]
-            own = observed - self._response(arm.search, index, cells, *learned)
-            return self._response(strategy, index, cells, *learned) + own
-        rng = np.random.default_rng([self.seed, 4, index])
-        size = (self.samples, 1)
-        prior = [self.spec.prior(name).draw(size, rng) for name in _TREE]
-        scale = self.spec.prior("tree_interaction_sd").draw(size, rng)
-        own = scale * rng.standard_t(self.spec.population.interaction_dof, size=(self.samples, cells.size))
-        return self._response(strategy, index, cells, *prior) + own
+    def _any_output(self, strategy: ThoughtSearch, index: int, cells: Array) -> Array:
+        """Success of a search, (samples, tasks): that any of its outputs is right."""
+        law, fidelity = self._right_outputs(strategy, index, cells)
+        hit = 1.0 - (1.0 - fidelity[:, None]) ** np.arange(law.shape[-1])
+        return np.asarray(np.minimum(np.einsum("sto,so->st", law, hit), 1.0))
 
-    def _response(
-        self,
-        strategy: ThoughtSearch,
-        index: int,
-        cells: Array,
-        offset: Array,
-        slope: Array,
-        gap: Array,
-        fidelity: Array,
+    def right_outputs(
+        self, strategy: ThoughtSearch, arm: Arm, tasks: Sequence[str], searches: Array, rng: np.random.Generator
     ) -> Array:
-        """Logit success of an output before the tree's own effect, (samples, tasks)."""
+        """Draw the right outputs of searches at some tasks; as `outputs_again`."""
+        index = self.design.arms.index(arm)
+        places = {str(self.effects["cell_task"].values[cell]): cell for cell in self._cells[index]}
+        cells = np.array([places[name] for name in tasks])
+        law, fidelity = self._right_outputs(strategy, index, cells)
+        result = np.zeros((self.samples, len(tasks)), dtype=np.int64)
+        for number in np.unique(searches):
+            mine = np.flatnonzero(searches == number)
+            result[:, mine] = draw_right(law[:, mine], int(number), fidelity[:, None], rng)
+        return result * self._stacked["sound"][:, cells]
+
+    def _right_outputs(self, strategy: ThoughtSearch, index: int, cells: Array) -> tuple[Array, Array]:
+        """Law of the outputs that come from right states, (samples, tasks, outputs + 1), and fidelity, (samples,)."""
         if self.spec.population.family == "path":
             raise InputError(f"{strategy}: tree search is predicted from the normal families, not from family 'path'")
         length = self.design.path_length[index]
@@ -763,17 +757,30 @@ class View:
             raise InputError(
                 f"{strategy}: tree search needs one known path length; set population.path_length in the spec"
             )
-        base = int(self.design.base[index])
-        location, spread = self.parameter("location", "walk", base), self.parameter("spread", "walk", base)
-        walk = location + offset + slope * spread * self._stacked["easiness"][:, cells]
+        arm, proposed = self.design.arms[index], None
+        if arm.is_tree:
+            # What was seen of how it searches says nothing of how it does.
+            proposed = self.design.proposed(index, strategy.branching)
+        if arm.is_tree and self.calibrated:
+            walk = self._stacked["logit_success"][:, cells]
+            tree = self.design.tree_of_pair(int(self.design.pair_of_arm[index]))
+            gap, fidelity = (self.parameter(name, "tree", tree)[:, 0] for name in _OF_OUTPUTS)
+        else:
+            rng = np.random.default_rng([self.seed, 4, index])
+            size = (self.samples, 1)
+            offset, slope, *rest = (self.spec.prior(name).draw(size, rng) for name in (*_OF_WALK, *_OF_OUTPUTS))
+            gap, fidelity = (one[:, 0] for one in rest)
+            scale = self.spec.prior("tree_interaction_sd").draw(size, rng)
+            own = scale * rng.standard_t(self.spec.population.interaction_dof, size=(self.samples, cells.size))
+            base = int(self.design.base[index])
+            location, spread = self.parameter("location", "walk", base), self.parameter("spread", "walk", base)
+            walk = location + offset + slope * spread * self._stacked["easiness"][:, cells] + own
         if strategy.evaluator is not None:
-            gap = np.full_like(gap, min(as_verifier(strategy.evaluator).discrimination, 1e6))
+            gap = np.full_like(gap, as_verifier(strategy.evaluator).discrimination)
         if strategy.stated_fidelity is not None:
-            # Certain failure and certain success have no logit.
-            fidelity = np.full_like(fidelity, np.clip(strategy.stated_fidelity, 1e-300, 1.0 - 1e-12))
+            fidelity = np.full_like(fidelity, strategy.stated_fidelity)
         plain = replace(strategy, effort=None, budget_tokens=None, max_tokens=None)
-        log_success = np.log(fidelity) + evaluate(_log_right_output, walk, gap, strategy=plain, length=int(length))
-        return log_success - np.log(-np.expm1(log_success))
+        return plain.right_outputs(walk, gap, int(length), proposed), fidelity
 
     def concentration(self, index: int) -> Array | None:
         """Draws of how wrong answers scatter in an arm, or in the mean over arms where it logged none."""
@@ -934,13 +941,42 @@ def _attended(params: Any, tokens: Any, prompt: Any, n_layer: Any, d_attn: Any, 
     return flops(params, tokens, prompt, n_layer, d_attn, attempts=attempts, squared=squared)
 
 
-def _log_right_output(logit_walk: Any, discrimination: Any, *, strategy: ThoughtSearch, length: int) -> Any:
-    return strategy.log_right_output(logit_walk, discrimination, length)
+def outputs_again(
+    fit: xr.DataTree,
+    strategy: ThoughtSearch,
+    where: tuple[str, str],
+    tasks: Sequence[str],
+    searches: Array,
+    rng: np.random.Generator,
+    *,
+    calibrated: bool = True,
+    seed: int = 0,
+) -> Array:
+    """Draw the right outputs of tree searches at observed tasks, made once more: those of one search share its tree.
 
+    Parameters
+    ----------
+    fit : xarray.DataTree
+    strategy : ThoughtSearch
+        With a prediction at the LLM's observed efforts, or one of them.
+    where : tuple of str
+        LLM and benchmark.
+    tasks : sequence of str
+    searches : array of int, shape (task,)
+        How many searches each task has.
+    rng : numpy.random.Generator
+    calibrated, seed
+        As for `predict`.
 
-def _same_search(one: ThoughtSearch, other: ThoughtSearch) -> bool:
-    """Whether two searches propose and keep the same numbers of candidates, however many levels there are."""
-    return one.branching == other.branching and one.kept(_MANY_LEVELS) == other.kept(_MANY_LEVELS)
+    Returns
+    -------
+    array of int, shape (samples, task)
+    """
+    view = View.of(fit, list(dict.fromkeys(tasks)), calibrated, 2, seed)
+    chosen = expand(view, [strategy])[str(strategy)]
+    arm, one = next((arm, one) for arm, one in chosen.items() if (arm.model, arm.benchmark) == where)
+    assert isinstance(one, ThoughtSearch)
+    return view.right_outputs(one, arm, tasks, searches, rng)
 
 
 def _asked(strategy: Strategy) -> dict[str, Any]:

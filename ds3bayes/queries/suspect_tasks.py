@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy.special import expit
 
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Block
+from ds3bayes.generative.task_effects import success_of_attempts
 from ds3bayes.inference.artifact import design_of
 
 _LONE = (
@@ -53,16 +53,18 @@ def suspect_tasks(fit: xr.DataTree, *, level: float = 0.99) -> xr.Dataset:
     if not blocks:
         raise InputError("all rows of this fit are aggregates, which name no task: fit rows with a task")
     asked, effects = "soundness" in fit["posterior"], fit["task_effects"].to_dataset()
-    flat = effects.stack(sample=("chain", "draw")).transpose("sample", ...)
+    posterior = fit["posterior"].to_dataset().sel(draw=effects["draw"].values)
+    every = success_of_attempts(design, effects, posterior)
+    flat = effects.assign(success=every).stack(sample=("chain", "draw")).transpose("sample", ...)
     llms, of_block = list(design.llms), effects["cell_block"].values
     parts = []
     absent: dict[str, None] = {}
     for index, block in blocks:
         mine = flat.isel(cell=np.flatnonzero(of_block == index))
         shape = (mine.sizes["sample"], len(block.tasks), len(block.arms))
-        sound, reachable, logit = (mine[name].values.reshape(shape) for name in ("sound", "reachable", "logit_success"))
+        sound, success = (mine[name].values.reshape(shape) for name in ("sound", "success"))
         tried = block.attempts > 0
-        certain = (expit(logit) * reachable > level) | ~tried
+        certain = (success > level) | ~tried
         broken = np.full(len(block.tasks), np.nan)
         if asked and design.has_several_llms(block):
             broken = 1.0 - sound[:, :, 0].mean(axis=0)

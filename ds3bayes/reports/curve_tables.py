@@ -25,6 +25,7 @@ from ds3bayes.reports.tables import Shown
 from ds3bayes.strategies import Strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import ROW_COLUMNS
+from ds3bayes.strategies.thoughts import ThoughtSearch
 
 # Equally likely values of a standard normal.
 _NORMAL = norm.ppf((np.arange(100) + 0.5) / 100)
@@ -185,7 +186,7 @@ def _observed(fit: xr.DataTree, tasks: str) -> list[tuple[tuple[str, str, str], 
         strategy, unseen = row_strategy(first), rows["held_out"]
         where = (str(first["model"]), str(first["benchmark"]))
         if tasks != "new":
-            walk = str(strategy) if strategy.is_search else _walk_text(strategy)
+            walk = str(strategy.writing(1)) if isinstance(strategy, ThoughtSearch) else _walk_text(strategy)
             if of_arm.get((*where, walk)) != frozenset(rows["task"]):
                 continue
         seen = "held out" if unseen.all() else "partly held out" if unseen.any() else "fitted"

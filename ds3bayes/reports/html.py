@@ -457,9 +457,10 @@ def _sweep(sweep: Sweep, learned_parameters: pd.DataFrame | None) -> dict[str, A
     steps = "steps" if np.isnan(sweep.path_length) else f"{sweep.path_length:g} steps"
     assumed = (
         f"The model takes a tree search as a walk of {steps}. At every step each of at most {sweep.kept_states} kept "
-        f"states proposes {sweep.branching} candidates, an evaluator scores them, and the {sweep.kept_states} best are "
-        "kept; scores of right steps lie d standard deviations above those of wrong ones, so d = 0 picks at random and "
-        "an oracle never errs. A right last state becomes a right answer with a probability called answer fidelity. "
+        f"states proposes {sweep.proposed:.3g} candidates, an evaluator scores them, and the {sweep.kept_states} best "
+        "are kept; scores of right steps lie d standard deviations above those of wrong ones, so d = 0 picks at random "
+        "and an oracle never errs. The best-scored of the last states are written out; a right one becomes a right "
+        "answer with a probability called answer fidelity. "
         "How often a proposed step is right comes from the chain of thought on the same tasks; the tree inherits a "
         "share of their spread in difficulty, and has an offset and task effects of its own."
     )

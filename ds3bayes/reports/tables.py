@@ -17,9 +17,9 @@ from ds3bayes.generative.spec import Query
 from ds3bayes.inference.artifact import design_of, evals_of
 from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
-from ds3bayes.queries.predict import predict
+from ds3bayes.queries.predict import outputs_again
 from ds3bayes.queries.words import COST_NAMES, LEVEL, chance, interval, mean_interval, number, share
-from ds3bayes.strategies import Strategy
+from ds3bayes.strategies.thoughts import ThoughtSearch
 
 Array = np.ndarray
 
@@ -275,7 +275,9 @@ class Sweep:
         noise of their attempts.
     tasks, held_out : int
         Observed tasks, and how many of them the fit did not see.
-    branching, kept_states : int
+    proposed : float
+        Mean candidates of a kept state: by the states that were evaluated, where the table says so.
+    kept_states : int
         Of the tree.
     path_length : float
         Skills on the path of a task.
@@ -287,7 +289,7 @@ class Sweep:
     table: pd.DataFrame
     tasks: int
     held_out: int
-    branching: int
+    proposed: float
     kept_states: int
     path_length: float
     learned: dict[str, tuple[float, float, float]]
@@ -333,7 +335,7 @@ def sweeps(fit: xr.DataTree, seed: int = 0) -> list[Sweep]:
                 table=_sweep(fit, arm, rows, seed),
                 tasks=len(rows),
                 held_out=int(rows["held_out"].sum()),
-                branching=arm.branching,
+                proposed=design.proposed(index, arm.branching),
                 kept_states=arm.kept_states,
                 path_length=float(design.path_length[index]),
                 learned=learned,
@@ -360,25 +362,22 @@ def _rows_of(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
 
 
 def _sweep(fit: xr.DataTree, arm: Arm, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    # Loaded where it is used: it takes a second, and most reports have no tree search.
-    from scipy import stats
+    outputs = rows["outputs"].fillna(1.0)
+    usual = int(outputs.mode().iloc[0])
+    rows = rows[outputs == usual]
 
-    def tree(evaluator: str | None) -> Strategy:
-        return replace(arm.search, evaluator=evaluator)
+    def tree(evaluator: str | None) -> ThoughtSearch:
+        return replace(arm.search.writing(usual), evaluator=evaluator)
 
     tasks = [str(task) for task in rows["task"]]
-    set_trees = {label: tree(evaluator) for label, evaluator in EVALUATORS}
-    calibrated = predict(fit, list(dict.fromkeys(set_trees.values())), tasks=tasks, per_task=True, seed=seed)
-    alone = predict(fit, [tree(None)], tasks=tasks, per_task=True, calibrated=False, seed=seed)
     n, c = rows["attempts"].to_numpy(), rows["successes"].to_numpy()
-    # One noise of the attempts for all evaluators, so that these alone tell their rows apart.
-    noise = np.random.default_rng([seed, 7]).random((calibrated.sizes["chain"] * calibrated.sizes["draw"], len(tasks)))
+    where = (arm.model, arm.benchmark)
     found = []
-    for position, (label, strategy) in enumerate(set_trees.items()):
-        pred = alone if position == 0 else calibrated
-        at = pred["success"].sel(model=arm.model, benchmark=arm.benchmark, strategy=str(strategy), task=tasks)
-        q = at.stack(sample=("chain", "draw")).transpose("sample", "task").values
-        drawn = np.asarray(stats.binom.ppf(noise, n, q))
+    for position, (label, evaluator) in enumerate(EVALUATORS):
+        # One noise of the attempts for all evaluators, so that these alone tell their rows apart.
+        rng = np.random.default_rng([seed, 7])
+        calibrated = position > 0
+        drawn = outputs_again(fit, tree(evaluator), where, tasks, n // usual, rng, calibrated=calibrated, seed=seed)
         found.append((label, "one output right", *_mean_interval(drawn.sum(axis=1) / n.sum()), c.sum() / n.sum()))
         if n.max() > 1:
             several = f"any of {n[0]} outputs right" if n.min() == n.max() else "any output of a task right"

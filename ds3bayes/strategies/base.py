@@ -33,6 +33,7 @@ ROW_COLUMNS = (
     "n_samples",
     "branching",
     "kept_states",
+    "outputs",
     "budget_tokens",
     "max_tokens",
     "effort",
@@ -296,8 +297,8 @@ class Strategy(ABC):
         Returns
         -------
         dict
-            ``strategy, n_samples, branching, kept_states, budget_tokens, max_tokens, effort, verifier``; NaN or empty
-            where the strategy has no such field or leaves it open.
+            ``strategy, n_samples, branching, kept_states, outputs, budget_tokens, max_tokens, effort, verifier``; NaN
+            or empty where the strategy has no such field or leaves it open.
         """
         row: dict[str, Any] = dict.fromkeys(ROW_COLUMNS, np.nan) | {"effort": "", "verifier": ""}
         for field in fields(self):

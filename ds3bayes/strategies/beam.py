@@ -78,11 +78,6 @@ class Beam(ThoughtSearch):
         """Return the number of candidates proposed in a search of some levels, as a tensor."""
         return tree_candidates(levels, self.branching, self.width)
 
-    def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
-        """Probability q that the answer is right, q being that of the search's one output."""
-        del concentration, wrong
-        return q + 0.0
-
     def right_given_done(self, rho: Any, levels: Any, discrimination: Any) -> Any:
         """Probability that the best-scored candidate of the last level is right."""
         if self.width == 1:

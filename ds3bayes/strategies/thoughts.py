@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -31,7 +31,7 @@ from ds3bayes.theory._special import as_float
 from ds3bayes.theory.cost import equal_flops_tree_tokens
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within, mean_steps_within, steps_tail
-from ds3bayes.theory.tree_table import log_tree_success
+from ds3bayes.theory.tree_table import law_of_right_states
 
 # Probability left out where the distribution of a search without budget is cut.
 _TAIL = 1e-13
@@ -115,19 +115,46 @@ class ThoughtSearch(Strategy):
     def states(self) -> int:
         """Most states that are kept after a level."""
 
-    def log_right_output(self, logit_walk: Any, discrimination: Any, length: int) -> Any:
-        """Log probability that an output comes from a right state, as a tensor, where the walk is known by its success.
+    def answer(self, q: Any, concentration: Any = None, *, wrong: Any = None) -> Any:
+        """Probability q that the answer is right, q being that of the search with all of its outputs."""
+        del concentration, wrong
+        return q + 0.0
+
+    def writing(self, outputs: int) -> Self:
+        """Return the search that writes out so many answers, for searches that have a field ``outputs``."""
+        return replace(self, outputs=outputs) if outputs != self.attempts else self  # type: ignore[call-arg]
+
+    def right_outputs(
+        self, logit_walk: np.ndarray, discrimination: np.ndarray, length: int, proposed: float | None = None
+    ) -> np.ndarray:
+        """Law of the number of outputs that come from right states, where the walk is known by its success.
 
         Parameters
         ----------
-        logit_walk : tensor
+        logit_walk : array, shape (draws, tasks)
             Logit eventual success rho^m of the walk that the tree searches over.
-        discrimination : tensor
-            Gap of the evaluator's scores between right and wrong steps, in sds; broadcasts against the former.
+        discrimination : array, shape (draws,)
+            Gap of the evaluator's scores between right and wrong candidates, in sds, at least 0.
         length : int
             Path length m.
+        proposed : float, optional
+            Mean candidates that a kept state proposes, at least 1, where that is not ``branching``: a search proposes
+            one of the two whole numbers next to it.
+
+        Returns
+        -------
+        array, shape (draws, tasks, attempts + 1)
+            Probabilities that 0, 1, ... of the outputs come from right states.
         """
-        return log_tree_success(logit_walk, discrimination, branching=self.branching, kept=self.kept(length))
+        mean = float(self.branching) if proposed is None else proposed
+        below = math.floor(mean)
+        law = np.zeros((*np.shape(logit_walk), self.attempts + 1))
+        for branching, share in ((below, below + 1.0 - mean), (below + 1, mean - below)):
+            if share > 0.0:
+                kept = replace(self, branching=branching).kept(length)
+                of_this = law_of_right_states(logit_walk, discrimination, branching=branching, kept=kept)
+                law[..., : kept[-1] + 1] += share * of_this
+        return law
 
     @abstractmethod
     def right_given_done(self, rho: Any, levels: Any, discrimination: Any) -> Any:
@@ -187,7 +214,7 @@ class ThoughtSearch(Strategy):
     def success(self, task: PathTask) -> Any:
         """P(reachable) P(done within the budget) P(right | done)."""
         rho, pace, steps, total = self._pieces(task)
-        right = self.right_given_done(rho, _levels(task, self.kept(2)[-1] > 1, self), self.gap)
+        right = self.right_given_done(rho, _levels(task, self.kept(2)[0] > 1, self), self.gap)
         return task.reachable * finish_within(steps, total, pace) * right
 
     def expected_tokens(self, task: PathTask) -> Any:

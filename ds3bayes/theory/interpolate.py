@@ -35,6 +35,15 @@ def neighbours(value: Tensor, nodes: np.ndarray) -> tuple[Tensor, Tensor]:
     return pt.shape_padright(left.astype("int64")) + np.arange(4), weight
 
 
+def cubic_places(value: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same as `neighbours` for arrays."""
+    position = np.clip((value - nodes[0]) / (nodes[1] - nodes[0]), 0.0, nodes.size - 1.0)
+    left = np.clip(np.floor(position), 0, nodes.size - 2)
+    t = (position - left)[..., None]
+    weight = _CUBIC[0] + t * (_CUBIC[1] + t * (_CUBIC[2] + t * _CUBIC[3]))
+    return left.astype(np.int64)[..., None] + np.arange(4), weight
+
+
 def interpolate(table: np.ndarray, *places: tuple[Tensor, Tensor]) -> Tensor:
     """Interpolate between the first axes of a padded table, one of `neighbours` each; its other axes stay.
 

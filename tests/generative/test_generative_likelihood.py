@@ -20,13 +20,12 @@ from ds3bayes.generative import density
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.counts.grid import success_grid
+from ds3bayes.generative.counts.searches import FIDELITIES, GAPS
 from ds3bayes.generative.likelihood import block_terms, log_likelihood, log_marginal
 from ds3bayes.generative.observation.tokens import tokens_of
 from ds3bayes.generative.task_effects import PopulationAtDraws, task_effects
 from ds3bayes.inference.artifact import prior_draws
-from ds3bayes.theory.evaluate import evaluate, python_mode
-from ds3bayes.theory.tree_table import log_tree_success
-from ds3bayes.theory.trees import kept_states
+from ds3bayes.theory.evaluate import python_mode
 
 # --- every task of a table by the page of the joint density -------------------------------------------------
 
@@ -36,6 +35,15 @@ class Enumerated:
 
     def __init__(self, evals: xr.Dataset, spec: ds3.ModelSpec) -> None:
         self.spec, self.design = spec, make_design(evals, spec)
+        # Of each tree and task, the outputs of a search as the table says.
+        table = ds3.evals.to_table(evals).query("strategy == 'tot'")
+        self.outputs = {
+            (arm, one.task): int(one.outputs)
+            for arm in self.design.arms
+            for one in table.itertuples()
+            if arm.is_tree
+            and (one.model, one.branching, one.kept_states) == (arm.model, arm.branching, arm.kept_states)
+        }
 
     def of_block(self, index: int, draw: dict[str, np.ndarray], coords: dict[str, list[str]]) -> np.ndarray:
         design, block = self.design, self.design.blocks[index]
@@ -57,6 +65,7 @@ class Enumerated:
                     successes=int(block.successes[task, column]),
                     log_tokens=float(tokens_of(block)[0][task, column]),
                     timed=float(tokens_of(block)[1][task, column]),
+                    outputs=self.outputs.get((design.arms[block.arms[column]], block.tasks[task]), 1),
                 )
                 for column in range(len(arms))
             ]
@@ -108,20 +117,19 @@ class Enumerated:
 
         def of_tree(z: float) -> float:
             pair = what.pair
-            walk = location + value("tree_offset", pair) + value("tree_slope", pair) * spread * z
-            log_share = evaluate(
-                log_tree_success,
-                np.array([walk]),
-                np.array([value("step_discrimination", pair)]),
-                branching=what.branching,
-                kept=tuple(kept_states(3, what.branching, what.kept_states)),
-            )[0]
-            success = value("answer_fidelity", pair) * math.exp(log_share)
-            return math.log(success / (1 - success))
+            return location + value("tree_offset", pair) + value("tree_slope", pair) * spread * z
 
+        if what.is_tree:
+            gap = np.array([value("step_discrimination", what.pair)])
+            proposed = self.design.proposed(arm, what.branching)
+
+            def right_states(outputs: int, x: np.ndarray) -> np.ndarray:
+                return replace(what.search, outputs=outputs).right_outputs(x[None], gap, 3, proposed)[0]
+
+            tokens |= {"right_states": right_states, "fidelity": value("answer_fidelity", what.pair)}
         own = 1.0 if lone else value("tree_interaction_sd" if what.is_tree else "interaction_sd", label)
         mean = of_tree if what.is_tree else lambda z: location + spread * z
-        return density.ArmLaw(llm=what.pair, mean_logit=mean, own_sd=own, tree=what.is_tree, **tokens)
+        return density.ArmLaw(llm=what.pair, mean_logit=mean, own_sd=own, **tokens)
 
 
 # --- tables -------------------------------------------------------------------------------------------------
@@ -146,6 +154,9 @@ TREES = [one | {"steps": 3} for one in WALKS[:5]] + [
     row("t0", "tot", 5, 5, 900.0, branching=5, kept_states=5, steps=3),
     row("t2", "tot", 5, 0, 1300.0, branching=5, kept_states=5, steps=3),
     row("t1", "tot", 1, 1, branching=5, kept_states=1, steps=3),
+    # Six searches of one output, two of two, and states that were scored: other numbers of candidates.
+    row("t0", "tot", 6, 2, branching=4, kept_states=3, outputs=1, steps=3, states_evaluated=6 * 31),
+    row("t1", "tot", 4, 3, branching=4, kept_states=3, outputs=2, steps=3, states_evaluated=2 * 33),
 ]
 TWO_MODELS = [one | {"model": model} for model in ("a", "b") for one in WALKS[:3]]
 # An LLM with two walks and a tree, and one with a single walk.
@@ -179,6 +190,12 @@ def test_summed_out_likelihood_equals_enumeration(rows, family, soundness, reach
     oracle = Enumerated(evals, spec)
     design = oracle.design
     draws = prior_draws(design, spec, seed=7, draws=4)
+    # The likelihood of a tree's cells is tabulated at these, and interpolated between them.
+    for name, nodes in (("step_discrimination", GAPS), ("answer_fidelity", FIDELITIES)):
+        if name in draws:
+            draws[name] = xr.apply_ufunc(
+                lambda at, nodes=nodes: nodes[np.abs(nodes - at[..., None]).argmin(-1)], draws[name]
+            )
     names = [str(name) for name in draws.data_vars]
     coords = {str(dim): [str(label) for label in draws[dim].values] for dim in draws.dims}
     population = PopulationAtDraws(design, spec, draws)

@@ -266,21 +266,33 @@ def test_a_lone_llm_is_not_asked(prior_fit):
         ds3.suspect_tasks(fit, level=1.0)
 
 
-def test_a_kept_fit_of_before_loads(prior_fit, tmp_path):
-    """One of a release that did not ask who is sound: the same model, with the same answers."""
-    spec = spec_of({}, soundness=False)
-    fit = prior_fit(ds3.read_evals(MIXED), spec)
-    asked = ds3.predict(fit, ["cot", "tot(branching=5, kept_states=5)"], tasks="new")
+def of_before(fit: xr.DataTree) -> xr.DataTree:
+    """Return a fit as a release stored it that did not ask who is sound."""
     content = json.loads(fit.attrs["spec"])
     del content["population"]["soundness"]
     old = fit.copy()
     old["task_effects"] = old["task_effects"].to_dataset().drop_vars("sound")
     old.attrs |= {"schema": 1, "spec": json.dumps(content)}
-    loaded = ds3.load(ds3.save(old, tmp_path / "old.nc"), spec)
-    xr.testing.assert_allclose(asked, ds3.predict(loaded, ["cot", "tot(branching=5, kept_states=5)"], tasks="new"))
-    seen = ds3.predict(loaded, ["tot(branching=5, kept_states=5)"])
+    return old
+
+
+def test_a_kept_fit_of_before_loads(prior_fit, tmp_path):
+    """The same model, with the same answers."""
+    spec = spec_of({}, soundness=False)
+    fit = prior_fit(ds3.read_evals(TWO), spec)
+    asked = ds3.predict(fit, ["cot"], tasks="new")
+    loaded = ds3.load(ds3.save(of_before(fit), tmp_path / "old.nc"), spec)
+    xr.testing.assert_allclose(asked, ds3.predict(loaded, ["cot"], tasks="new"))
+    seen = ds3.predict(loaded, ["cot"])
     assert float(seen["success"].min()) >= 0
     assert "soundness" not in loaded["posterior"]
     assert "before that was asked" in ds3.suspect_tasks(loaded).attrs["absent"]
     with pytest.raises(ds3.InputError, match=r"population\.soundness: fitted with False, spec has True"):
         ds3.load(tmp_path / "old.nc", ds3.ModelSpec())
+
+
+def test_a_kept_fit_of_searches_is_refused(prior_fit, tmp_path):
+    """What its parameters of trees mean has changed."""
+    old = of_before(prior_fit(ds3.read_evals(MIXED), spec_of({}, soundness=False)))
+    with pytest.raises(ds3.InputError, match=r"took the outputs of one tree search for independent attempts: refit"):
+        ds3.load(ds3.save(old, tmp_path / "old.nc"))

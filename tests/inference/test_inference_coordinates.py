@@ -8,7 +8,7 @@ import pytest
 import ds3bayes as ds3
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.model import assemble
-from ds3bayes.generative.observation.tokens import TOKEN_VARIATION
+from ds3bayes.generative.observation.tokens import TOKEN_VARIATION, tokens_of
 from ds3bayes.inference.coordinates import COORDINATES, along_ridges, around_lines, half_centred
 from ds3bayes.theory.evaluate import python_mode
 
@@ -209,7 +209,7 @@ def test_likelihood_of_prompts_is_that_of_each_task():
     (block,) = design.blocks
     for arm in range(2):
         mean = point["log_prompt"][arm] + point["prompt_slope"][arm] * (
-            block.log_tokens[:, arm] - point["log_tokens"][arm]
+            tokens_of(block)[0][:, arm] - point["log_tokens"][arm]
         )
         error = (np.log([10.0, 400.0, 90.0]) - mean) / sd[arm]
         total += (-0.5 * error**2 - np.log(sd[arm]) - 0.5 * np.log(2 * np.pi)).sum()

@@ -355,17 +355,28 @@ def test_text_and_objects_agree(game24_fit):
 
 
 def test_an_observed_tree_is_its_own_prediction(game24_fit):
-    effects = game24_fit["task_effects"]
-    pred = ds3.predict(game24_fit, ["tot(branching=5, kept_states=5)"], per_task=True)
-    values = pred["success"].squeeze(drop=True)
-    arms = [arm.is_tree for arm in design_of(game24_fit).arms]
-    tree = effects["cell_arm"].values == arms.index(True)
-    drawn = 1 / (1 + np.exp(-effects["logit_success"].values[..., tree]))
-    at = values.sel(task=effects["cell_task"].values[tree]).transpose("chain", "draw", "task")
-    np.testing.assert_allclose(at, drawn, rtol=1e-12)
-    outputs = ds3.predict(game24_fit, ["tot(branching=5, kept_states=5, outputs=5)"], per_task=True)
-    np.testing.assert_allclose(outputs["success"].squeeze(drop=True), 1 - (1 - values) ** 5, rtol=1e-9)
-    np.testing.assert_allclose(outputs["tokens"], pred["tokens"], rtol=1e-12)
+    """By the law of outputs that come from right states, each of which is written out as a right answer by itself."""
+    effects, posterior = game24_fit["task_effects"], game24_fit["posterior"]
+    texts = ["tot(branching=5, kept_states=5)", "tot(branching=5, kept_states=5, outputs=5)"]
+    pred = ds3.predict(game24_fit, texts, per_task=True)
+    design = design_of(game24_fit)
+    (arm,) = [index for index, one in enumerate(design.arms) if one.is_tree]
+    tree = effects["cell_arm"].values == arm
+    x = effects["logit_success"].transpose("chain", "draw", "cell").values[..., tree]
+    gap, fidelity = (
+        posterior[name].sel(draw=effects["draw"]).values.ravel() for name in ("step_discrimination", "answer_fidelity")
+    )
+    for text, outputs in zip(texts, (1, 5), strict=True):
+        search = ds3.TreeOfThought(branching=5, kept_states=5, outputs=outputs)
+        law = search.right_outputs(x.reshape(gap.size, -1), gap, 3, design.proposed(arm, 5))
+        wanted = sum(law[..., k] * (1 - (1 - fidelity[:, None]) ** k) for k in range(outputs + 1))
+        at = pred["success"].sel(strategy=text, task=effects["cell_task"].values[tree]).squeeze(drop=True)
+        found = at.transpose("chain", "draw", "task").values
+        np.testing.assert_allclose(found, wanted.reshape(found.shape), rtol=1e-9, atol=1e-12)
+    best, every = (pred["success"].sel(strategy=text) for text in texts)
+    assert (best <= every + 1e-9).all()
+    tokens = pred["tokens"].transpose("strategy", ...).values
+    np.testing.assert_allclose(tokens[0], tokens[1], rtol=1e-12)
 
 
 def test_trees_gain_from_better_scorers_and_more_candidates(game24_fit):

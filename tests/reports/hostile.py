@@ -26,6 +26,7 @@ def evaluations() -> pd.DataFrame:
                         "strategy": strategy,
                         "branching": 3 if tree else np.nan,
                         "kept_states": 2 if tree else np.nan,
+                        "outputs": 1 if tree else np.nan,
                         "steps": 3,
                         "attempts": attempts,
                         "successes": rng.binomial(attempts, q),

@@ -65,8 +65,8 @@ def test_laws():
     np.testing.assert_allclose(PassPower(n=3).answer_array(Q), Q**3, rtol=1e-14)
     voters = Majority(n=3, wrong_shares=(1.0,)).answer_array(Q)
     np.testing.assert_allclose(voters, binom.sf(1, 3, Q), rtol=1e-12)
-    tree = TreeOfThought(branching=3, kept_states=4, outputs=2)
-    np.testing.assert_allclose(tree.answer_array(Q[0]), 1 - (1 - Q[0]) ** 2, rtol=1e-14)
+    # Outputs of one search are no attempts to choose from: q is the success of the search as a whole.
+    np.testing.assert_array_equal(TreeOfThought(branching=3, kept_states=4, outputs=2).answer_array(Q[0]), Q[0])
 
 
 @pytest.mark.parametrize(
@@ -133,34 +133,25 @@ def test_vote_without_shares_says_what_is_needed():
 # Trees
 
 
-def test_tree_output_success():
-    rho, d = np.array([[0.2, 0.6]]), np.array([[1.0], [2.0]])
-    tree = TreeOfThought(branching=3, kept_states=2)
-    got = tree.output_success_array(rho, 4, d, 0.9)
-    wanted = 0.9 * evaluate(lambda r, x: trees.tree_outputs(r, 4, 3, 2, x), rho, d)
-    np.testing.assert_allclose(got, wanted, rtol=1e-13)
-    per_task = tree.output_success_array(rho, np.array([4, 1]), d, 0.9)
-    np.testing.assert_allclose(per_task[:, 0], got[:, 0], rtol=1e-13)
-    assert np.all(per_task[:, 1] > got[:, 1])
-    graph = tree.output_success(pt.dscalar("rho"), 4, 1.0, 0.9)
-    assert graph.ndim == 0
-
-
-def test_one_kept_state_takes_real_path_lengths():
-    tree = TreeOfThought(branching=3, evaluator="oracle", answer_fidelity=0.5)
-    got = tree.output_success_array(0.4, [1.0, 2.5])
-    np.testing.assert_allclose(got, 0.5 * (1 - 0.6**3) ** np.array([1.0, 2.5]), rtol=1e-14)
-
-
-def test_stated_evaluator_and_fidelity_come_first():
-    stated = TreeOfThought(branching=3, kept_states=2, evaluator="noisy(d=2)", answer_fidelity=0.8)
-    free = TreeOfThought(branching=3, kept_states=2)
-    got = stated.output_success_array(0.4, 3, 0.0, 0.1)
-    assert got == free.output_success_array(0.4, 3, 2.0, 0.8)
-    with pytest.raises(InputError, match="evaluator is not stated"):
-        free.output_success(0.4, 3, fidelity=0.8)
-    with pytest.raises(InputError, match="answer_fidelity is not stated"):
-        free.output_success_array(0.4, 3, 1.0)
+def test_right_outputs_of_the_best_ranked_states():
+    """Fewer outputs than kept states are the best-scored ones; between two numbers of candidates searches are mixed."""
+    tree = TreeOfThought(branching=3, kept_states=4, outputs=2)
+    x, d = np.array([[-1.0, 0.5]]), np.array([1.5])
+    law = tree.right_outputs(x, d, 3)
+    assert law.shape == (1, 2, 3)
+    np.testing.assert_allclose(law.sum(axis=-1), 1.0, rtol=1e-12)
+    rho = (1 / (1 + np.exp(-x))) ** (1 / 3)
+    wanted = evaluate(lambda r, g: trees.right_kept_states(r, (3, 4, 2), 3, g)[-1], rho, d[:, None])
+    np.testing.assert_allclose(law, wanted, atol=5e-4)
+    # The best-ranked output is right more often than one of all that are kept.
+    best, every = (tree.writing(n).right_outputs(x, d, 3) for n in (1, 4))
+    assert (best[..., 1] > every @ np.arange(5) / 4).all()
+    mixed = tree.right_outputs(x, d, 3, 3.25)
+    more = TreeOfThought(branching=4, kept_states=4, outputs=2).right_outputs(x, d, 3)
+    np.testing.assert_allclose(mixed, 0.75 * law + 0.25 * more, rtol=1e-12)
+    # One candidate at each of two levels leaves a single state to write out.
+    few = TreeOfThought(branching=1, kept_states=4, outputs=2).right_outputs(x, d, 2)
+    assert (few[..., 2] == 0).all()
 
 
 # From outside the package

@@ -1,54 +1,125 @@
-"""The tabulated response of a tree search against the theory's own formula."""
+"""The tabulated law of a tree search's right outputs against the theory's own formula, enumeration and simulation."""
+
+import itertools
+from math import comb
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
 import pytest
 
-from ds3bayes.theory.evaluate import evaluate, python_mode
-from ds3bayes.theory.tree_table import log_tree_success
-from ds3bayes.theory.trees import kept_states, tree_outputs
+from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.tree_table import law_of_right_states
+from ds3bayes.theory.trees import kept_states, right_kept_states
 
 
-def _exact(rho, gap, *, length, b, w):
-    return tree_outputs(rho, length, b, w, gap)
+def _exact(rho, gap, *, b, kept):
+    return right_kept_states(rho, kept, b, gap)[-1]
 
 
-@pytest.mark.parametrize(("b", "w"), [(5, 1), (5, 5), (3, 2)])
+def ranked(levels, b, w, outputs):
+    kept = kept_states(levels, b, w)
+    return (*kept[:-1], min(outputs, kept[-1]))
+
+
+@pytest.mark.parametrize(("b", "w", "outputs"), [(5, 1, 1), (5, 5, 5), (5, 5, 1), (3, 2, 2), (7, 3, 2)])
 @pytest.mark.parametrize("length", [1, 3])
-def test_interpolation_is_within_a_thousandth(b, w, length):
+def test_interpolation_is_within_a_thousandth(b, w, outputs, length):
     rng = np.random.default_rng(17)
-    logit = rng.uniform(-24.0, 16.0, 250)
-    gap = np.concatenate([rng.uniform(0.0, 10.0, 200), rng.uniform(0.0, 1.0, 50)])
-    found = evaluate(log_tree_success, logit, gap, branching=b, kept=tuple(kept_states(length, b, w)))
+    logit = rng.uniform(-12.0, 8.0, 250)
+    gap = np.concatenate([rng.uniform(0.0, 9.5, 200), rng.uniform(0.0, 1.0, 50)])
+    kept = ranked(length, b, w, outputs)
+    found = law_of_right_states(logit[:, None], gap, branching=b, kept=kept)[:, 0]
     rho = np.exp(-np.logaddexp(0.0, -logit) / length)
-    exact = np.log([float(evaluate(_exact, r, g, length=length, b=b, w=w)) for r, g in zip(rho, gap, strict=True)])
-    np.testing.assert_allclose(found, exact, atol=1e-3, rtol=0)
+    exact = np.stack([evaluate(_exact, r, g, b=b, kept=kept) for r, g in zip(rho, gap, strict=True)])
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(found, exact, atol=5e-4, rtol=0)
+    # Two hundredths of the probability of what is unlikely, too.
+    seen = exact > 1e-12
+    np.testing.assert_allclose(found[seen], exact[seen], rtol=2e-2)
 
 
-@pytest.mark.parametrize(("b", "w"), [(5, 1), (5, 5), (3, 2)])
-def test_gradient_is_finite_and_success_rises(b, w):
-    logit, gap = pt.dvector("logit"), pt.dvector("gap")
-    value = log_tree_success(logit, gap, branching=b, kept=tuple(kept_states(3, b, w)))
-    gradient = pytensor.function([logit, gap], pytensor.grad(value.sum(), [logit, gap]), mode=python_mode())
-    at = np.meshgrid(np.linspace(-26.0, 18.0, 89), np.array([0.0, 1e-9, 0.3, 1.0, 2.5, 9.99, 10.0, 14.0]))
-    by_logit, by_gap = gradient(at[0].ravel(), at[1].ravel())
-    assert np.isfinite(by_logit).all()
-    assert np.isfinite(by_gap).all()
-    # An easier task and a better scorer never do worse; a cubic may undershoot by its error of 1e-3.
-    assert by_logit.min() > -1e-3
-    assert by_gap.min() > -1e-2
+def enumerated(rho, levels, b, w, outputs, *, oracle):
+    """Law of right outputs by going through every outcome of every candidate, and every choice among equals."""
+    laws = {(True,): 1.0}
+    for level in range(levels):
+        after = {}
+        for states, chance in laws.items():
+            parents = [state for state in states for _ in range(b)]
+            keep = min(outputs if level == levels - 1 else w, len(parents))
+            for pattern in itertools.product([False, True], repeat=len(parents)):
+                if any(right and not parent for right, parent in zip(pattern, parents, strict=True)):
+                    continue
+                tried = sum(parents)
+                here = chance * rho ** sum(pattern) * (1 - rho) ** (tried - sum(pattern))
+                choices = list(itertools.combinations(range(len(pattern)), keep))
+                if oracle:
+                    most = max(sum(pattern[i] for i in choice) for choice in choices)
+                    choices = [choice for choice in choices if sum(pattern[i] for i in choice) == most]
+                for choice in choices:
+                    kept = tuple(sorted(pattern[i] for i in choice))
+                    after[kept] = after.get(kept, 0.0) + here / len(choices)
+        laws = after
+    result = np.zeros(outputs + 1)
+    for kept, chance in laws.items():
+        result[sum(kept)] += chance
+    return result
+
+
+@pytest.mark.parametrize(
+    ("levels", "b", "w", "outputs"), [(2, 2, 2, 1), (2, 2, 2, 2), (3, 2, 2, 1), (2, 3, 2, 2), (1, 4, 3, 2)]
+)
+@pytest.mark.parametrize("gap", [0.0, np.inf])
+def test_small_trees_by_enumeration(levels, b, w, outputs, gap):
+    """A blind evaluator chooses at random, an oracle the right ones."""
+    rho = 0.35
+    logit = np.array([[np.log(rho**levels) - np.log1p(-(rho**levels))]])
+    wanted = enumerated(rho, levels, b, w, outputs, oracle=np.isinf(gap))
+    exact = evaluate(_exact, rho, gap, b=b, kept=ranked(levels, b, w, outputs))
+    np.testing.assert_allclose(exact, wanted, rtol=1e-9)
+    found = law_of_right_states(logit, np.array([gap]), branching=b, kept=ranked(levels, b, w, outputs))[0, 0]
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(("outputs", "gap"), [(1, 1.0), (2, 1.0), (3, 2.0), (5, 0.7)])
+def test_best_ranked_outputs_of_the_search_itself(outputs, gap):
+    """All states are kept by their scores until the last level, of which the best-scored are written out."""
+    rng, size, rho, b, w, levels = np.random.default_rng(3), 40_000, 0.5, 4, 5, 3
+    right = np.ones((size, 1), dtype=bool)
+    for _ in range(levels):
+        candidates = np.repeat(right, b, axis=1)
+        candidates &= rng.random(candidates.shape) < rho
+        scores = rng.standard_normal(candidates.shape) + gap * candidates
+        order = np.argsort(-scores, axis=1)[:, :w]
+        right = np.take_along_axis(candidates, order, axis=1)
+    counts = np.bincount(right[:, :outputs].sum(axis=1), minlength=outputs + 1)
+    logit = np.array([[np.log(rho**levels) - np.log1p(-(rho**levels))]])
+    law = law_of_right_states(logit, np.array([gap]), branching=b, kept=ranked(levels, b, w, outputs))[0, 0]
+    error = np.sqrt(law * (1 - law) / size)
+    # 4.5 standard errors of each share: a false alarm in one of 15,000 runs.
+    assert (np.abs(counts / size - law) < 4.5 * error + 1e-4).all()
 
 
 def test_a_tree_without_choice_is_the_walk():
-    logit = np.linspace(-12.0, 6.0, 19)
-    found = evaluate(log_tree_success, logit, np.full(19, 2.0), branching=1, kept=(1, 1, 1))
-    np.testing.assert_allclose(found, -np.logaddexp(0.0, -logit), atol=1e-3)
+    logit = np.linspace(-12.0, 6.0, 19)[None]
+    found = law_of_right_states(logit, np.array([2.0]), branching=1, kept=(1, 1, 1))[0, :, 1]
+    np.testing.assert_allclose(np.log(found), -np.logaddexp(0.0, -logit[0]), atol=1e-3)
 
 
-@pytest.mark.parametrize(("b", "w"), [(5, 1), (5, 5), (20, 1), (20, 5)])
-def test_success_is_a_probability(b, w):
-    # A cubic overshoots where it turns flat, and the logit of more than 1 is not a number.
-    logit, gap = np.meshgrid(np.linspace(-30.0, 30.0, 2401), [0.0, 1.0, 3.3, 8.0, 10.0, 1e6])
-    found = evaluate(log_tree_success, logit.ravel(), gap.ravel(), branching=b, kept=tuple(kept_states(3, b, w)))
-    assert found.max() <= 0.0
+@pytest.mark.parametrize(("b", "w", "outputs"), [(5, 1, 1), (5, 5, 5), (20, 1, 1), (20, 5, 1)])
+def test_success_rises_and_stays_a_probability(b, w, outputs):
+    logit = np.tile(np.linspace(-30.0, 30.0, 601), (6, 1))
+    gap = np.array([0.0, 1.0, 3.3, 8.0, 10.0, 1e6])
+    law = law_of_right_states(logit, gap, branching=b, kept=ranked(3, b, w, outputs))
+    assert np.isfinite(law).all()
+    assert law.min() >= 0.0
+    mean = law @ np.arange(law.shape[-1])
+    # A cubic may undershoot by its error.
+    assert np.diff(mean, axis=1).min() > -1e-3
+    assert np.diff(mean, axis=0).min() > -1e-3
+
+
+def test_the_binomial_of_endless_choice():
+    """Where all candidates are kept, right ones are binomial given the level before: one level is a plain binomial."""
+    logit = np.array([[0.4]])
+    law = law_of_right_states(logit, np.array([1.0]), branching=4, kept=(4,))[0, 0]
+    q = 1 / (1 + np.exp(-0.4))
+    np.testing.assert_allclose(law, [comb(4, k) * q**k * (1 - q) ** (4 - k) for k in range(5)], rtol=1e-4)

@@ -127,7 +127,7 @@ class _Scores:
 
     def take(self, value: Any) -> tuple[float, bool]:
         """Return the grade of a score, infinite where it is beyond all rules, and whether it means "no answer"."""
-        grade, no_answer = _grade(value)
+        grade, no_answer = grade_of_score(value)
         if math.isnan(grade):
             if value is not None and value == value:
                 self.unknown.setdefault(short(value))
@@ -140,8 +140,8 @@ class _Scores:
         return grade, no_answer
 
 
-def _grade(value: Any) -> tuple[float, bool]:
-    """Return the grade that a score is, NaN for none, and whether it means "no answer"."""
+def grade_of_score(value: Any) -> tuple[float, bool]:
+    """Return the grade that a score's value is, NaN for none, and whether it means "no answer"."""
     if isinstance(value, bool):
         return _YES if value else _NO, False
     if isinstance(value, int | float):

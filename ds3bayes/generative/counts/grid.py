@@ -17,6 +17,7 @@ import numpy as np
 
 from ds3bayes.deferred import pt
 from ds3bayes.generative.counts.cell import LogLikelihood
+from ds3bayes.generative.counts.searches import Law, Searches, SearchMass, search_mass
 from ds3bayes.theory.interpolate import interpolate, neighbours, padded
 
 Array = np.ndarray
@@ -80,6 +81,30 @@ class Grid:
         log_mass, quantiles = (np.stack(parts, axis=1) for parts in zip(*cells, strict=True))
         return Table(grid=self, axis=axis, log_mass=log_mass, quantiles=quantiles, log_missed=missed)
 
+    def search_table(self, cells: Sequence[tuple[Searches, ...]], law: Law, outputs: int) -> Table:
+        """Integrate the likelihood of each cell of a tree search against each node's hat, the nodes being its walk's.
+
+        Parameters
+        ----------
+        cells : sequence of tuples of Searches
+            The distinct cells, an empty one last.
+        law : callable
+            As `ds3bayes.generative.counts.searches.Law`.
+        outputs : int
+            Outputs of most searches of the arm.
+
+        Returns
+        -------
+        Table
+        """
+        most = max((sum(rows.attempts for rows in cell) for cell in cells), default=0)
+        offsets, weights = self.within(most)
+        searches, around = search_mass(cells, law, outputs, self.nodes, (offsets, weights))
+        quantiles = np.stack([_inverse(offsets, mass) for mass in around]).astype(np.float32)
+        with np.errstate(divide="ignore"):
+            log_mass = np.log(around.sum(axis=-1))
+        return Table(grid=self, searches=searches, log_mass=log_mass[None], quantiles=quantiles[None])
+
     def _log_mass(self, log_likelihood: Callable[[Array], Array], attempts: int) -> tuple[Array, Array, Array]:
         """Integrate a log-likelihood against the nodes' hats: log mass (G,), offsets (S,), relative masses (G, S)."""
         offsets, weights = self.within(attempts)
@@ -139,6 +164,9 @@ class Table:
     grid : Grid
     axis : Axis, optional
         Parameter that the likelihood depends on beside success; R = 1 without one.
+    searches : SearchMass, optional
+        The likelihood of cells of a tree search, which depends on its evaluator and fidelity; `log_mass` is then that
+        at typical ones, up to a factor, and the nodes are those of the walk that is searched over.
     log_mass : array, shape (R, C, G)
         Log of the hat-weighted integral of the likelihood (mean likelihood around a node).
     quantiles : array, shape (R, C, G, Q)
@@ -151,6 +179,7 @@ class Table:
 
     grid: Grid
     axis: Axis | None = None
+    searches: SearchMass | None = None
     log_mass: Array
     quantiles: Array
     log_missed: Array | None = None
@@ -162,7 +191,12 @@ class Table:
         return np.zeros(self.log_mass.shape[1:]) if self.log_missed is None else self.log_missed
 
     def log_mass_at(self, value: Any = None) -> Any:
-        """Log mass (C, G) at a value of the axis's parameter, a scalar tensor: cubic in its log."""
+        """Log mass (C, G) at a value of the axis's parameter, a scalar tensor: cubic in its log.
+
+        Of a tree search the value is a pair, its evaluator's gap and its fidelity.
+        """
+        if self.searches is not None:
+            return self.searches.at(*value)
         if self.axis is None:
             return self.log_mass[0]
         # Impossible cells stay so: nothing is as unlikely as exp(-700), and infinities do not interpolate.

@@ -14,7 +14,7 @@ from ds3bayes.generative.design import Arm, Block, Design, Rungs
 from ds3bayes.generative.ladder import rise
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.priors import DEFAULTS
-from ds3bayes.generative.rows import attempts_alone, finished_tokens
+from ds3bayes.generative.rows import attempts_alone, finished_tokens, runs_of
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import Terms
 
@@ -97,8 +97,10 @@ class Tokens(Observation[TaskTokens]):
         del spec
         single, tree = _single(rows, arms)
         mean, finished = finished_tokens(single)
-        attempts = single["attempts"].to_numpy(dtype=float)
-        told = TaskTokens.of(arms, single, np.where(tree, mean * attempts, mean), np.where(tree, 1.0, finished))
+        # A search's tokens are those of all of its outputs together.
+        runs = np.where(tree, runs_of(single), finished)
+        mean = np.where(tree, mean * single["attempts"].to_numpy(dtype=float) / runs_of(single), mean)
+        told = TaskTokens.of(arms, single, mean, runs)
         return told if told.mean.size or rows["cut"].any() else None
 
     def informs(self, data: TaskTokens) -> Mapping[str, Sequence[int]]:
@@ -477,8 +479,8 @@ class PromptTokens(Observation[TaskTokens]):
         del spec
         if "prompt_tokens" not in rows:
             return None
-        single, tree = _single(rows, arms)
-        runs = np.where(tree, 1.0, single["attempts"].to_numpy(dtype=float))
+        single, _ = _single(rows, arms)
+        runs = runs_of(single)
         told = TaskTokens.of(arms, single, single["prompt_tokens"].to_numpy(dtype=float) / runs, runs)
         return told if told.mean.size else None
 

@@ -22,7 +22,9 @@ from ds3bayes.errors import InputError
 from ds3bayes.evals import read_evals, simulate, to_table
 from ds3bayes.evals.schema import COLUMNS, KEY
 from ds3bayes.generative.arrange import make_design
+from ds3bayes.generative.counts.searches import draw_right
 from ds3bayes.generative.design import Design
+from ds3bayes.generative.likelihood import search_parameters
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.counts import Counts
 from ds3bayes.generative.observation.no_answers import NoAnswers
@@ -316,7 +318,15 @@ def _drawn(
                     agreement = at["overdispersion"][design.subsets.place("overdispersed_arm", arm)]
                     size = (1.0 - agreement) / agreement
                     chance[place] = rng.beta(size * chance[place], size * (1.0 - chance[place]))
-        made = table.assign(successes=rng.binomial(attempts, np.clip(chance, 0.0, 1.0)))
+        successes = rng.binomial(attempts, np.clip(chance, 0.0, 1.0))
+        for place, arm in enumerate(arm_of):
+            if design.arms[arm].is_tree:
+                x, solvable = drawn["logit_success"][index, cell[place]], drawn["reachable"][index, cell[place]]
+                outputs = 1 if np.isnan(rows[place]["outputs"]) else int(rows[place]["outputs"])
+                successes[place] = solvable * _right_outputs(
+                    design, arm, x, attempts[place] // outputs, outputs, at, rng
+                )
+        made = table.assign(successes=successes)
         if "tokens_mean" in table:
             told = table["tokens_mean"].notna().to_numpy() & np.isfinite(drawn["log_tokens"][index, cell])
             error = np.sqrt(variances[index] / units["runs"]) * rng.standard_normal(len(rows))
@@ -328,6 +338,24 @@ def _drawn(
         return made
 
     return replicate, truth
+
+
+def _right_outputs(
+    design: Design,
+    arm: int,
+    x: float,
+    searches: int,
+    outputs: int,
+    at: Mapping[str, np.ndarray],
+    rng: np.random.Generator,
+) -> int:
+    """Draw the right outputs of some searches of a tree arm at a task, given the logit of the walk."""
+    block, column = design.place(arm)
+    found = block.tables[column].searches
+    assert found is not None
+    gap, fidelity = search_parameters(design, arm, at)
+    law = found.law(outputs, np.array([[x]]), np.array([gap]))
+    return int(draw_right(law, searches, np.array([[fidelity]]), rng)[0, 0])
 
 
 def _arm_of(row: Mapping[str, Any], design: Design) -> int:
@@ -368,13 +396,14 @@ def _token_facts(
     """Return runs behind each row's mean tokens and its scale, and the relative variance of a run, (fits, rows)."""
     variances = np.zeros((truth.sizes["draw"], len(table)))
     attempts = table["attempts"].to_numpy(dtype=float)
+    outputs = table["outputs"].fillna(1.0).to_numpy()
     tree = np.array([unseen.arms[arm].is_tree for arm in arm_of])
     scale = np.ones(len(table))
     for place in np.flatnonzero(tree):
         units = unseen.arms[arm_of[place]].strategy.token_units(int(table["steps"].fillna(
             spec.population.path_length or np.nan).iloc[place]))  # fmt: skip
-        scale[place] = units / attempts[place]
-    facts = {"runs": np.where(tree, 1.0, attempts), "scale": scale}
+        scale[place] = units / outputs[place]
+    facts = {"runs": attempts / outputs, "scale": scale}
     if not unseen.has_tokens.any():
         return facts, variances
     population = PopulationAtDraws(unseen, spec, truth)

@@ -14,14 +14,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import xarray as xr
 from rich.progress import Progress
-from scipy.special import expit
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import read_evals, to_table
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.rows import attempts_alone
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.task_effects import task_effects
+from ds3bayes.generative.task_effects import success_of_attempts, task_effects
 from ds3bayes.inference.checks import largest_rhat
 from ds3bayes.inference.compiled import CompiledModel, compile_model
 from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
@@ -379,8 +378,9 @@ def _fit(
     seconds = time.perf_counter() - started
     posterior = tree["posterior"].to_dataset()
     step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // forecast_draws)
-    effects = task_effects(design, spec, posterior.isel(draw=slice(None, None, step)), sampling.seed)
-    success = xr.apply_ufunc(expit, effects["logit_success"]) * effects["reachable"]
+    posterior = posterior.isel(draw=slice(None, None, step))
+    effects = task_effects(design, spec, posterior, sampling.seed)
+    success = success_of_attempts(design, effects, posterior)
     q = success.stack(sample=("chain", "draw")).transpose("sample", "cell").values[:forecast_draws]
     arms = {_label(pd.Series(vars(arm) | {"strategy": arm.walk})): index for index, arm in enumerate(design.arms)}
     cell_arm, cell_task = effects["cell_arm"].values, effects["cell_task"].values
