@@ -218,7 +218,7 @@ def test_no_divergences_whatever_the_seed(fitted, rows, seed):
 
 @pytest.mark.slow
 def test_tokens_beside_all_or_nothing_tasks_leave_one_answer():
-    """Three LLMs at three asked budgets, on tasks that nearly all attempts solve or none does, with tokens of their own.
+    """Three LLMs at three asked budgets, on tasks that nearly all attempts solve or none does, with tokens.
 
     Whether a task is easy is told by counts, and how long it takes by tokens, which have a factor of their own: chains
     agree on both. Where the mass matrix lost slow directions, r-hat of locations was 1.14.
