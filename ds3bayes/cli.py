@@ -213,6 +213,49 @@ def validate(
         _show("what the priors believe: median and 90 % interval, and what was observed", believed)
 
 
+@app.command(epilog=_examples("ds3bayes example", "ds3bayes example game24", "ds3bayes example game24 -o first --json"))
+def example(
+    name: Annotated[str | None, typer.Argument(help="which to copy; without it they are listed")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder to copy the spec and its data into")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """List the shipped calibrations, or copy one of them with its data, to run it and to change it."""
+    from ds3bayes.inference.examples import copy_example, examples
+
+    if name is None:
+        listed = [{"name": key, "what it is": text} for key, text in examples().items()]
+        if as_json:
+            _print_json(listed)
+        else:
+            for one in listed:
+                _out.print(f"[bold]{_plain(one['name'])}[/]: {_plain(one['what it is'])}")
+        return
+    files.claim_folder(output, {})
+    spec, table = copy_example(name, output)
+    if as_json:
+        _print_json({"spec": str(spec), "table": str(table)})
+    else:
+        _say.print(
+            f"wrote [bold]{_plain(str(spec))}[/] and {_plain(str(table))}; next: ds3bayes run {_plain(str(spec))}",
+            soft_wrap=True,
+        )
+
+
+@app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --json"))
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, which engine runs models, and where results go. Exit code 1 if sampling will be slow."""
+    from ds3bayes.engine.doctor import doctor as examine
+
+    found = examine()
+    if as_json:
+        _print_json(found)
+    else:
+        for about, said in found.items():
+            _out.print(f"[bold]{_plain(about)}[/]: {_plain(said)}", soft_wrap=True)
+    if not all(found[name].startswith("ok") for name in ("engine", "sampler")):
+        raise typer.Exit(1)
+
+
 @app.command(
     name="import",
     epilog=_examples(

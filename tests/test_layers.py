@@ -105,6 +105,7 @@ GENERATIVE = (
     "spec",
     "prices",
     "arrange",
+    "terms",
     "likelihood",
     "task_effects",
     "model",

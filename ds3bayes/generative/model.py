@@ -10,7 +10,7 @@ import xarray as xr
 from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
-from ds3bayes.generative.likelihood import block_terms, log_marginal
+from ds3bayes.generative.likelihood import log_marginal
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.tokens import (
     TOKEN_TRENDS,
@@ -23,6 +23,7 @@ from ds3bayes.generative.observation.tokens import (
 )
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.terms import block_terms
 
 
 def build_model(spec: ModelSpec, evals: xr.Dataset) -> pm.Model:

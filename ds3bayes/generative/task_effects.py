@@ -13,13 +13,7 @@ from threadpoolctl import threadpool_limits
 from ds3bayes.deferred import pt
 from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.generative.design import Block, Design
-from ds3bayes.generative.likelihood import (
-    axis_place,
-    block_terms,
-    log_likelihood,
-    log_marginal,
-    own_effect_scale,
-)
+from ds3bayes.generative.likelihood import log_likelihood, log_marginal
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.counts import log_likelihood_if_sound, reach_groups
 from ds3bayes.generative.observation.cut_attempts import CutAttempts, cut_log_likelihood
@@ -35,6 +29,7 @@ from ds3bayes.generative.observation.tokens import (
     tokens_over_tasks,
 )
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.terms import axis_place, block_terms, own_effect_scale
 from ds3bayes.kernels.own_effect import interaction_density
 
 Array = np.ndarray

@@ -172,6 +172,8 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     always_printed: ClassVar[tuple[str, ...]] = ()
+    #: What it is called elsewhere, such as ``pass`` in ``pass@5``: words that its text form may begin with.
+    other_names: ClassVar[tuple[str, ...]] = ()
     #: Columns of a table of evaluations that say how the strategy is set: a row must give at least one of them.
     needs: ClassVar[tuple[str, ...]] = ()
     #: Rows of a table that a fit can learn from: those of single ``"tasks"``, and ``"aggregates"`` over tasks.

@@ -51,6 +51,7 @@ class Beam(ThoughtSearch):
     """
 
     name: ClassVar[str] = "beam"
+    other_names: ClassVar[tuple[str, ...]] = ("beam_search",)
     needs: ClassVar[tuple[str, ...]] = ("branching", "n_samples")
     fitted_from: ClassVar[frozenset[str]] = frozenset()
 

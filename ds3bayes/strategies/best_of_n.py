@@ -54,6 +54,7 @@ class BestOfN(AttemptStrategy):
     """
 
     name: ClassVar[str] = "best_of_n"
+    other_names: ClassVar[tuple[str, ...]] = ("pass", "coverage", "any")
     curve_name: ClassVar[str] = "best of n"
     always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
     needs: ClassVar[tuple[str, ...]] = ("n_samples",)

@@ -39,6 +39,7 @@ class CoT(SingleAttempt):
     """
 
     name: ClassVar[str] = "cot"
+    other_names: ClassVar[tuple[str, ...]] = ("chain_of_thought", "zero_shot_cot")
     source: ClassVar[Reference | None] = _SOURCE
 
     @property

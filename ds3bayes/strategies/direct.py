@@ -29,6 +29,7 @@ class Direct(SingleAttempt):
     """
 
     name: ClassVar[str] = "direct"
+    other_names: ClassVar[tuple[str, ...]] = ("zero_shot", "greedy", "answer_only")
 
     @property
     def walk(self) -> Walk:

@@ -59,6 +59,7 @@ class Majority(Vote):
     """
 
     name: ClassVar[str] = "majority"
+    other_names: ClassVar[tuple[str, ...]] = ("maj", "cons", "self_consistency", "majority_vote", "vote")
     curve_name: ClassVar[str] = "majority vote"
     needs: ClassVar[tuple[str, ...]] = ("n_samples",)
 

@@ -44,6 +44,7 @@ class PassPower(AttemptStrategy):
     """
 
     name: ClassVar[str] = "pass_power"
+    other_names: ClassVar[tuple[str, ...]] = ("pass_hat", "all")
     needs: ClassVar[tuple[str, ...]] = ("n_samples",)
     source: ClassVar[Reference | None] = REPEATED_SAMPLING
 

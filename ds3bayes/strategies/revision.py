@@ -53,6 +53,7 @@ class Revision(AttemptStrategy):
     """
 
     name: ClassVar[str] = "revision"
+    other_names: ClassVar[tuple[str, ...]] = ("self_refine",)
     always_printed: ClassVar[tuple[str, ...]] = ("n", "check")
     fitted_from: ClassVar[frozenset[str]] = frozenset()
     in_sequence: ClassVar[bool] = True

@@ -66,6 +66,7 @@ class TreeOfThought(ThoughtSearch):
     """
 
     name: ClassVar[str] = "tot"
+    other_names: ClassVar[tuple[str, ...]] = ("tree_of_thought", "tree_of_thoughts")
 
     kept_states: int = 1
     outputs: int = 1

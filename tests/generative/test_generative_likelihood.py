@@ -21,9 +21,10 @@ from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.counts.grid import success_grid
 from ds3bayes.generative.counts.searches import FIDELITIES, GAPS
-from ds3bayes.generative.likelihood import block_terms, log_likelihood, log_marginal
+from ds3bayes.generative.likelihood import log_likelihood, log_marginal
 from ds3bayes.generative.observation.tokens import tokens_of
 from ds3bayes.generative.task_effects import PopulationAtDraws, task_effects
+from ds3bayes.generative.terms import block_terms
 from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.theory.evaluate import python_mode
 

@@ -9,10 +9,11 @@ import pytensor.tensor as pt
 import pytest
 
 import ds3bayes as ds3
-from ds3bayes.generative import likelihood as terms_module
+from ds3bayes.generative import terms as terms_module
 from ds3bayes.generative.arrange import make_design
-from ds3bayes.generative.likelihood import block_terms, log_likelihood, log_marginal
+from ds3bayes.generative.likelihood import log_likelihood, log_marginal
 from ds3bayes.generative.observation.counts import reach_groups
+from ds3bayes.generative.terms import block_terms
 from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.kernels.node_mean import log_mean_over_nodes
 from ds3bayes.theory.evaluate import python_mode

@@ -10,7 +10,7 @@ from scipy.stats import poisson
 import ds3bayes as ds3
 from ds3bayes.evals import to_table
 from ds3bayes.evals.scenarios import training_grid
-from ds3bayes.generative import likelihood as terms
+from ds3bayes.generative import terms
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import skill_hierarchy
 from ds3bayes.generative.model import assemble

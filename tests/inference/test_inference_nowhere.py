@@ -52,9 +52,9 @@ def test_a_prior_that_has_no_density_names_its_parameter():
 
 
 def test_tasks_whose_data_are_impossible_are_named(monkeypatch):
-    from ds3bayes.generative import likelihood as terms
+    from ds3bayes.generative import likelihood
 
-    marginal = terms.log_marginal
+    marginal = likelihood.log_marginal
 
     def without_the_third(block, *others):
         impossible = np.zeros(len(block.distinct[0]))

@@ -12,8 +12,8 @@ import ds3bayes as ds3
 from ds3bayes.cli import app
 from ds3bayes.deferred import pt
 from ds3bayes.engine.evaluate import AtPoints
-from ds3bayes.generative.likelihood import block_terms
 from ds3bayes.generative.task_effects import _symbols, by_draw
+from ds3bayes.generative.terms import block_terms
 from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.queries.plan import _accuracies, sampling_variance
 

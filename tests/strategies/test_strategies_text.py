@@ -132,7 +132,6 @@ def test_accepted_forms(text, strategy, canonical):
         ("cot(effort=3)", ["effort must be a text", "got 3"]),
         ('cot(effort="")', ["effort must be a text of at least one character"]),
         ("cot(effort=a, effort=b)", ["'effort' is given twice"]),
-        ("best_of_n(4)", ["a key or ')' wanted at character 11"]),
         ("best_of_n(n:4)", ["'=' after 'n' wanted"]),
         ("best_of_n(n=4", ["',' or ')' wanted", "the text ends"]),
         ("best_of_n(n=4))", ["nothing more wanted at character 15"]),
@@ -185,3 +184,32 @@ def test_strategies_are_frozen_and_keyword_only():
 def test_registry_has_every_name():
     assert set(STRATEGIES) >= {"cot", "direct", "best_of_n", "majority", "pass_power", "tot"}
     assert all(cls.name == name for name, cls in STRATEGIES.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("pass@5", "best_of_n(n=5, verifier=oracle)"),
+        ("pass^4", "pass_power(n=4)"),
+        ("maj@8", "majority(n=8)"),
+        ("self-consistency(n=8)", "majority(n=8)"),
+        ("Self_Consistency(8)", "majority(n=8)"),
+        ("best_of_n(5)", "best_of_n(n=5, verifier=oracle)"),
+        ("zero-shot", "direct"),
+        ("CoT", "cot"),
+        ("tree of thoughts(branching=5, kept_states=5)", "tot(branching=5, kept_states=5)"),
+    ],
+)
+def test_names_of_elsewhere_are_understood(text, meant):
+    assert str(parse_strategy(text)) == meant
+
+
+@pytest.mark.parametrize("text", ["tot@5", "maj@k", "pass@", "cot(3)", "best_of_n(5, verifier=oracle)"])
+def test_what_is_not_meant_by_a_number_is_said(text):
+    with pytest.raises(InputError, match=r"a strategy is written name|unknown strategy"):
+        parse_strategy(text)
+
+
+def test_other_names_mean_one_strategy():
+    names = [name for cls in STRATEGIES.values() for name in (cls.name, *cls.other_names)]
+    assert len(names) == len(set(names))

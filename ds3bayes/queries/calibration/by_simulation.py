@@ -24,7 +24,6 @@ from ds3bayes.evals.schema import COLUMNS, KEY
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.counts.searches import draw_right
 from ds3bayes.generative.design import Design
-from ds3bayes.generative.likelihood import search_parameters
 from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.observation.counts import Counts
 from ds3bayes.generative.observation.no_answers import NoAnswers
@@ -32,6 +31,7 @@ from ds3bayes.generative.observation.tokens import Tokens, timed_columns
 from ds3bayes.generative.rows import attempts_alone, row_strategy, sampler_of_rows
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import PopulationAtDraws, each_draw, task_effects
+from ds3bayes.generative.terms import search_parameters
 from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.inference.check_pictures import draw_uniformity
 from ds3bayes.inference.checks import CheckResult
