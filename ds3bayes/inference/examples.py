@@ -5,14 +5,13 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-import ds3bayes
 from ds3bayes import files
 from ds3bayes.errors import InputError, did_you_mean
 
 
 def _folder() -> Path:
     """Return the folder that holds ``models`` and ``data``: within the package, or around it in a clone."""
-    package = Path(ds3bayes.__file__).parent
+    package = Path(__file__).resolve().parents[1]
     for place in (package / "examples", package.parent):
         if (place / "models").is_dir() and (place / "data").is_dir():
             return place
