@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from ds3bayes import files
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.terminal import Terminal
+from ds3bayes.terminal import plain as _plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,26 +47,14 @@ app = typer.Typer(
 )
 
 
-class _Console(Console):
-    """A console that leaves a broken pipe to `main`, whose exit code for it is not that of a failed check."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-_say = _Console(stderr=True, highlight=False)
+_say = Terminal(stderr=True)
 # A pipe has no width of its own; tables keep theirs there.
-_out = _Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+_out = Terminal(width=None if sys.stdout.isatty() else 150)
 
 
 def _examples(*lines: str) -> str:
     """Return what stands below a command's help."""
     return "\n\n".join(["[bold]Examples[/]", *(f"[cyan]{_plain(line)}[/]" for line in lines)])
-
-
-def _plain(text: str) -> str:
-    """Keep text from data out of rich's markup."""
-    return text.replace("[", r"\[")
 
 
 def _starting(*words: str) -> Callable[[str], list[str]]:
@@ -146,26 +135,39 @@ PerfectCheck = Annotated[
 def main() -> None:
     """Run the command line; bad input ends in one message and exit code 2."""
     warnings.showwarning = _show_warning
+    files.stop_politely()
     try:
         app()
     except InputError as error:
-        _say.print(f"[bold red]error[/]: {_plain(str(error))}", soft_wrap=True)
+        _say.print(f"[bold red]error[/]: {_lines(error)}", soft_wrap=True)
         sys.exit(2)
     except BrokenPipeError:
         # What is left in the buffer has no reader either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+    except files.OutputError as error:
         _say.print(
-            f"[bold red]error[/]: {_plain(where)}{_plain(error.strerror or str(error))}; give a place that can be "
-            "written, with room on its disk. What was there before is as it was",
+            f"[bold red]error[/]: {_plain(str(error))}. Give a place that can be written, with room on its disk",
             soft_wrap=True,
         )
         sys.exit(3)
+    except OSError as error:
+        # What is written says OutputError.
+        where = f"{error.filename}: " if error.filename else ""
+        _say.print(
+            f"[bold red]error[/]: {_plain(where)}cannot be read: {_plain(error.strerror or str(error))}", soft_wrap=True
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         _say.print("interrupted; nothing half-written was left")
         sys.exit(130)
+    finally:
+        files.release()
+
+
+def _lines(error: InputError) -> str:
+    """Return the message of an error for the terminal: what it lists stays on lines of its own."""
+    return "\n".join(_plain(line) for line in str(error).split("\n"))
 
 
 @app.command(
@@ -219,6 +221,49 @@ def validate(
         _show("what the priors believe: median and 90 % interval, and what was observed", believed)
 
 
+@app.command(epilog=_examples("ds3bayes example", "ds3bayes example game24", "ds3bayes example game24 -o first --json"))
+def example(
+    name: Annotated[str | None, typer.Argument(help="which to copy; without it they are listed")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder to copy the spec and its data into")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """List the shipped calibrations, or copy one of them with its data, to run it and to change it."""
+    from ds3bayes.inference.examples import copy_example, examples
+
+    if name is None:
+        listed = [{"name": key, "what it is": text} for key, text in examples().items()]
+        if as_json:
+            _print_json(listed)
+        else:
+            for one in listed:
+                _out.print(f"[bold]{_plain(one['name'])}[/]: {_plain(one['what it is'])}")
+        return
+    files.claim_folder(output, {})
+    spec, table = copy_example(name, output)
+    if as_json:
+        _print_json({"spec": str(spec), "table": str(table)})
+    else:
+        _say.print(
+            f"wrote [bold]{_plain(str(spec))}[/] and {_plain(str(table))}; next: ds3bayes run {_plain(str(spec))}",
+            soft_wrap=True,
+        )
+
+
+@app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --json"))
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, which engine runs models, and where results go. Exit code 1 if sampling will be slow."""
+    from ds3bayes.engine.doctor import doctor as examine
+
+    found = examine()
+    if as_json:
+        _print_json(found)
+    else:
+        for about, said in found.items():
+            _out.print(f"[bold]{_plain(about)}[/]: {_plain(said)}", soft_wrap=True)
+    if not all(found[name].startswith("ok") for name in ("engine", "sampler")):
+        raise typer.Exit(1)
+
+
 @app.command(
     name="import",
     epilog=_examples(
@@ -237,16 +282,11 @@ def import_evaluations(
 ) -> None:
     """Read evaluations of any kind into one table, and say what was counted, left out and understood."""
     from ds3bayes.evals import read_evals, to_table
-    from ds3bayes.inference.store import write_atomically
 
-    if output.suffix not in (".csv", ".parquet"):
-        raise InputError(f"{output}: evaluations are written as a table; let the name end in .parquet or .csv")
-    if output.exists() and Path(source).exists() and output.samefile(source):
-        raise InputError(f"{output}: is what is read; name another file to write")
-    _writable(output.parent)
+    files.claim(output, "table", [source])
     with _doing("reading evaluations"):
         evals = read_evals(source, **_options(options))
-    write_atomically(output, _table_bytes(to_table(evals), output.suffix))
+    files.write(output, "table", _table_bytes(to_table(evals), output.suffix))
     if as_json:
         account = json.loads(evals.attrs.get("account", "null"))
         _print_json({"table": str(output), "rows": int(evals.sizes["row"]), "account": account})
@@ -273,10 +313,9 @@ def fit(
     """Sample the posterior and save it."""
     from ds3bayes.inference.store import save
 
-    if output.suffix != ".nc":
-        raise InputError(f"{output}: a fit is saved as netCDF; let the name end in .nc")
-    _writable(output.parent)
+    files.claim(output, "fit", [spec])
     loaded, evals = _read(spec)
+    files.refuse_taken(output, "fit", [loaded.data.path])
     fitted = _fit(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed)
     path = save(_asked_by(fitted, spec, output.parent, source=loaded.data.path), output)
     if as_json:
@@ -313,13 +352,13 @@ def check(
     """
     from ds3bayes.inference.artifact import evals_of, spec_of
     from ds3bayes.inference.check import check as run_checks
-    from ds3bayes.inference.store import load, write_atomically
+    from ds3bayes.inference.store import load
 
     if tasks is not None and not by_simulation:
         raise InputError(f"--tasks {tasks} says how many tasks to simulate: add --sbc")
     loaded = load(fit_file)
     if output is not None:
-        _writable(output)
+        files.claim_folder(output, {}, [fit_file])
     with _doing("checking"):
         results = run_checks(loaded, refits=refits)
     if by_simulation:
@@ -329,14 +368,14 @@ def check(
         ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), tasks=tasks, progress=_say.is_terminal)
         results.append(sbc_check(ranks))
     if output is not None:
+        from ds3bayes.reports.picture import write_picture
+
         for result in results:
             name = result.name.replace(" ", "_")
             # Rows of the check of convergence are named by parameter.
             named = result.table.index.name is not None
-            write_atomically(output / f"{name}.csv", result.table.to_csv(index=named).encode())
-            drawn = BytesIO()
-            result.picture().savefig(drawn, format="png", dpi=150)
-            write_atomically(output / f"{name}.png", drawn.getvalue())
+            files.write(output / f"{name}.csv", "table", files.csv_bytes(result.table, index=named))
+            write_picture(result.picture(), output / f"{name}.png", result.name)
     if as_json:
         _print_json([_of_check(one) | {"note": one.note} for one in results])
     else:
@@ -375,6 +414,8 @@ def predict(
         raise InputError(f"--scheduler {scheduler} is for predictions at many budgets: add --budgets")
     if by is not None and (at is not None or tasks == "new"):
         raise InputError(f"--by {by} is for predictions on the observed tasks; leave --budgets and --tasks new out")
+    if output is not None:
+        files.claim(output, "dataset", [fit_file])
     loaded = _load(fit_file)
     # A grid shows how far it is by itself.
     with _doing("predicting") if at is None else nullcontext():
@@ -529,7 +570,7 @@ def plan(
 
     if (source is None) == (not accuracy):
         raise InputError("give either a source (a fit, evaluations or a spec) or --accuracy LLM=ACCURACY/TASKS")
-    _refuse_picture(output)
+    _refuse_picture(output, source)
     asked: dict[str, Any] = {
         "width": width,
         "difference": difference,
@@ -612,21 +653,20 @@ def gate(
 ) -> None:
     """Say whether a candidate is no worse than a baseline: exit status 0 no worse, 1 worse, 3 undecided."""
     from ds3bayes.evals import read_evals, select
-    from ds3bayes.inference.store import write_atomically
     from ds3bayes.queries.gate import gate as query
 
+    for path, kind in ((markdown, "text"), (junit, "junit")):
+        if path is not None:
+            files.claim(path, kind, [baseline, candidate])
     sides = []
     for source, where in ((baseline, baseline_where), (candidate, candidate_where)):
         evals = read_evals(source, **_options(options))
         sides.append(evals if where is None else select(evals, where))
-    for path in (markdown, junit):
-        if path is not None:
-            _writable(path.parent)
     with _doing("fitting both"):
         result = query(*sides, margin=margin, confidence=confidence, tasks=tasks)  # type: ignore[arg-type]
-    for path, text in ((markdown, result.markdown), (junit, result.junit)):
+    for path, kind, text in ((markdown, "text", result.markdown), (junit, "junit", result.junit)):
         if path is not None:
-            write_atomically(path, text().encode())
+            files.write(path, kind, files.remarked(kind, text()))
     if as_json:
         _print_json(result.as_dict())
     else:
@@ -664,7 +704,7 @@ def rank(
     from ds3bayes.queries.rank import rank as query
     from ds3bayes.reports.decision_tables import ranking_table
 
-    _refuse_picture(output)
+    _refuse_picture(output, fit_file)
     loaded = _load(fit_file)
     asked = strategy or list(spec_of(loaded).query.strategies) or None
     given: dict[str, Any] = {
@@ -816,9 +856,10 @@ def watch(
     if draws is not None:
         content = spec.model_dump(mode="json", exclude_none=True)
         spec = ModelSpec.from_dict(content | {"sampling": {"draws": draws}}, "the command line")
-    results = output if output is not None else Path("runs") / name
+    results = output if output is not None else Path("runs") / files.folder_name(name)
     if results.resolve() == folder.resolve():
         raise InputError(f"{results}: the report would land among the logs; give another folder")
+    files.claim_folder(results, {"run.nc": "fit", "report.html": "page", "report.md": "text"})
 
     def wait(seconds: float) -> bool:
         if not once:
@@ -831,7 +872,6 @@ def watch(
         if not isinstance(found, Update):
             _say.print(f"[yellow]{_plain(found.line)}[/]", soft_wrap=True)
             continue
-        _writable(results)
         save(found.fit, results / "run.nc")
         path = write(found.fit, found.pred, results / "report.html")
         told = {"logs": found.logs, "attempts": found.attempts, "changed": found.changed, "line": found.line}
@@ -900,6 +940,8 @@ def report(
     """Write a report of a fit: a self-contained HTML page, the same as Markdown, and every table as CSV."""
     from ds3bayes.reports import report as write
 
+    files.claim(output, "page", [fit_file])
+    files.refuse_taken(output.with_suffix(".md"), "text", [fit_file])
     loaded = _load(fit_file)
     with _doing("predicting"):
         pred = _predict(loaded, strategy, tasks)
@@ -938,10 +980,12 @@ def simulate(
     from ds3bayes.evals import simulate as walk_paths
     from ds3bayes.evals import to_table
     from ds3bayes.evals.scenarios import SCENARIOS
-    from ds3bayes.inference.store import write_atomically
 
     if output.suffix != ".csv":
         raise InputError(f"{output}: simulated evaluations are written as CSV; let the name end in .csv")
+    truth = output.with_suffix(".truth.nc")
+    files.claim(output, "table")
+    files.claim(truth, "dataset")
     if scenario is None:
         made = walk_paths(
             tasks=tasks,
@@ -958,8 +1002,7 @@ def simulate(
         raise InputError(
             f"scenario {scenario!r}; allowed: {', '.join(SCENARIOS)}." + did_you_mean(scenario, list(SCENARIOS))
         )
-    write_atomically(output, _table_bytes(to_table(made.evals), ".csv"))
-    truth = output.with_suffix(".truth.nc")
+    files.write(output, "table", _table_bytes(to_table(made.evals), ".csv"))
     _write_dataset(made.truth, truth)
     _say.print(f"wrote [bold]{_plain(str(output))}[/] and {_plain(str(truth))}")
 
@@ -1008,6 +1051,8 @@ def calibrate(
     from ds3bayes.queries.calibration import calibration_table, held_out_calibration, sampling_table
     from ds3bayes.queries.calibration.held_out import read_counts
 
+    if output is not None:
+        files.claim(output, "dataset", [table, *([] if spec is None else [spec])])
     result = held_out_calibration(
         read_counts(table),
         None if spec is None else ModelSpec.from_toml(spec),
@@ -1059,7 +1104,7 @@ def sbc(
     from ds3bayes.queries.calibration import sbc as by_simulation
     from ds3bayes.queries.calibration import sbc_check
 
-    _refuse_picture(picture)
+    _refuse_picture(picture, spec)
     loaded, evals = _read(spec)
     ranks = by_simulation(
         evals,
@@ -1131,7 +1176,7 @@ def run(
     """
     from ds3bayes.generative.arrange import make_design
     from ds3bayes.inference.check import check as run_checks
-    from ds3bayes.inference.store import save, write_atomically
+    from ds3bayes.inference.store import save
     from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
     from ds3bayes.queries.decide import asking
     from ds3bayes.queries.decide import decide as answer
@@ -1150,13 +1195,15 @@ def run(
             cost, max_cost, target = _questions(cost)
     asked = {"cost": cost, "max_cost": max_cost, "success": target}
     loaded = asking(loaded, asked, "the command line")
-    folder = output if output is not None else Path("runs") / loaded.name
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; give a folder to write the results into")
+    folder = output if output is not None else Path("runs") / files.folder_name(loaded.name)
     _say.print(f"[bold]{_plain(loaded.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
     design = make_design(evals, loaded, loaded.held_out_rows(evals))
     refuse_at_once(loaded, evals, design)
-    _writable(folder)
+    files.claim_folder(
+        folder,
+        _RESULTS if of_spec else _RESULTS | {"evals.parquet": "table", "spec.toml": "spec"},
+        [source, *([] if loaded.data is None else [loaded.data.path])],
+    )
     fitted = None if refit else _same_fit(folder / "run.nc", loaded, evals)
     if fitted is None:
         refuse_unanswerable(loaded, evals, design)
@@ -1181,8 +1228,8 @@ def run(
     compared = observed_vs_predicted(fitted)
     decision = answer(fitted, pred)
     for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
-        write_atomically(folder / name, _csv(table))  # type: ignore[arg-type]
-    write_atomically(folder / "observed_vs_predicted.csv", compared.to_csv(index=False).encode())
+        files.write(folder / name, "table", _csv(table))  # type: ignore[arg-type]
+    files.write(folder / "observed_vs_predicted.csv", "table", files.csv_bytes(compared))
     with _doing("drawing and writing the report"):
         path = write(fitted, pred, folder / "report.html", checks=results)
     if as_json:
@@ -1205,6 +1252,18 @@ def run(
     _say.print(f"report: [bold]{_plain(str(path))}[/]")
     if strict and not all(result.passed for result in results):
         raise typer.Exit(1)
+
+
+#: What `run` writes into its folder, beside the tables of the report.
+_RESULTS = {
+    "run.nc": "fit",
+    "predictions.nc": "dataset",
+    "predictions.csv": "table",
+    "decision.csv": "table",
+    "observed_vs_predicted.csv": "table",
+    "report.html": "page",
+    "report.md": "text",
+}
 
 
 def _rival(name: str) -> Any:
@@ -1263,7 +1322,7 @@ def _of_evaluations(source: str, options: dict[str, Any]) -> tuple[Any, xr.Datas
     with _doing("reading evaluations"):
         evals = read_evals(source, **options)
     _show_account(evals)
-    name = Path(source.rstrip("/")).name.split(".")[0] or "evaluations"
+    name = Path(source).resolve().name.split(".")[0] or "evaluations"
     query = Query(tasks="observed" if (evals["task"] != "").any() else "new")
     return ModelSpec(name=name, query=query), evals
 
@@ -1307,22 +1366,17 @@ def _keep_evaluations(spec: Any, evals: xr.Dataset, folder: Path) -> None:
     """Write what was read, and the spec that was used, beside the results."""
     from ds3bayes.evals import to_table
     from ds3bayes.generative.spec import DataSource
-    from ds3bayes.inference.store import write_atomically
 
-    write_atomically(folder / "evals.parquet", _table_bytes(to_table(evals), ".parquet"))
+    files.write(folder / "evals.parquet", "table", _table_bytes(to_table(evals), ".parquet"))
     written = spec.model_copy(update={"data": DataSource(path="evals.parquet")})
-    write_atomically(folder / "spec.toml", written.to_toml().encode())
+    files.write(folder / "spec.toml", "spec", files.spec_bytes(written.to_toml()))
     _say.print(f"wrote [bold]{_plain(str(folder / 'spec.toml'))}[/], the specification that is used, and its data")
 
 
 def _table_bytes(table: Any, suffix: str) -> bytes:
     """Return a table as the bytes of a .csv or .parquet file, without columns that say nothing."""
     told = [name for name in table if table[name].notna().any() and (table[name] != "").any()]
-    if suffix == ".csv":
-        return bytes(table[told].to_csv(index=False).encode())
-    drawn = BytesIO()
-    table[told].to_parquet(drawn, index=False)
-    return drawn.getvalue()
+    return files.csv_bytes(table[told]) if suffix.lower() == ".csv" else files.parquet_bytes(table[told])
 
 
 def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:
@@ -1349,13 +1403,6 @@ def _doing(what: str) -> Iterator[None]:
     _say.print(f"{what}: {time.perf_counter() - started:.1f} s")
 
 
-def _writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written to, before the time of a fit is spent."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"{folder}: {there} is not a folder that you may write to; name another")
-
-
 def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
     """Return the fit at a path with the spec's questions and prices, or None if a new fit would differ from it."""
     from ds3bayes.evals import data_sha256
@@ -1368,7 +1415,7 @@ def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
         found = load(path)
         before = spec_of(found)
     except InputError as error:
-        _say.print(f"[yellow]not used[/]: {_plain(str(error))}", soft_wrap=True)
+        _say.print(f"[yellow]not used[/]: {_lines(error)}", soft_wrap=True)
         return None
     made_with = json.loads(found.attrs["versions"])
     sizes = found["posterior"].sizes
@@ -1430,16 +1477,18 @@ def _load(path: Path) -> xr.DataTree:
         return loaded
     file = path.parent / loaded.attrs["spec_file"]
     if not file.exists():
-        _say.print(f"{_plain(str(file))} is gone: using the questions and prices that {path} was made with")
+        _say.print(
+            f"{_plain(f'{file} is gone: using the questions and prices that {path} was made with')}", soft_wrap=True
+        )
         return loaded
     spec = asking(ModelSpec.from_toml(file), json.loads(loaded.attrs["asked"]), str(file))
     try:
         return answering(loaded, spec, str(path))
     except InputError as error:
         raise InputError(
-            f"{error}\nOnly questions and prices can be changed without sampling again: undo the change in {file}, or "
-            "fit anew with `ds3bayes run` or `ds3bayes fit` (do so, too, if nothing was changed there: the defaults of "
-            "this version of ds3bayes are others)"
+            f"{error}\n  - Only questions and prices can be changed without sampling again: undo the change in {file}, "
+            "or fit anew with `ds3bayes run` or `ds3bayes fit` (do so, too, if nothing was changed there: the defaults "
+            "of this version of ds3bayes are others)"
         ) from None
 
 
@@ -1525,14 +1574,10 @@ def _write_dataset(dataset: xr.Dataset, path: Path) -> None:
     save_dataset(dataset, path)
 
 
-def _refuse_picture(path: Path | None) -> None:
+def _refuse_picture(path: Path | None, *inputs: str | Path | None) -> None:
     """Refuse a picture that could not be written, before any work is done for it."""
-    if path is None:
-        return
-    # The names of `reports.picture.SUFFIXES`, whose import brings matplotlib.
-    if path.suffix not in (".png", ".svg", ".pdf", ".html"):
-        raise InputError(f"{path}: a picture ends in .png, .svg, .pdf or .html")
-    _writable(path.parent)
+    if path is not None:
+        files.claim(path, "picture", [one for one in inputs if one is not None])
 
 
 def _write_picture(figure: Any, path: Path, title: str) -> None:
@@ -1545,7 +1590,7 @@ def _write_picture(figure: Any, path: Path, title: str) -> None:
 def _csv(rows: list[dict[str, Any]]) -> bytes:
     import pandas as pd
 
-    return pd.DataFrame(rows).to_csv(index=False).encode()
+    return files.csv_bytes(pd.DataFrame(rows))
 
 
 def _print_json(content: Any) -> None:
@@ -1581,7 +1626,7 @@ def _show(title: str, rows: list[dict[str, Any]], most: int = 30) -> None:
     for name in names:
         number = not isinstance(rows[0][name], str)
         table.add_column(
-            name,
+            _plain(name),
             justify="right" if number else "left",
             no_wrap=number,
             overflow="fold",
@@ -1620,13 +1665,13 @@ def _show_checks(results: list[Any]) -> None:
     checks = [one for one in results if not one.note]
     for result in checks:
         mark = "[green]pass[/]" if result.passed else "[bold red]FAIL[/]"
-        _out.print(f"{mark}  {result.name}: {_plain(result.sentence)}", soft_wrap=True)
+        _out.print(f"{mark}  {_plain(f'{result.name}: {result.sentence}')}", soft_wrap=True)
     _out.print(f"{sum(one.passed for one in checks)} of {len(checks)} checks passed")
     if len(checks) < len(results):
         _out.print("[bold]Notes[/]")
     for result in results:
         if result.note:
-            _out.print(f"note  {result.name}: {_plain(result.sentence)}", soft_wrap=True)
+            _out.print(f"note  {_plain(f'{result.name}: {result.sentence}')}", soft_wrap=True)
 
 
 def _show_decision(decision: Any) -> None:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import gc
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,23 @@ class ClusterError(InputError):
 
     It is raised after all others were handed over.
     """
+
+
+@contextmanager
+def keeping(made: Sized) -> Iterator[None]:
+    """Turn a cluster's failure into a warning if there is something to keep: what was made before it.
+
+    Parameters
+    ----------
+    made : sized
+        What is filled within the block.
+    """
+    try:
+        yield
+    except ClusterError as error:
+        if not len(made):
+            raise
+        warnings.warn(f"{error}. The {len(made)} that were done are kept", stacklevel=3)
 
 
 class Spread(Protocol):

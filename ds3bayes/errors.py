@@ -1,17 +1,59 @@
-"""The one error that bad input raises, and how it suggests the nearest valid name."""
+"""The one error that bad input raises, how it shows text that came from data, and the nearest valid name."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+#: Most characters of one line of a message.
+_LONGEST_LINE = 2000
+#: What lists faults, and what says that there are more: the only lines of a message but its first.
+_LISTED = re.compile(r"\n(?=  (?:- |\.\.\. ))")
+
+
+def printable(text: str) -> str:
+    r"""Return text that shows every character, on one line: control and format characters as ``\x1b`` or ``\u202e``.
+
+    Names and paths are somebody else's text: escape sequences would steer a terminal, line breaks forge a message.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        Without line breaks, tabs, escape sequences, marks of direction or halves of surrogate pairs.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[2Jb\nc"))
+    a\x1b[2Jb\x0ac
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if unicodedata.category(one) not in _UNSHOWN else _code(ord(one)) for one in text)
+
+
+_UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def _code(number: int) -> str:
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 class InputError(ValueError):
     """Input that cannot be used: the message says what was got, what is allowed and what to do.
 
     The command line turns it into exit code 2. It is always raised before a model is compiled or a file
-    written.
+    written. What the message quotes is shown by `printable`, so that nothing in data adds a line to it but faults
+    that are listed.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(_clipped(printable(line)) for line in _LISTED.split(message)))
 
     @classmethod
     def of_faults(cls, where: str, faults: Iterable[str]) -> InputError:
@@ -27,6 +69,13 @@ class InputError(ValueError):
         lines = list(faults)
         count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
         return cls("\n".join([f"{where}: {count}", *(f"  - {line}" for line in lines)]))
+
+
+def _clipped(line: str) -> str:
+    if len(line) <= _LONGEST_LINE:
+        return line
+    half = _LONGEST_LINE // 2
+    return f"{line[:half]} ... ({len(line) - 2 * half:,} more characters) ... {line[-half:]}"
 
 
 def did_you_mean(got: str, allowed: Iterable[str]) -> str:

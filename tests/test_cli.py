@@ -17,6 +17,7 @@ import xarray as xr
 
 import ds3bayes as ds3
 from ds3bayes import cli
+from ds3bayes.engine import nuts
 from ds3bayes.inference.sources import changed_since, note_source
 
 GOOD = pd.DataFrame(
@@ -499,7 +500,7 @@ def test_an_error_of_the_disk_is_said_in_words(run, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", str(tmp_path / "x.csv"))
 
-    monkeypatch.setattr("ds3bayes.inference.store.os.replace", full)
+    monkeypatch.setattr("ds3bayes.files.os.replace", full)
     code, out, err = run("simulate", "-o", "x.csv", "--tasks", 2)
     assert code == 3
     assert out == ""
@@ -735,3 +736,38 @@ def test_a_folder_of_logs_is_looked_at_file_by_file(folder):
     assert "logs has changed since the fit" in changed_since(noted, folder / "out", read)
     assert asked == [(logs.resolve(), {"scorer": "match"})]
     assert changed_since(fit, folder / "out", read) == ""
+
+
+def test_a_shipped_calibration_is_copied_with_its_data(run, tmp_path):
+    code, out, _ = run("example", "--json")
+    assert code == 0
+    names = [one["name"] for one in json.loads(out)]
+    assert {"game24", "aime_effort"} <= set(names)
+    code, out, _ = run("example", "gsm8k_voting", "-o", "mine", "--json")
+    assert code == 0
+    assert json.loads(out) == {"spec": "mine/gsm8k_voting.toml", "table": "mine/gsm8k_voting.csv"}
+    assert run("validate", "mine/gsm8k_voting.toml")[0] == 0
+    # Again, nothing is lost; what was changed is not overwritten.
+    assert run("example", "gsm8k_voting", "-o", "mine")[0] == 0
+    changed_spec = (tmp_path / "mine" / "gsm8k_voting.toml").read_text() + "# mine\n"
+    (tmp_path / "mine" / "gsm8k_voting.toml").write_text(changed_spec)
+    code, _, said = run("example", "gsm8k_voting", "-o", "mine")
+    assert code == 2
+    assert "another file of that name" in said.replace("\n", " ")
+    assert (tmp_path / "mine" / "gsm8k_voting.toml").read_text() == changed_spec
+    code, _, said = run("example", "gsm8k_votin")
+    assert code == 2
+    assert "Did you mean 'gsm8k_voting'" in said.replace("\n", " ")
+
+
+def test_doctor_says_which_engine_runs(run, monkeypatch):
+    code, out, _ = run("doctor", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["engine"].startswith("ok: the machine")
+    assert found["pymc"].startswith("6.")
+    monkeypatch.setattr("ds3bayes.engine.nuts.version", lambda name: "0.1")
+    monkeypatch.setattr("ds3bayes.engine.nuts.core", nuts.core.__wrapped__)
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "sampler: slow: nutpie 0.1 is installed" in out

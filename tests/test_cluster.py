@@ -5,6 +5,8 @@ import os
 import signal
 import time
 import uuid
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ import ds3bayes as ds3
 from ds3bayes import cluster as spreading
 from ds3bayes.cluster import ClusterError, workers
 from ds3bayes.queries import grid
+from ds3bayes.queries.calibration import by_simulation
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +191,27 @@ def test_sbc_is_the_same_there(cluster):
             ranks.attrs.pop(name)
     xr.testing.assert_identical(here, there)
     assert np.unique(here["location"]).size > 1
+
+
+def test_fits_that_were_made_are_kept(monkeypatch):
+    @contextmanager
+    def failing(scheduler, *, threads=1, after):
+        with workers(None) as spread:
+
+            def some(function, items, **given):
+                yield from spread(function, list(items)[:after], **given)
+                raise ClusterError("all workers are gone")
+
+            yield some
+
+    evals = ds3.simulate(tasks=2, attempts=4, seed=1).evals
+    given = {"fits": 3, "tune": 20, "thin": 1, "progress": False, "scheduler": "tcp://h:1"}
+    monkeypatch.setattr(by_simulation, "workers", partial(failing, after=2))
+    with pytest.warns(UserWarning, match=r"all workers are gone\. The 2 that were done are kept"):
+        assert ds3.sbc(evals, **given)["fit"].values.tolist() == [0, 1]
+    monkeypatch.setattr(by_simulation, "workers", partial(failing, after=0))
+    with pytest.raises(ClusterError, match="all workers are gone"):
+        ds3.sbc(evals, **given)
 
 
 def test_held_out_calibration_is_the_same_there(cluster):

@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "ds3bayes"
 #: Each part and those that it may import from.
 _ORDER = (
     "errors",
+    "files",
+    "terminal",
     "deferred",
     "cluster",
     "theory",
@@ -26,13 +28,15 @@ _ORDER = (
 )
 ALLOWED = {
     "errors": set(),
+    "files": {"errors"},
+    "terminal": {"errors"},
     "deferred": set(),
     "cluster": {"errors"},
     "theory": {"errors", "deferred"},
     "kernels": {"errors", "deferred", "theory"},
     "engine": {"errors", "deferred", "theory", "kernels"},
     "strategies": {"errors", "deferred", "theory"},
-    "evals": {"errors", "deferred", "theory", "strategies"},
+    "evals": {"errors", "files", "terminal", "deferred", "theory", "strategies"},
     **{part: set(_ORDER[:place]) for place, part in enumerate(_ORDER) if place >= _ORDER.index("generative")},
     "cli": set(_ORDER),
     "__init__": set(_ORDER),

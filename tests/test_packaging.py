@@ -262,3 +262,8 @@ def test_a_wheel_works_outside_of_the_checkout(tmp_path, root):
     assert Path(where).is_relative_to(tmp_path / "fresh")
     assert draws == "20"
     assert "validate" in run(scripts / "ds3bayes", "--help")
+    # A shipped calibration, and what is installed, without a clone.
+    assert "game24" in run(scripts / "ds3bayes", "example")
+    run(scripts / "ds3bayes", "example", "game24", "-o", "first")
+    run(scripts / "ds3bayes", "validate", Path("first") / "game24.toml")
+    assert "engine: ok" in run(scripts / "ds3bayes", "doctor")

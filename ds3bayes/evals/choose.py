@@ -17,6 +17,8 @@ from ds3bayes.evals.schema import COLUMNS, KEY
 Mask = NDArray[np.bool_]
 
 _METHODS = ("isin", "isna", "notna", "between", "contains", "startswith", "endswith")
+#: Most characters of a condition and most parts of it; and how deep they may stand in one another.
+_LONGEST, _MOST_PARTS, _DEEPEST = 200_000, 500, 30
 _NODES = (
     ast.Expression,
     ast.BoolOp,
@@ -146,20 +148,47 @@ def split(evals: xr.Dataset, where: str | None, fraction: float, seed: int, by: 
     return ~held, held
 
 
+def _is_text(node: ast.AST, texts: set[str]) -> bool:
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str | bytes)
+    return isinstance(node, ast.List | ast.Tuple) or (isinstance(node, ast.Name) and node.id in texts)
+
+
+def _depth(tree: ast.AST) -> int:
+    """Return how many nodes stand in one another, at most."""
+    deepest, level = 0, [tree]
+    while level:
+        deepest, level = deepest + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+    return deepest
+
+
 def _matches(evals: xr.Dataset, query: str) -> Mask:
     columns = [column.name for column in COLUMNS if column.name in evals.data_vars]
     if not isinstance(query, str) or not query.strip():
         raise InputError(f"condition {query!r}: allowed: an expression such as \"strategy == 'tot'\"")
 
-    def refused(reason: str) -> InputError:
-        return InputError(f"condition {query!r}: {reason}; columns: {', '.join(columns)}")
+    shown = query if len(query) <= 200 else f"{query[:100]} ... {query[-60:]}"
 
+    def refused(reason: str) -> InputError:
+        return InputError(f"condition {shown!r}: {reason}; columns: {', '.join(columns)}")
+
+    if len(query) > _LONGEST:
+        raise refused(f"it has {len(query):,} characters; at most {_LONGEST:,} are allowed")
     try:
         tree = ast.parse(query.strip(), mode="eval")
         nodes = list(ast.walk(tree))
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise refused(f"not an expression ({reason})") from error
+    parts = sum(isinstance(node, ast.BoolOp | ast.BinOp | ast.Compare | ast.UnaryOp | ast.Call) for node in nodes)
+    parts += sum(len(node.values) for node in nodes if isinstance(node, ast.BoolOp))
+    parts += sum(len(node.ops) for node in nodes if isinstance(node, ast.Compare))
+    if parts > _MOST_PARTS or _depth(tree) > _DEEPEST:
+        raise refused(
+            f"it has {parts:,} parts, {_depth(tree)} deep; at most {_MOST_PARTS}, {_DEEPEST} deep, are allowed: say "
+            "`column.isin([...])` in place of many comparisons"
+        )
+    texts = {column.name for column in COLUMNS if column.kind == "text"}
     # pandas would also run methods that write files, so only what a condition needs is let through.
     for node in nodes:
         if isinstance(node, ast.Name) and node.id not in columns:
@@ -170,6 +199,11 @@ def _matches(evals: xr.Dataset, query: str) -> Mask:
             raise refused("functions are not allowed")
         if not isinstance(node, _NODES):
             raise refused(f"{type(node).__name__} is not allowed in a condition")
+        if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.BitAnd | ast.BitOr):
+            # A text times a number can be of any length.
+            inside = [one for side in (node.left, node.right) for one in ast.walk(side)]
+            if any(_is_text(one, texts) for one in inside):
+                raise refused("there is no arithmetic with texts and lists")
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import xarray as xr
 from numpy.typing import NDArray
 
+from ds3bayes import files
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.evals.outputs import fill_outputs, searches_with_outputs
@@ -54,6 +56,8 @@ _SHARES = re.compile(r"[1-9]\d{0,14}(\|[1-9]\d{0,14})*", re.ASCII)
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 #: Names that no two attempts anywhere have: a UUID, or a short one.
 _UNIQUE = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9A-Za-z]{22}", re.IGNORECASE | re.ASCII)
+#: What pandas calls an index without a name.
+_INDEX = re.compile(r"__index_level_\d+__")
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 #: What to do about scores between wrong and right; sums of them that happen to be whole are no counts either.
 _PARTIAL = (
@@ -289,13 +293,7 @@ def _load(source: str | os.PathLike[str] | pd.DataFrame) -> _Table:
         raise InputError(f"{str(path)!r}: a path must not hold a NUL character")
     if suffix not in (".csv", ".parquet"):
         raise InputError(f"{path}: unknown file type {suffix or '(no suffix)'!r}; allowed: .csv, .parquet")
-    if not os.path.isfile(path):
-        problem = "is a directory" if os.path.isdir(path) else "no such file"
-        try:
-            near = did_you_mean(path.name, os.listdir(path.parent))
-        except OSError:
-            near = ""
-        raise InputError(f"{path}: {problem}; a .csv or .parquet file of evaluations is needed.{near}")
+    files.readable(path, "table of evaluations (.csv or .parquet)")
     try:
         frame, headers = _load_csv(path) if suffix == ".csv" else _load_parquet(path)
     except UnicodeDecodeError as error:
@@ -309,6 +307,7 @@ def _load(source: str | os.PathLike[str] | pd.DataFrame) -> _Table:
 
 
 def _load_csv(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    ours = files.kind_of(path) == "table"
     with path.open(newline="", encoding="utf-8-sig") as lines:
         headers = next(csv.reader(lines), [])
     if not any(header.strip() for header in headers):
@@ -331,11 +330,14 @@ def _load_csv(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     rows = len(frame)
     while rows and not any(str(cell).strip() for cell in frame.iloc[rows - 1] if cell == cell):
         rows -= 1
-    return frame.iloc[:rows], tuple(headers)
+    frame = frame.iloc[:rows]
+    return files.without_apostrophes(frame) if ours else frame, tuple(headers)
 
 
 def _load_parquet(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    frame = pd.read_parquet(path)
+    # What pandas notes of its own says nothing that the columns do not, and may be damaged.
+    table = pq.read_table(path).replace_schema_metadata(None)
+    frame = table.drop_columns([name for name in table.column_names if _INDEX.fullmatch(name)]).to_pandas()
     return frame, tuple(str(label) for label in frame.columns)
 
 

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from ds3bayes import files
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import keep_columns, read_evals, select, split
 from ds3bayes.generative.capability import CAPABILITIES, Capability, Free, known_parameters, parse_capability
@@ -29,6 +30,10 @@ from ds3bayes.generative.observation import OBSERVATIONS
 from ds3bayes.generative.priors import DEFAULTS, Parameter, Prior
 from ds3bayes.generative.settings import Part, Population, Tokens
 from ds3bayes.strategies import Strategy, parse_strategy
+
+#: Most bytes of a spec's file, and a key of more parts than any table has: reading takes their square.
+_LARGEST = 250_000
+_DEEP_KEY = re.compile(r"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){50}""")
 
 
 class DataSource(Part):
@@ -96,11 +101,14 @@ class Cost(Part):
 class Sampling(Part):
     """How long to sample."""
 
-    draws: int = Field(1000, ge=1)
+    draws: int = Field(1000, ge=1, le=1_000_000)
     tune: int | None = Field(
-        None, ge=1, description="warm-up draws per chain; if absent 300, or 600 for more than 50 sampled parameters"
+        None,
+        ge=1,
+        le=1_000_000,
+        description="warm-up draws per chain; if absent 300, or 600 for more than 50 sampled parameters",
     )
-    chains: int = Field(4, ge=1)
+    chains: int = Field(4, ge=1, le=1000)
     seed: int = Field(0, ge=0)
     # With 0.8 many a posterior takes a third fewer gradients per effective draw, but 6 to 18 of 4,000 draws diverge for
     # one LLM on 2,000 tasks of four attempts, and some do with 0.85.
@@ -271,6 +279,8 @@ class ModelSpec(Part):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str = "spec") -> ModelSpec:
         """Make a spec from nested dictionaries, as TOML or JSON gives them."""
+        if large := _too_large(content):
+            raise InputError(f"{where}: {large}: whole numbers have at most 64 bits, that is 19 digits")
         try:
             return cls.model_validate(content)
         except ValidationError as error:
@@ -278,17 +288,25 @@ class ModelSpec(Part):
 
     @classmethod
     def from_toml(cls, path: str | Path) -> ModelSpec:
-        """Read a spec from a TOML file; its `data.path` is taken relative to that file."""
-        path = Path(path)
+        """Read a spec from a TOML file; its `data.path` is taken relative to that file.
+
+        A spec that does not give its name has that of its file.
+        """
+        path = files.readable(path, "spec file", _LARGEST)
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{path}: there is no such spec file") from None
-        except IsADirectoryError:
-            raise InputError(f"{path}: is a directory; give a .toml file") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            text = path.read_text(encoding="utf-8")
+            if found := _DEEP_KEY.search(text):
+                raise InputError(f"{path}: not valid TOML: the key {found[0][:40]} ... has more than 50 parts")
+            content = tomllib.loads(text)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        except RecursionError:
+            raise InputError(f"{path}: not valid TOML: arrays and tables are nested too deeply") from None
+        except InputError:
+            raise
+        except ValueError as error:
             raise InputError(f"{path}: not valid TOML: {error}") from None
-        spec = cls.from_dict(content, str(path))
+        spec = cls.from_dict({"name": path.resolve().stem, **content}, str(path))
         if spec.data is None:
             return spec
         table = path.parent / spec.data.path
@@ -312,6 +330,15 @@ class ModelSpec(Part):
             if name not in absent
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _too_large(content: Any, at: str = "") -> str:
+    """Return where a whole number is larger than TOML, and most of what computes, knows; empty if nowhere."""
+    if isinstance(content, Mapping):
+        return next(filter(None, (_too_large(one, f"{at}.{key}".strip(".")) for key, one in content.items())), "")
+    if isinstance(content, list | tuple):
+        return next(filter(None, (_too_large(one, f"{at}[{place}]") for place, one in enumerate(content))), "")
+    return at if isinstance(content, int) and not -(2**63) <= content < 2**63 else ""
 
 
 def _sentence(fault: Any) -> str:

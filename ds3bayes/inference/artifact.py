@@ -19,7 +19,9 @@ from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.theory.evaluate import python_mode
 
 #: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
-SCHEMA = 3
+SCHEMA = 4
+#: The first schema whose fits carry a digest of their values.
+DIGEST_SINCE = 4
 
 
 def thinned(fit: xr.DataTree) -> xr.DataTree:

@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from ds3bayes import files
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
 from ds3bayes.generative.rows import searches
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.inference.artifact import SCHEMA, evals_of, stored_evals
+from ds3bayes.inference.artifact import DIGEST_SINCE, SCHEMA, evals_of, stored_evals
 
 _GROUPS = ("posterior", "sample_stats", "prior", "log_likelihood", "task_effects", "observed_data", "constant_data")
 _REQUIRED = ("schema", "model_id", "spec", "data_sha256", "versions", "seed")
 
 
-def write_atomically(path: str | Path, content: bytes) -> Path:
-    """Write a file so that a reader, or a crash, only ever sees the old or the new content.
-
-    Parameters
-    ----------
-    path : path
-        Its folder is made if needed.
-    content : bytes
-
-    Returns
-    -------
-    Path
-    """
-    return _replace(Path(path), lambda temporary: Path(temporary).write_bytes(content))
-
-
 def save_dataset(dataset: xr.Dataset, path: str | Path) -> Path:
     """Write a dataset, such as predictions, to a netCDF file (`.nc`) atomically."""
-    return _write_netcdf(xr.DataTree(dataset), Path(path))
+    return files.write(path, "dataset", lambda temporary: _to_netcdf(xr.DataTree(dataset), temporary))
 
 
 def save(fit: xr.DataTree, path: str | Path) -> Path:
-    """Write a fit to a netCDF file (`.nc`) atomically.
+    """Write a fit to a netCDF file (`.nc`) atomically, with a digest of its values.
 
     Parameters
     ----------
@@ -59,36 +47,38 @@ def save(fit: xr.DataTree, path: str | Path) -> Path:
     Raises
     ------
     InputError
-        If the suffix is not ``.nc`` or the tree is not a fit.
+        If the suffix is not ``.nc``, the tree is not a fit, or what is there is not one (a table, predictions, ...).
+    OutputError
+        If it cannot be written there (an OSError). The fit is then kept in the system's folder of temporary files or
+        in the home folder, if one of them can be written; the message says where.
     """
     _check_attrs(fit, "the tree")
-    return _write_netcdf(fit, Path(path))
-
-
-def _write_netcdf(tree: xr.DataTree, path: Path) -> Path:
-    if path.suffix != ".nc":
-        raise InputError(f"{path}: results are saved as netCDF; let the name end in .nc")
-    return _replace(path, lambda temporary: _storable(tree).to_netcdf(temporary, engine="netcdf4"))
-
-
-def _replace(path: Path, write: Callable[[str], object]) -> Path:
-    """Write a temporary file beside a path, flush it to disk, and give it its name in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
+    whole = fit.copy()
+    whole.attrs = {**fit.attrs, "digest": digest(fit)}
     try:
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        # mkstemp makes files private; an artifact gets the usual permissions.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+        return _write_fit(whole, Path(path))
+    except files.OutputError as error:
+        kept = _kept_elsewhere(whole, Path(path))
+        where = (
+            "it could be kept nowhere else" if kept is None else f"the fit is kept in {kept}: move it where you want"
+        )
+        raise files.OutputError(f"{error}; {where}") from error
+
+
+def _write_fit(fit: xr.DataTree, path: Path) -> Path:
+    return files.write(path, "fit", lambda temporary: _to_netcdf(fit, temporary))
+
+
+def _kept_elsewhere(fit: xr.DataTree, path: Path) -> Path | None:
+    for folder in dict.fromkeys((tempfile.gettempdir(), os.path.expanduser("~"))):
+        with suppress(OSError, InputError):
+            return _write_fit(fit, Path(tempfile.mkdtemp(prefix="ds3bayes-kept-", dir=folder)) / path.name)
+    return None
+
+
+def _to_netcdf(tree: xr.DataTree, path: str) -> None:
+    files.need_room(Path(path).parent, tree.nbytes)
+    _storable(tree).to_netcdf(path, engine="netcdf4")
 
 
 def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
@@ -115,20 +105,37 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such fit; make one with `ds3bayes fit SPEC`")
+    sealed = files.seal(files.readable(path, "fit (.nc)"))
+    if sealed and not sealed[1]:
+        raise InputError(f"{path}: does not match the digest at its end (the file was altered); refit")
     try:
         with xr.open_datatree(path, engine="netcdf4") as opened:
             tree = opened.load()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable netCDF file: {error}") from None
+    except Exception as error:
+        # What a damaged file raises in the libraries that read it is not documented.
+        raise InputError(f"{path}: not a readable netCDF file: {_first_line(error)}") from None
     _check_attrs(tree, str(path))
-    if tree.attrs["schema"] > SCHEMA:
+    schema = tree.attrs["schema"]
+    if not isinstance(schema, int | np.integer) or schema < 1:
+        raise InputError(f"{path}: its schema is {schema!r}, which is none (the file was altered); refit")
+    if schema > SCHEMA:
         raise InputError(
-            f"{path}: written by a newer ds3bayes (schema {tree.attrs['schema']}; this one reads up to {SCHEMA}): "
-            "upgrade"
+            f"{path}: written by a newer ds3bayes (schema {schema}; this one reads up to {SCHEMA}): upgrade"
         )
-    if tree.attrs["schema"] < SCHEMA:
-        _migrate(tree, path)
-    found = data_sha256(stored_evals(tree)[0])
+    stored = tree.attrs.pop("digest", None)
+    if stored is None and schema >= DIGEST_SINCE:
+        raise InputError(f"{path}: has no digest of its values (the file was altered); refit")
+    if stored is not None and stored != digest(tree):
+        raise InputError(f"{path}: its values do not match their digest (the file was altered); refit")
+    try:
+        if schema < SCHEMA:
+            _migrate(tree, path)
+        found = data_sha256(stored_evals(tree)[0])
+    except InputError:
+        raise
+    except Exception as error:
+        # Before there was a digest, nothing said that a fit is whole.
+        raise InputError(f"{path}: damaged ({type(error).__name__}: {_first_line(error)}); refit") from error
     if found != tree.attrs["data_sha256"]:
         raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
     if spec is None:
@@ -139,14 +146,62 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
     return tree
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def digest(fit: xr.DataTree) -> str:
+    """Return the SHA-256 of all that a fit holds, the same before and after it was written to a file.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits, of every group's variables (names, dims, values, attributes) and attributes.
+    """
+    found = hashlib.sha256()
+    for name, group in sorted(fit.children.items()):
+        dataset = group.to_dataset()
+        found.update(f"group {name!r} {_plain_attrs(dataset.attrs)}\n".encode())
+        for label, variable in sorted(dataset.variables.items(), key=lambda item: str(item[0])):
+            kind, content = _plain_values(variable.values)
+            found.update(f"{label!r} {variable.dims} {variable.shape} {kind} {_plain_attrs(variable.attrs)}\n".encode())
+            found.update(content)
+    found.update(_plain_attrs({name: one for name, one in fit.attrs.items() if name != "digest"}).encode())
+    return found.hexdigest()
+
+
+def _plain_values(values: np.ndarray) -> tuple[str, bytes]:
+    """Return the kind and content of an array, whatever width and byte order a file gives them."""
+    if values.dtype.kind in "OUST":
+        texts = [str(one) for one in values.ravel().tolist()]
+        return "text", "".join(f"{len(one)}:{one}" for one in texts).encode(errors="surrogatepass")
+    if values.dtype.kind == "f":
+        # All NaN are one.
+        numbers = np.where(np.isnan(values), np.nan, values).astype("<f8")
+        return "real", numbers.tobytes()
+    if values.dtype.kind in "biu":
+        return "whole", values.astype("<i8").tobytes()
+    return values.dtype.str, np.ascontiguousarray(values).tobytes()
+
+
+def _plain_attrs(attrs: Mapping[Any, Any]) -> str:
+    """Write attributes, in which netCDF knows no difference between one number and a list of it."""
+    plain = {str(name): [str(one) for one in np.asarray(value).ravel().tolist()] for name, value in attrs.items()}
+    return json.dumps(plain, sort_keys=True)
+
+
 def _migrate(tree: xr.DataTree, path: Path) -> None:
     """Bring a fit of an older schema to this one.
 
-    The model of schema 1 did not ask whether tasks are sound, or told cuts apart; that of schema 2 had another law of
-    tree searches, so that its parameters mean something else.
+    The model of schema 1 did not ask whether tasks are sound, or told cuts apart; those of 1 and 2 had another law of
+    tree searches, so that its parameters mean something else. Schema 3 had no digest.
     """
     evals = evals_of(tree)[0]
-    if searches(evals["strategy"].to_series()).any():
+    if tree.attrs["schema"] < 3 and searches(evals["strategy"].to_series()).any():
         raise InputError(
             f"{path}: written by an older ds3bayes (schema {tree.attrs['schema']}), which took the outputs of one tree "
             "search for independent attempts: refit"

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ds3bayes.cluster import workers
@@ -22,6 +21,7 @@ from ds3bayes.generative.design import Arm
 from ds3bayes.kernels.prediction_grid import GridInputs, fill_grid
 from ds3bayes.queries.predict import View, as_dataset, expand
 from ds3bayes.strategies import Strategy, parse_strategy
+from ds3bayes.terminal import Terminal
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within, mean_steps_within
 
@@ -396,7 +396,7 @@ def _fill(chunk: Mapping[str, Any], shared: Mapping[str, Any], threads: int) -> 
 def _shown(show: bool, total: int) -> Iterator[Callable[[int], None]]:
     """Show the share of (draw, strategy, budget) that is done; yield what counts them."""
     columns = (TextColumn("predicting"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
+    with Progress(*columns, console=Terminal(stderr=True), disable=not show) as bar:
         task = bar.add_task("", total=total)
         yield lambda count: bar.update(task, advance=count)
 

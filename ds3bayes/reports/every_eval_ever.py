@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ds3bayes import files
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import to_table
 from ds3bayes.evals.readers.every_eval_ever import COUNTS, SCHEMA_VERSION
 from ds3bayes.generative.rows import row_strategy
 from ds3bayes.inference.artifact import evals_of
-from ds3bayes.inference.store import write_atomically
 from ds3bayes.queries.predict import predict
 
 Relationship = Literal["first_party", "third_party", "collaborative", "other"]
@@ -136,7 +136,9 @@ def write_every_eval_ever(
         developer, _, short = str(model).partition("/") if "/" in str(model) else ("unknown", "", str(model))
         place = Path(folder, "data", *map(_file_name, (str(benchmark), developer, short)))
         place.mkdir(parents=True, exist_ok=True)
-        paths.append(write_atomically(place / name, (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()))
+        paths.append(
+            files.write(place / name, "record", (json.dumps(record, indent=2, allow_nan=False) + "\n").encode())
+        )
     return paths
 
 

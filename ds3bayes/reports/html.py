@@ -18,12 +18,12 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from ds3bayes import files
 from ds3bayes.errors import InputError
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.artifact import spec_of
 from ds3bayes.inference.check import check
 from ds3bayes.inference.checks import CheckResult
-from ds3bayes.inference.store import write_atomically
 from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.words import chance, interval, number, share
@@ -66,8 +66,9 @@ def write_page(
     tables_in: str | Path | None,
 ) -> Path:
     """Write the page, and its tables beside it; see `ds3bayes.report`."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give the name of an HTML file in it")
+    files.refuse_taken(path, "page")
+    if tables_in is not None:
+        files.refuse_taken(path.with_suffix(".md"), "text")
     if "spec" not in fit.attrs or "posterior" not in fit.children:
         raise InputError("report needs a fit, as `fit` or `load` returns it; this tree has no spec or no posterior")
     spec = spec_of(fit)
@@ -80,16 +81,22 @@ def write_page(
     done = list(checks) if checks is not None else check(fit)
     found = gather(fit, pred, spec, done)
     written = {} if tables_in is None else frames(found)
-    content = _content(found, title) | {"files": [f"{tables_in}/{name}.csv" for name in written]}
-    write_atomically(path, _render("html", content))
+    content = _content(found, title) | {
+        "mark": files.MARK,
+        "files": [f"{tables_in}/{name}.csv" for name in written],
+    }
+    tables_at = {path.parent / (tables_in or "") / f"{name}.csv": frame for name, frame in written.items()}
+    for place in tables_at:
+        files.refuse_taken(place, "table")
+    files.write(path, "page", _render("html", content).encode())
     if tables_in is not None:
-        write_atomically(path.with_suffix(".md"), _render("md", content))
-        for name, frame in written.items():
-            write_atomically(path.parent / tables_in / f"{name}.csv", frame.to_csv(index=False).encode("utf-8"))
+        files.write(path.with_suffix(".md"), "text", files.remarked("text", _render("md", content)))
+    for place, frame in tables_at.items():
+        files.write(place, "table", files.csv_bytes(frame))
     return path
 
 
-def _render(kind: str, content: dict[str, Any]) -> bytes:
+def _render(kind: str, content: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ds3bayes.reports"),
         autoescape=kind == "html",
@@ -98,7 +105,7 @@ def _render(kind: str, content: dict[str, Any]) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters |= {"md": markdown.text, "md_table": markdown.table}
-    return environment.get_template(_TEMPLATES[kind]).render(content).encode("utf-8")
+    return environment.get_template(_TEMPLATES[kind]).render(content)
 
 
 def _content(found: Evidence, title: str | None) -> dict[str, Any]:

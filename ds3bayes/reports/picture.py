@@ -8,10 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ds3bayes.inference.store import write_atomically
-
-#: How a picture's file may end.
-SUFFIXES = (".png", ".svg", ".pdf", ".html")
+from ds3bayes import files
 
 
 def write_picture(figure: Figure, path: Path, title: str) -> Path:
@@ -21,7 +18,7 @@ def write_picture(figure: Figure, path: Path, title: str) -> Path:
     ----------
     figure : matplotlib.figure.Figure
     path : Path
-        Ends in one of `SUFFIXES`.
+        Ends in ``.png``, ``.svg``, ``.pdf`` or ``.html``.
     title : str
         Of the page.
 
@@ -29,17 +26,20 @@ def write_picture(figure: Figure, path: Path, title: str) -> Path:
     -------
     Path
     """
-    if path.suffix != ".html":
+    suffix = path.suffix.lower()
+    if suffix != ".html":
         drawn = BytesIO()
-        figure.savefig(drawn, format=path.suffix[1:], dpi=150)
-        return write_atomically(path, drawn.getvalue())
+        noted = {"Software" if suffix == ".png" else "Creator": files.MARK}
+        figure.savefig(drawn, format=suffix[1:], dpi=150, metadata=noted)
+        return files.write(path, "picture", drawn.getvalue())
     text = StringIO()
     figure.savefig(text, format="svg")
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     page = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{files.PICTURE_PAGE}\n'
+        f"<title>{escape(title)}</title>"
         "<style>svg { max-width: 100%; height: auto; }</style></head>"
         f"<body>\n{svg}</body></html>\n"
     )
-    return write_atomically(path, page.encode())
+    return files.write(path, "picture", page.encode())

@@ -595,10 +595,12 @@ def plain(value: Any) -> Any:
     return value
 
 
-def check_whole(field: str, value: Any, low: int) -> list[str]:
-    """Return the fault of a field that must be a whole number of at least ``low``, if there is one."""
+def check_whole(field: str, value: Any, low: int, high: int = 10**12) -> list[str]:
+    """Return the fault of a field that must be a whole number from ``low`` to ``high``, if there is one."""
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         return [f"{field} must be a whole number of at least {low}, got {value!r}"]
+    if value > high:
+        return [f"{field} must be at most {high:,}, got {value if value < 10**30 else 'a larger number'}"]
     return []
 
 

@@ -9,11 +9,13 @@ from typing import Any, ClassVar, final
 import numpy as np
 from scipy.special import betainc
 
+from ds3bayes.errors import InputError
 from ds3bayes.strategies.base import Learned, register
 from ds3bayes.strategies.lengths import Lengths
 from ds3bayes.strategies.voting import Vote
 from ds3bayes.strategies.walks import SOLVED, WRONG, Bools, Ints
 from ds3bayes.theory.stopping import (
+    MOST_ATTEMPTS,
     StoppedVote,
     mean_stopped_attempts,
     stopped_success,
@@ -83,6 +85,8 @@ class EarlyStoppingMajority(Vote):
         return []
 
     def _law(self, concentration: Any) -> StoppedVote:
+        if self.n > MOST_ATTEMPTS:
+            raise InputError(f"{self}: a vote that stops early is computed up to n = {MOST_ATTEMPTS}")
         shares, alpha = self._agreement(concentration)
         if shares:
             return stopped_vote(self.n, shares, confidence=self.confidence)

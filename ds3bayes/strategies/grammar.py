@@ -13,6 +13,8 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|inf|nan)(?![A-Za-z0-9_.\-])")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^'\\]|\\.)*'", re.DOTALL)
 _SPACE = re.compile(r"\s*")
+#: Most characters of the text of a strategy, and how deep calls and lists may stand in one another.
+_LONGEST, _DEEPEST = 20_000, 10
 _SHAPE = "a strategy is written name or name(key=value, ...), for instance best_of_n(n=16, verifier=oracle)"
 
 
@@ -39,6 +41,10 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     """
     if not isinstance(text, str):
         raise InputError(f"{_SHAPE}; got {text!r}")
+    if len(text) > _LONGEST:
+        raise InputError(
+            f"cannot read {text[:40]!r} ...: it has {len(text):,} characters; at most {_LONGEST:,} are read"
+        )
     reader = _Reader(text)
     name, given = reader.call()
     reader.end()
@@ -67,6 +73,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.depth = 0
         self.skip()
 
     def skip(self) -> None:
@@ -115,10 +122,20 @@ class _Reader:
                 raise self.fail(f"'=' after {key!r}")
             if key in given:
                 raise InputError(f"cannot read {self.text!r}: {key!r} is given twice")
-            given[key] = self.value()
+            given[key] = self.inner_value()
             if not self.sign(",") and not self.text.startswith(")", self.at):
                 raise self.fail("',' or ')'")
         return given
+
+    def inner_value(self) -> Any:
+        if self.depth == _DEEPEST:
+            raise InputError(
+                f"cannot read {self.text[:40]!r} ...: calls and lists stand more than {_DEEPEST} deep in one another"
+            )
+        self.depth += 1
+        found = self.value()
+        self.depth -= 1
+        return found
 
     def value(self) -> Any:
         number = self.take(_NUMBER)
@@ -151,7 +168,7 @@ class _Reader:
     def items(self) -> tuple[Any, ...]:
         found: list[Any] = []
         while not self.sign("]"):
-            found.append(self.value())
+            found.append(self.inner_value())
             if not self.sign(",") and not self.text.startswith("]", self.at):
                 raise self.fail("',' or ']'")
         return tuple(found)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from ds3bayes.deferred import is_symbolic
 from ds3bayes.errors import InputError
 from ds3bayes.strategies.attempts import AttemptStrategy
-from ds3bayes.strategies.base import check_share
+from ds3bayes.strategies.base import check_share, check_whole
 from ds3bayes.strategies.references import Reference, arxiv
 from ds3bayes.strategies.task import PathTask
 from ds3bayes.strategies.walks import WrongAnswers, shared_wrong_answers
@@ -46,12 +46,16 @@ class Vote(AttemptStrategy):
     """
 
     source: ClassVar[Reference | None] = _SELF_CONSISTENCY
+    #: Most votes whose law is computed: in doubles, and in a second.
+    most_votes: ClassVar[int] = 1800
 
     wrong_shares: tuple[float, ...] | None = None
 
     def selector_faults(self) -> list[str]:
         """Check ``wrong_shares``, then what the subclass adds."""
-        return self._share_faults() + self.vote_faults()
+        many = isinstance(self.n, int) and self.n > self.most_votes
+        found = check_whole("n", self.n, 1, self.most_votes) if many else []
+        return found + self._share_faults() + self.vote_faults()
 
     @abstractmethod
     def vote_faults(self) -> list[str]:

@@ -64,6 +64,7 @@ class WeightedBestOfN(Vote):
     curve_name: ClassVar[str] = "weighted vote"
     # The tables of one number of attempts take a minute to make beyond that.
     curve_end: ClassVar[int] = 16
+    most_votes: ClassVar[int] = 128
     always_printed: ClassVar[tuple[str, ...]] = ("n", "verifier")
     needs: ClassVar[tuple[str, ...]] = ("n_samples",)
     # An aggregate of a weighted vote says how good its verifier is; decisions on single tasks do not.

@@ -366,7 +366,7 @@ def test_broken_files(tmp_path: Path, content: str, part: str) -> None:
 
 def test_sources_that_are_no_table(tmp_path: Path) -> None:
     write(tmp_path, "x", "evals.csv")
-    assert "no such file" in message(tmp_path / "eval.csv")
+    assert "there is no such table" in message(tmp_path / "eval.csv")
     assert "Did you mean 'evals.csv'?" in message(tmp_path / "eval.csv")
     assert "allowed: .csv, .parquet" in message(write(tmp_path, "x", "evals.xlsx"))
     assert "(no suffix)" in message(write(tmp_path, "x", "evals"))
@@ -377,7 +377,7 @@ def test_sources_that_are_no_table(tmp_path: Path) -> None:
     assert "not UTF-8 text" in message(tmp_path / "latin.csv")
     assert "got list" in message([1, 2])
     assert "NUL" in message("a\0.csv")
-    assert "no such file" in message("x" * 5000 + ".csv")
+    assert "there is no such table" in message("x" * 5000 + ".csv")
     assert "the table has no rows" in message(table().iloc[:0])
     assert "is missing and required" in message(pd.DataFrame())
 

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 import ds3bayes as ds3
+from ds3bayes import files
 from ds3bayes.evals import data_sha256
 from ds3bayes.inference import store
 from ds3bayes.inference.artifact import spec_of
@@ -133,7 +134,7 @@ def test_a_fit_without_its_groups_is_refused(simulated_fit, tmp_path):
     hollow = xr.DataTree(name="hollow")
     hollow.attrs = dict(simulated_fit.attrs)
     hollow["posterior"] = simulated_fit["posterior"].copy()
-    store._write_netcdf(hollow, tmp_path / "hollow.nc")
+    store._write_fit(hollow, tmp_path / "hollow.nc")
     with pytest.raises(ds3.InputError, match="not a fit"):
         ds3.load(tmp_path / "hollow.nc")
 
@@ -158,31 +159,35 @@ def test_only_netcdf_names(simulated_fit, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [OSError("disk full"), RuntimeError("NetCDF: HDF error"), KeyboardInterrupt()])
 def test_a_write_that_fails_leaves_the_old_file(simulated_fit, copy, tmp_path, monkeypatch, error):
     before = copy.read_bytes()
+    monkeypatch.setattr(store.tempfile, "gettempdir", lambda: str(tmp_path / "absent"))
+    monkeypatch.setenv("HOME", str(tmp_path / "absent"))
 
     def half(self, path, **_):
         Path(path).write_bytes(b"half")
         raise error
 
     monkeypatch.setattr(xr.DataTree, "to_netcdf", half)
-    with pytest.raises(type(error)):
+    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else files.OutputError) as caught:
         ds3.save(simulated_fit, copy)
+    assert isinstance(error, KeyboardInterrupt) or "could be kept nowhere else" in str(caught.value)
     assert copy.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["copy.nc"]
 
 
 def test_a_rename_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = store.write_atomically(tmp_path / "a.csv", b"old")
+    old, new = (files.csv_bytes(pd.DataFrame({"x": [value]})) for value in (1, 2))
+    path = files.write(tmp_path / "a.csv", "table", old)
 
     def fails(*_):
         raise OSError("no")
 
-    monkeypatch.setattr(store.os, "replace", fails)
-    with pytest.raises(OSError, match="no"):
-        store.write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
+    monkeypatch.setattr(files.os, "replace", fails)
+    with pytest.raises(files.OutputError, match=r"a\.csv: could not be written: no\. What was there"):
+        files.write(path, "table", new)
+    assert path.read_bytes() == old
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 

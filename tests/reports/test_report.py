@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import ds3bayes as ds3
+from ds3bayes import files
 from ds3bayes.generative.spec import Query
-from ds3bayes.inference import store
 from ds3bayes.queries import words
 from ds3bayes.queries.decide import decision_of
 from ds3bayes.queries.observed_vs_predicted import at_the_edge
@@ -228,15 +228,16 @@ def test_options_that_an_llm_lacks_are_left_out(fitted):
 
 def test_file_is_written_whole_or_not_at_all(fitted, checks, tmp_path, monkeypatch):
     path = tmp_path / "report.html"
-    path.write_text("old")
+    old = f'<meta name="generator" content="{files.MARK}">old'
+    path.write_text(old)
 
     def fail(*_):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(store.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(OSError, match="disk is full"):
         report(fitted, path=path, checks=checks)
-    assert path.read_text() == "old"
+    assert path.read_text() == old
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 

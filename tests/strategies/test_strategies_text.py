@@ -21,6 +21,7 @@ from ds3bayes.strategies import (
 QUICK = settings(max_examples=150, deadline=None, database=None)
 
 wholes = st.integers(1, 10**9)
+votes = st.integers(1, 1800)
 efforts = st.none() | st.text(min_size=1, max_size=12) | st.sampled_from(["high", "inf", "nan", "1e3", "inf-x", "a.b"])
 common = {"effort": efforts, "budget_tokens": st.none() | wholes}
 attempts = {**common, "n": wholes, "sampler": st.sampled_from(["cot", "direct"])}
@@ -50,7 +51,7 @@ strategies = st.one_of(
     st.builds(CoT, **common),
     st.builds(Direct, **common),
     st.builds(BestOfN, **attempts, verifier=verifiers),
-    st.builds(Majority, **attempts, wrong_shares=st.none() | shares()),
+    st.builds(Majority, **attempts | {"n": votes}, wrong_shares=st.none() | shares()),
     st.builds(PassPower, **attempts),
     trees(),
 )

@@ -642,7 +642,7 @@ class _Attempts:
             evals = evals_from(rows, account, self.where)
         except InputError as error:
             guessed = [name for role, name in found.items() if role not in rules.wanted and role not in REQUIRED]
-            hint = f"\nFound by their names: {_listed(guessed)}; leave out by ignore= what is something else"
+            hint = f"\n  - Found by their names: {_listed(guessed)}; leave out by ignore= what is something else"
             raise InputError(f"{error}{hint if guessed and rows else ''}") from None
         return with_votes(evals, votes) if "answer" in found else evals
 

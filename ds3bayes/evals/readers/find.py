@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from ds3bayes import files
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals.read import read_table
 from ds3bayes.evals.readers.attempts import AttemptsReader, read_attempts
@@ -74,6 +75,8 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame, **options: Any) ->
         return read_attempts(source, **options)
     path = _existing(source)
     _check_exists(source)
+    if path is not None and not path.is_dir():
+        files.readable(path, "table of evaluations, or log,")
     reader = _reader_of(path) if path is not None else None
     if reader is not None and path is not None:
         _check_options(reader, path, options)

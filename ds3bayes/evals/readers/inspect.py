@@ -132,10 +132,11 @@ def _bar(shown: bool, size: int) -> Iterator[Callable[[int], None]]:
     if not shown:
         yield lambda _: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ds3bayes.terminal import Terminal
+
     columns = (TextColumn("reading logs"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Terminal(stderr=True)) as progress:
         job = progress.add_task("", total=size)
         yield lambda more: progress.advance(job, more)

@@ -249,7 +249,7 @@ def _trials(folder: Path, most: int) -> list[Path]:
     """Return the results in a folder, those of trials before those of runs; looks at so many folders at most."""
     found = []
     for count, (parent, _, names) in enumerate(os.walk(folder)):
-        if "results.json" in names:
+        if "results.json" in names and Path(parent, "results.json").is_file():
             found.append(Path(parent, "results.json"))
         if count >= most:
             break

@@ -12,12 +12,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
-from rich.console import Console
 from rich.progress import track
 from scipy import stats
 from scipy.special import expit
 
-from ds3bayes.cluster import workers
+from ds3bayes.cluster import keeping, workers
 from ds3bayes.deferred import pytensor
 from ds3bayes.errors import InputError
 from ds3bayes.evals import read_evals, simulate, to_table
@@ -37,6 +36,7 @@ from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.inference.check_pictures import draw_uniformity
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.compiled import CompiledModel, compile_model
+from ds3bayes.terminal import Terminal
 
 _RANKS = 19
 # Correlation of successive ranked draws above which ranks are no longer nearly uniform for a right model: they then
@@ -104,7 +104,12 @@ def sbc(
     ------
     InputError
         If there are rows without a task, or the simulator cannot draw from this model; if the cluster has no scheduler,
-        no worker or other versions, or gave fits up.
+        no worker or other versions, or did none of the fits.
+
+    Warns
+    -----
+    UserWarning
+        If a cluster gave some fits up; the others are returned.
 
     References
     ----------
@@ -126,17 +131,19 @@ def sbc(
         workers(scheduler, threads=cores) as spread,
     ):
         done = spread(_fit_one, range(fits), shared=drawn, prepare=_Fitter.of)
-        for index, one in track(done, "fits", total=fits, console=Console(stderr=True), disable=not progress):
-            ranked[index] = one
+        with keeping(ranked):
+            for index, one in track(done, "fits", total=fits, console=Terminal(stderr=True), disable=not progress):
+                ranked[index] = one
     seconds = time.perf_counter() - started
-    inorder = [ranked[index] for index in range(fits)]
+    made = sorted(ranked)
+    inorder = [ranked[index] for index in made]
     compile_seconds = max(one.compile_seconds for one in inorder)
     ranks = {name: [one.ranks[name] for one in inorder] for name in inorder[0].ranks}
     correlations = {name: [one.correlations[name] for one in inorder] for name in inorder[0].ranks}
     coords = {dim: truth[dim] for dim in truth.dims if dim not in ("chain", "draw")}
     return xr.Dataset(
         {name: (("fit", *truth[name].dims[2:]), np.stack(values)) for name, values in ranks.items()},
-        coords={"fit": range(fits), **coords},
+        coords={"fit": made, **coords},
         attrs={
             "divergences": sum(one.divergences for one in inorder),
             "correlated": round(max(float(np.mean(values, axis=0).max()) for values in correlations.values()), 3),

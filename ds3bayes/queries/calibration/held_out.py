@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import xarray as xr
-from rich.console import Console
 from rich.progress import Progress
 
-from ds3bayes.cluster import workers
+from ds3bayes.cluster import keeping, workers
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.evals import read_evals, to_table
 from ds3bayes.generative.arrange import make_design
@@ -31,6 +30,7 @@ from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
 from ds3bayes.queries.calibration.coverage import pass_at_k
 from ds3bayes.queries.calibration.scores import crps, log_score, pit
 from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
+from ds3bayes.terminal import Terminal
 
 Fit = Literal["alone", "joint"]
 
@@ -117,7 +117,12 @@ def held_out_calibration(
     ------
     InputError
         If the table or an argument cannot be used; if the cluster has no scheduler, no worker or other versions, or
-        gave fits up.
+        did none of the fits.
+
+    Warns
+    -----
+    UserWarning
+        If a cluster gave some fits up: their scores are NaN.
 
     Notes
     -----
@@ -192,7 +197,7 @@ def held_out_calibration(
     ]
     # On a cluster every thread has a fit of its own.
     shared = _Common(tables, spec, cores if scheduler is None else 1, forecast_draws)
-    with Progress(console=Console(stderr=True), disable=not progress) as bar, workers(scheduler) as spread:
+    with Progress(console=Terminal(stderr=True), disable=not progress) as bar, workers(scheduler) as spread:
         asked, task = (bar.add_task(text, total=len(drawn)) for text in ("rivals' forecasts", "subsamples forecast"))
         for (row, column, seed), successes in drawn.items():
             counts = Counts(successes, samples[column], tables[labels[row]]["attempts"].to_numpy())
@@ -200,20 +205,23 @@ def held_out_calibration(
                 for k in at:
                     score_rival((place, row, column, seed), k, name, counts)
             bar.advance(asked)
-        for number, (forecasts, how) in spread(_fit, cells, shared=shared, prepare=_Compiled):
-            cell = cells[number]
-            which, column = list(fits).index(cell.fit), list(samples).index(cell.samples)
-            m, seed = cell.samples, cell.sampling.seed
-            rows = [labels.index(label) for label in cell.drawn]
-            for name, value in how.items():
-                told[name][which, rows, column, seed] = value
-            for row, q in zip(rows, forecasts, strict=True):
-                rng = np.random.default_rng([seed, m, row, which, 1])
-                n = tables[labels[row]]["attempts"].to_numpy()
-                full = drawn[row, column, seed] + rng.binomial(n - m, q)
-                for k in at:
-                    score((which, row, column, seed), k, pass_at_k(full, n, k))
-            bar.advance(task, len(rows) / len(fits))
+        made: list[int] = []
+        with keeping(made):
+            for number, (forecasts, how) in spread(_fit, cells, shared=shared, prepare=_Compiled):
+                cell = cells[number]
+                made.append(number)
+                which, column = list(fits).index(cell.fit), list(samples).index(cell.samples)
+                m, seed = cell.samples, cell.sampling.seed
+                rows = [labels.index(label) for label in cell.drawn]
+                for name, value in how.items():
+                    told[name][which, rows, column, seed] = value
+                for row, q in zip(rows, forecasts, strict=True):
+                    rng = np.random.default_rng([seed, m, row, which, 1])
+                    n = tables[labels[row]]["attempts"].to_numpy()
+                    full = drawn[row, column, seed] + rng.binomial(n - m, q)
+                    for k in at:
+                        score((which, row, column, seed), k, pass_at_k(full, n, k))
+                bar.advance(task, len(rows) / len(fits))
     return xr.Dataset(
         {
             **{name: (("forecaster", "sampler", "samples", "at", "seed"), values) for name, values in scores.items()},
