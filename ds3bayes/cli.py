@@ -139,7 +139,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        _say.print(f"[bold red]error[/]: {_lines(error)}", soft_wrap=True)
+        _say.print(f"[bold red]error[/]: {_lines(error)}")
         sys.exit(2)
     except BrokenPipeError:
         # What is left in the buffer has no reader either.
@@ -148,15 +148,12 @@ def main() -> None:
     except files.OutputError as error:
         _say.print(
             f"[bold red]error[/]: {_plain(str(error))}. Give a place that can be written, with room on its disk",
-            soft_wrap=True,
         )
         sys.exit(3)
     except OSError as error:
         # What is written says OutputError.
         where = f"{error.filename}: " if error.filename else ""
-        _say.print(
-            f"[bold red]error[/]: {_plain(where)}cannot be read: {_plain(error.strerror or str(error))}", soft_wrap=True
-        )
+        _say.print(f"[bold red]error[/]: {_plain(where)}cannot be read: {_plain(error.strerror or str(error))}")
         sys.exit(2)
     except KeyboardInterrupt:
         _say.print("interrupted; nothing half-written was left")
@@ -216,7 +213,7 @@ def validate(
         f"{facts['tasks']} tasks, {len(design.labels)} samplers"
     )
     for label in design.labels:
-        _out.print(f"  {_plain(label)}", soft_wrap=True)
+        _out.print(f"  {_plain(label)}")
     if prior:
         _show("what the priors believe: median and 90 % interval, and what was observed", believed)
 
@@ -245,7 +242,6 @@ def example(
     else:
         _say.print(
             f"wrote [bold]{_plain(str(spec))}[/] and {_plain(str(table))}; next: ds3bayes run {_plain(str(spec))}",
-            soft_wrap=True,
         )
 
 
@@ -259,7 +255,7 @@ def doctor(as_json: Json = False) -> None:
         _print_json(found)
     else:
         for about, said in found.items():
-            _out.print(f"[bold]{_plain(about)}[/]: {_plain(said)}", soft_wrap=True)
+            _out.print(f"[bold]{_plain(about)}[/]: {_plain(said)}")
     if not all(found[name].startswith("ok") for name in ("engine", "sampler")):
         raise typer.Exit(1)
 
@@ -483,7 +479,7 @@ def decide(
     else:
         _show_decision(decision)
         for family, sentence in reached.items():
-            _out.print(f"[bold]{_plain(family)}[/]: {_plain(sentence)}", soft_wrap=True)
+            _out.print(f"[bold]{_plain(family)}[/]: {_plain(sentence)}")
 
 
 @app.command(
@@ -509,7 +505,7 @@ def compare(
         numbers = {name: float(result[name]) for name in ("mean", "lower", "upper", "p_better", "pairing")}
         _print_json({**result.attrs, **numbers})
     else:
-        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _out.print(_plain(result.attrs["sentence"]))
 
 
 @app.command(
@@ -598,7 +594,7 @@ def plan(
         chosen = {name: float(result[name]) for name in ("chosen_tasks", "chosen_attempts", "chosen_cost")}
         _print_json({**result.attrs, **chosen, "designs": rows})
     else:
-        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _out.print(_plain(result.attrs["sentence"]))
         _show(f"designs, cost in {result['cost'].attrs['units']}", rows, most=100)  # type: ignore[arg-type]
 
 
@@ -670,7 +666,7 @@ def gate(
     if as_json:
         _print_json(result.as_dict())
     else:
-        _out.print(_plain(result.sentence), soft_wrap=True)
+        _out.print(_plain(result.sentence))
         if len(result.table) > 1:
             _show("by benchmark", result.table.to_dict("records"))
     if result.status:
@@ -724,7 +720,7 @@ def rank(
     if as_json:
         _print_json({"sentence": result.attrs["sentence"], "ranks": rows, "p_rank": result["p_rank"].values.tolist()})
     else:
-        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _out.print(_plain(result.attrs["sentence"]))
         _show("ranks, 1 being the best", rows, most=100)  # type: ignore[arg-type]
 
 
@@ -753,7 +749,7 @@ def suspects(
         _print_json({"absent": result.attrs["absent"], "level": level, "tasks": rows})
         return
     if result.attrs["absent"] != "none":
-        _say.print(f"[yellow]not asked of some tasks[/]: {_plain(result.attrs['absent'])}", soft_wrap=True)
+        _say.print(f"[yellow]not asked of some tasks[/]: {_plain(result.attrs['absent'])}")
     title = f"tasks that are {by} with probability {least:g} or more: {len(rows)} of {len(table)}"
     if rows:
         _show(title, rows)  # type: ignore[arg-type]
@@ -808,7 +804,7 @@ def next_(
     if as_json:
         _print_json({**result.attrs, "regret": float(result["regret"]), "evaluations": rows})
     else:
-        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _out.print(_plain(result.attrs["sentence"]))
         _show("evaluations, most fall of regret per cost first", rows)  # type: ignore[arg-type]
 
 
@@ -868,9 +864,9 @@ def watch(
 
     for found in look(folder, spec, every=every, within=within, options=_options(options), wait=wait):
         for one in found.waiting:
-            _say.print(f"  [yellow]waiting[/]: {_plain(one)}", soft_wrap=True)
+            _say.print(f"  [yellow]waiting[/]: {_plain(one)}")
         if not isinstance(found, Update):
-            _say.print(f"[yellow]{_plain(found.line)}[/]", soft_wrap=True)
+            _say.print(f"[yellow]{_plain(found.line)}[/]")
             continue
         save(found.fit, results / "run.nc")
         path = write(found.fit, found.pred, results / "report.html")
@@ -879,8 +875,8 @@ def watch(
             _print_json(told | {"next": found.next, "done": found.done, "report": str(path)})
         else:
             head = f"{time.strftime('%H:%M:%S')} {found.logs} logs, {found.attempts:,} attempts"
-            _out.print(_plain(f"{head}: {'' if found.changed else 'still '}{found.line}"), soft_wrap=True)
-            _out.print(_plain(f"  next: {found.next}"), soft_wrap=True)
+            _out.print(_plain(f"{head}: {'' if found.changed else 'still '}{found.line}"))
+            _out.print(_plain(f"  next: {found.next}"))
         if found.done and until_done:
             return
 
@@ -921,7 +917,7 @@ def allocate(
     if as_json:
         _print_json({**result.attrs, "strategies": rows})
     else:
-        _out.print(_plain(result.attrs["sentence"]), soft_wrap=True)
+        _out.print(_plain(result.attrs["sentence"]))
         _show("the plan of each strategy, least expected regret first", rows)  # type: ignore[arg-type]
 
 
@@ -1073,7 +1069,7 @@ def calibrate(
     if as_json:
         _print_json({"left_out": result.attrs["left_out"], "scores": rows, "sampling": sampled})
         return
-    _say.print(f"left out: {_plain(result.attrs['left_out'])}", soft_wrap=True)
+    _say.print(f"left out: {_plain(result.attrs['left_out'])}")
     _show("forecasts of pass@k (at) from samples per task; means over LLMs and subsamples", rows, most=100)
     _show("how these fits were sampled: divergences in all, largest r-hat, smallest effective sample size", sampled)
 
@@ -1214,9 +1210,7 @@ def run(
     if fitted is None:
         fitted = _fit(evals, loaded)
     else:
-        _say.print(
-            "the folder holds a fit of this model and these data: using it (--refit samples again)", soft_wrap=True
-        )
+        _say.print("the folder holds a fit of this model and these data: using it (--refit samples again)")
     # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
     fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=options)
     save(fitted, folder / "run.nc")
@@ -1338,15 +1332,14 @@ def _show_account(evals: xr.Dataset) -> None:
         f"read by {_plain(account['reader'])}: {account['counted']:,} attempts at {tasks:,} tasks of {benchmarks} "
         f"benchmark{'s' * (benchmarks > 1)} by {models} LLM{'s' * (models > 1)}, from {len(account['sources']) or 1} "
         f"file{'s' * (len(account['sources']) > 1)}",
-        soft_wrap=True,
     )
     for column, field in account["columns"].items():
-        _say.print(f"  {_plain(column)}: {_plain(field)}", soft_wrap=True)
+        _say.print(f"  {_plain(column)}: {_plain(field)}")
     for one in account["left_out"]:
         where = f" ({'; '.join(one['examples'][:2])})" if one["examples"] else ""
-        _say.print(f"  [yellow]left out[/]: {one['count']:,} {_plain(one['why'] + where)}", soft_wrap=True)
+        _say.print(f"  [yellow]left out[/]: {one['count']:,} {_plain(one['why'] + where)}")
     for note in account["notes"]:
-        _say.print(f"  {_plain(note)}", soft_wrap=True)
+        _say.print(f"  {_plain(note)}")
 
 
 def _questions(cost: str | None) -> tuple[str | None, float | None, float | None]:
@@ -1415,7 +1408,7 @@ def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
         found = load(path)
         before = spec_of(found)
     except InputError as error:
-        _say.print(f"[yellow]not used[/]: {_lines(error)}", soft_wrap=True)
+        _say.print(f"[yellow]not used[/]: {_lines(error)}")
         return None
     made_with = json.loads(found.attrs["versions"])
     sizes = found["posterior"].sizes
@@ -1472,14 +1465,12 @@ def _load(path: Path) -> xr.DataTree:
 
     changed = changed_since(loaded, path.parent, read)
     if changed:
-        _say.print(f"[yellow]older data[/]: {_plain(changed)}; `ds3bayes run` fits them anew", soft_wrap=True)
+        _say.print(f"[yellow]older data[/]: {_plain(changed)}; `ds3bayes run` fits them anew")
     if "spec_file" not in loaded.attrs:
         return loaded
     file = path.parent / loaded.attrs["spec_file"]
     if not file.exists():
-        _say.print(
-            f"{_plain(f'{file} is gone: using the questions and prices that {path} was made with')}", soft_wrap=True
-        )
+        _say.print(f"{_plain(f'{file} is gone: using the questions and prices that {path} was made with')}")
         return loaded
     spec = asking(ModelSpec.from_toml(file), json.loads(loaded.attrs["asked"]), str(file))
     try:
@@ -1665,13 +1656,13 @@ def _show_checks(results: list[Any]) -> None:
     checks = [one for one in results if not one.note]
     for result in checks:
         mark = "[green]pass[/]" if result.passed else "[bold red]FAIL[/]"
-        _out.print(f"{mark}  {_plain(f'{result.name}: {result.sentence}')}", soft_wrap=True)
+        _out.print(f"{mark}  {_plain(f'{result.name}: {result.sentence}')}")
     _out.print(f"{sum(one.passed for one in checks)} of {len(checks)} checks passed")
     if len(checks) < len(results):
         _out.print("[bold]Notes[/]")
     for result in results:
         if result.note:
-            _out.print(f"note  {_plain(f'{result.name}: {result.sentence}')}", soft_wrap=True)
+            _out.print(f"note  {_plain(f'{result.name}: {result.sentence}')}")
 
 
 def _show_decision(decision: Any) -> None:
@@ -1680,7 +1671,7 @@ def _show_decision(decision: Any) -> None:
         if one is not decision:
             _out.print(f"[bold]{_plain(one.benchmark)}[/]")
         for place, sentence in enumerate(one.sentences):
-            _out.print(f"[bold]{_plain(sentence)}[/]" if place == 0 else _plain(sentence), soft_wrap=True)
+            _out.print(f"[bold]{_plain(sentence)}[/]" if place == 0 else _plain(sentence))
         if len(one.options):
             _show(f"options on {_plain(one.benchmark)}", _told(one.options))
 
@@ -1699,4 +1690,4 @@ def _told(options: Any) -> list[dict[str, Any]]:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    _say.print(f"[yellow]warning[/] ({category.__name__}): {_plain(str(message))}", soft_wrap=True)
+    _say.print(f"[yellow]warning[/] ({category.__name__}): {_plain(str(message))}")

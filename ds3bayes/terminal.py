@@ -33,7 +33,7 @@ def plain(text: str) -> str:
 
 
 class Terminal(Console):
-    """A console that makes no pictures of words such as ``:skull:``.
+    """A console that makes no pictures of words such as ``:skull:``, and breaks no line of what it says.
 
     It leaves a broken pipe to the command line, whose exit code for it is not that of a failed check.
 
@@ -44,7 +44,7 @@ class Terminal(Console):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**{"highlight": False, "emoji": False, **settings})
+        super().__init__(**{"highlight": False, "emoji": False, "soft_wrap": True, **settings})
 
     def on_broken_pipe(self) -> None:
         """Raise."""
