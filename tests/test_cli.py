@@ -397,18 +397,18 @@ def numbers(text: str) -> set[str]:
 def test_one_folder_gives_one_answer(run, folder, monkeypatch):
     """After prices, cap and target change in the spec, every output on the kept fit is of the new ones."""
     spec, out = folder / "spec.toml", folder / "out"
-    asked = spec.read_text().replace('cost = "tokens"', 'cost = "usd"\nmax_cost = 0.5')
+    asked = spec.read_text().replace('cost = "tokens"', 'cost = "usd"\nmax_cost = 0.4721')
     spec.write_text(asked.replace("success = 0.8", "success = 0.3"), encoding="utf-8")
     assert run("run", spec, "-o", "out", "--json")[0] == 0
     before = json.loads(run("decide", "out/run.nc", "--json")[1])
-    assert before["choice"].startswith("Best for at most USD 0.5 per task")
+    assert before["choice"].startswith("Best for at most USD 0.4721 per task")
 
     def never(*_, **__):
         raise AssertionError("sampled again")
 
     monkeypatch.setattr("ds3bayes.inference.fit.fit", never)
     changed = spec.read_text().replace("output_usd = 8.0", "output_usd = 80.0")
-    changed = changed.replace("max_cost = 0.5", "max_cost = 7.25").replace("success = 0.3", "success = 0.35")
+    changed = changed.replace("max_cost = 0.4721", "max_cost = 7.25").replace("success = 0.3", "success = 0.35")
     spec.write_text(changed, encoding="utf-8")
 
     def costs(rows):
@@ -424,7 +424,7 @@ def test_one_folder_gives_one_answer(run, folder, monkeypatch):
     page = (out / "report.md").read_text(encoding="utf-8")
     assert decided["choice"] in page.replace("\\", "")
     assert "output_usd = 80.0" in page
-    for old in ("output_usd = 8.0", "max_cost = 0.5", "USD 0.5 ", "success 0.3 "):
+    for old in ("output_usd = 8.0", "max_cost = 0.4721", "USD 0.4721 ", "success 0.3 "):
         assert old not in page
     # Once more by `run`: the folder holds nothing of the old questions and prices, the fit included.
     again = json.loads(run("run", spec, "-o", "out", "--json")[1])["decision"]
