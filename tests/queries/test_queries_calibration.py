@@ -248,7 +248,7 @@ def test_a_minimal_table_is_of_single_attempts(tmp_path, suffix):
     assert "07" in evals["task"].values
     table.assign(strategy="direct").to_csv(tmp_path / "told.csv", index=False)
     assert set(read_counts(tmp_path / "told.csv")["strategy"].values) == {"direct"}
-    with pytest.raises(ds3.InputError, match="no such file"):
+    with pytest.raises(ds3.InputError, match=r"none\.csv: there is no such table"):
         read_counts(tmp_path / "none.csv")
 
 
