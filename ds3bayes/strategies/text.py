@@ -66,8 +66,8 @@ def parse_strategy(text: str) -> Strategy:
 
 
 # A name with a number of attempts, as pass@5 or best_of_n(5).
-_COUNTED = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_ \-]*?)\s*(?:([@^])\s*(\d{1,9})|\(\s*(\d{1,9})\s*\))\s*")
-_NAMED = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_ \-]*?)\s*(\(.*)?", re.DOTALL)
+_COUNTED = re.compile(r"([A-Za-z_][A-Za-z0-9_ \-]{0,40}?) ?(?:([@^])\s*(\d{1,9})|\(\s*(\d{1,9})\s*\))\s*")
+_NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_ \-]{0,40}?) ?(\(.*)?", re.DOTALL)
 
 
 def _other_names() -> dict[str, str]:
@@ -77,8 +77,10 @@ def _other_names() -> dict[str, str]:
 
 def _in_full(text: str) -> str:
     """Write a strategy that is called as elsewhere in the form that is read."""
-    if not isinstance(text, str):
+    # What is longer is in full already, or is refused for its length.
+    if not isinstance(text, str) or len(text) > 1000:
         return text
+    text = text.strip()
     counted = _COUNTED.fullmatch(text)
     if counted:
         # pass^5, all of 5 right, is not pass@5, any of them right.
