@@ -1470,7 +1470,7 @@ def _load(path: Path) -> xr.DataTree:
         return loaded
     file = path.parent / loaded.attrs["spec_file"]
     if not file.exists():
-        _say.print(f"{_plain(f'{file} is gone: using the questions and prices that {path} was made with')}")
+        _say.print(_plain(f"{file} is gone: using the questions and prices that {path} was made with"))
         return loaded
     spec = asking(ModelSpec.from_toml(file), json.loads(loaded.attrs["asked"]), str(file))
     try:
@@ -1625,7 +1625,8 @@ def _show(title: str, rows: list[dict[str, Any]], most: int = 30) -> None:
         )
     for row in rows[:most]:
         table.add_row(*[_cell(row[name]) for name in names])
-    _out.print(table)
+    # A table folds what is wider than its column.
+    _out.print(table, soft_wrap=False)
     if len(rows) > most:
         _out.print(f"... and {len(rows) - most} more (--json or the CSV has all)")
 

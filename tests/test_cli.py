@@ -771,3 +771,12 @@ def test_doctor_says_which_engine_runs(run, monkeypatch):
     code, out, _ = run("doctor")
     assert code == 1
     assert "sampler: slow: nutpie 0.1 is installed" in out
+
+
+def test_a_table_folds_what_is_wider_than_its_column_and_a_message_breaks_no_line(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_out", cli.Terminal(width=60))
+    long = " ".join(["word"] * 40)
+    cli._show("two", [{"option": long, "success": 0.5}, {"option": "short", "success": 0.25}])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
+    cli._out.print(long)
+    assert capsys.readouterr().out == f"{long}\n"
