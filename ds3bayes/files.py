@@ -309,9 +309,7 @@ _held = ExitStack()
 _mine: set[Path] = set()
 
 
-def claim(
-    path: str | os.PathLike[str], kind: str, inputs: Iterable[str | os.PathLike[str]] = (), *, folder: bool = False
-) -> Path:
+def claim(path: str | os.PathLike[str], kind: str, inputs: Iterable[str | os.PathLike[str]] = ()) -> Path:
     """Take an output for this process, before the time is spent that it takes to make it.
 
     Its folder is made, what killed processes left there is swept, and other processes are kept from writing the file
@@ -321,8 +319,6 @@ def claim(
     ----------
     path, kind, inputs
         As for `refuse_taken`.
-    folder : bool
-        Whether the path is that of a folder into which many files go, which this process has for itself.
 
     Returns
     -------
@@ -335,11 +331,10 @@ def claim(
         If it is taken, its folder cannot be written to, or another process writes there; the message names it.
     """
     path = Path(path)
-    place = path if folder else refuse_taken(path, kind, inputs).parent
+    place = refuse_taken(path, kind, inputs).parent
     _make(place)
-    _hold(place / _LOCK, path, exclusive=folder)
-    if not folder:
-        _hold(place / f"{_LOCK}-{path.name}", path, exclusive=True)
+    _hold(place / _LOCK, path, exclusive=False)
+    _hold(place / f"{_LOCK}-{path.name}", path, exclusive=True)
     sweep(place)
     return path
 
@@ -347,7 +342,7 @@ def claim(
 def claim_folder(
     folder: str | os.PathLike[str], files: Mapping[str, str], inputs: Iterable[str | os.PathLike[str]] = ()
 ) -> Path:
-    """Take a folder for this process; see `claim`.
+    """Take a folder, which this process then has for itself; see `claim`.
 
     Parameters
     ----------
@@ -367,8 +362,9 @@ def claim_folder(
     read = list(inputs)
     for name, kind in files.items():
         refuse_taken(folder / name, kind, read)
-    claim(folder, "", folder=True)
-    for inside in {Path(name).parent for name in files}:
+    _make(folder)
+    _hold(folder / _LOCK, folder, exclusive=True)
+    for inside in {Path(), *(Path(name).parent for name in files)}:
         sweep(folder / inside)
     return folder
 

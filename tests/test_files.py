@@ -235,7 +235,7 @@ import sys, time
 from ds3bayes import files
 files.stop_politely()
 try:
-    files.claim(sys.argv[1], sys.argv[2], folder=sys.argv[2] == "folder")
+    files.claim_folder(sys.argv[1], {}) if sys.argv[2] == "folder" else files.claim(*sys.argv[1:])
     print("held", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
@@ -261,7 +261,7 @@ def test_a_folder_is_for_one_run(tmp_path):
     try:
         for path, kind in ((tmp_path / "out", "folder"), (tmp_path / "out" / "run.nc", "fit")):
             with pytest.raises(ds3.InputError, match=rf"is being written by process {process.pid} on .*; wait for it"):
-                files.claim(path, kind, folder=kind == "folder")
+                files.claim_folder(path, {}) if kind == "folder" else files.claim(path, kind)
         # Beside it there is room.
         files.claim(tmp_path / "other.nc", "fit")
     finally:
@@ -269,12 +269,12 @@ def test_a_folder_is_for_one_run(tmp_path):
     files.release()
     # Nothing was written, so nothing is left.
     assert names(tmp_path) == set()
-    files.claim(tmp_path / "out", "", folder=True)
+    files.claim_folder(tmp_path / "out", {})
 
 
 def test_a_lock_ends_with_its_process(tmp_path):
     ended(holder(tmp_path / "out", "folder"), signal.SIGKILL)
-    files.claim(tmp_path / "out", "", folder=True)
+    files.claim_folder(tmp_path / "out", {})
     files.release()
     assert names(tmp_path) == {"out"}
 
@@ -523,7 +523,7 @@ def test_killed_at_random_moments(saved, tmp_path, how):
             if path.is_file() and not path.name.startswith("."):
                 whole_or_raise(path)
     for place in (tmp_path, tmp_path / "out"):
-        files.claim(place, "", folder=True)
+        files.claim_folder(place, {})
         files.release()
         assert not [path for path in place.glob(".*") if path.is_file()]
 

@@ -29,7 +29,7 @@ from ds3bayes.generative.observation.tokens import (
     tokens_over_tasks,
 )
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.generative.terms import axis_place, block_terms, own_effect_scale
+from ds3bayes.generative.terms import axis_place, block_terms, own_effect_scale, search_parameters
 from ds3bayes.kernels.own_effect import interaction_density
 
 Array = np.ndarray
@@ -513,7 +513,7 @@ def success_of_attempts(design: Design, effects: xr.Dataset, posterior: xr.Datas
             block, column = design.place(arm)
             found = block.tables[column].searches
             assert found is not None
-            chance.values[..., cells] = found.success(of_arm, *search_draws(design, arm, draws)).reshape(
+            chance.values[..., cells] = found.success(of_arm, *search_parameters(design, arm, draws)).reshape(
                 *logit.shape[:2], cells.size
             )
     return chance * effects["reachable"]
@@ -550,10 +550,4 @@ def rerun(
     found = block.tables[column].searches
     if found is None:
         return rng.binomial(block.attempts[tasks, column], expit(logit) * solvable)
-    return found.draw(block.cell[tasks, column], logit, *search_draws(design, arm, draws), solvable, rng)
-
-
-def search_draws(design: Design, arm: int, draws: Mapping[str, Array]) -> tuple[Array, Array]:
-    """Return the draws (n,) of a tree arm's evaluator's gap and of its fidelity."""
-    tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
-    return draws["step_discrimination"][:, tree], draws["answer_fidelity"][:, tree]
+    return found.draw(block.cell[tasks, column], logit, *search_parameters(design, arm, draws), solvable, rng)

@@ -219,9 +219,9 @@ def _with_what_is_told(log_mass: Any, table: Table, arm: int, design: Design, gi
 
 
 def search_parameters(design: Design, arm: int, given: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the evaluator's gap and the fidelity of a tree arm, from tensors or one draw's arrays."""
+    """Return the evaluator's gap and the fidelity of a tree arm, from tensors or arrays of shape (..., tree)."""
     tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
-    return given["step_discrimination"][tree], given["answer_fidelity"][tree]
+    return given["step_discrimination"][..., tree], given["answer_fidelity"][..., tree]
 
 
 def axis_place(design: Design, table: Table, arm: int) -> int:

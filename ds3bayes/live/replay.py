@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import xarray as xr
 from ds3bayes.errors import InputError
 from ds3bayes.evals import to_table
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.live.conditional import Law
 from ds3bayes.live.questions import Question, certain_answer
 from ds3bayes.live.stopper import Stopper, options_of
 from ds3bayes.strategies.base import ROW_COLUMNS
@@ -207,8 +209,8 @@ class _Pool:
     spent : array, shape (A, T)
         Tokens of an attempt, 0 where they are not known.
     epochs : int
-    success, cost : arrays, shape (O,)
-        True success and cost of the options.
+    cost : array, shape (O,)
+        Of the options.
     laws : tuple of (arm, callable)
         Each option's success from that of one attempt.
     """
@@ -219,9 +221,8 @@ class _Pool:
     attempts: Array
     spent: Array
     epochs: int
-    success: Array
     cost: Array
-    laws: Sequence[tuple[int, object]]
+    laws: Sequence[tuple[int, Law]]
 
     @classmethod
     def of(cls, evals: xr.Dataset, question: Question, epochs: int) -> _Pool:
@@ -255,28 +256,28 @@ class _Pool:
         if np.isnan(attempts.astype(float)).any():
             raise InputError("every arm must have been tried at every task; choose rows that were")
         asked = Stopper(question, tasks=tasks, epochs=epochs, arms=arms)
-        laws = tuple((arm, asked._laws[arm][law]) for arm, law in asked._law_of_option)
         for arm, name in enumerate(arms):
             for task, label in enumerate(tasks):
                 asked.observe_counts(name, label, 0, 1, float(spent[arm, task]) or None)
-        pool = cls(
+        return cls(
             arms=arms,
             tasks=tasks,
             successes=successes.astype(int),
             attempts=attempts.astype(int),
             spent=spent.astype(float),
             epochs=epochs,
-            success=np.zeros(0),
-            cost=asked._costs(),
-            laws=laws,
+            cost=asked.costs,
+            laws=asked.option_laws,
         )
-        rates = pool.successes / pool.attempts
-        object.__setattr__(pool, "success", pool.success_at(rates))
-        return pool
+
+    @cached_property
+    def success(self) -> Array:
+        """True success (O,) of the options."""
+        return self.success_at(self.successes / self.attempts)
 
     def success_at(self, rates: Array) -> Array:
         """Success (O,) of the options, given that of one attempt (A, T)."""
-        return np.array([law(rates[arm]).mean() for arm, law in self.laws])  # type: ignore[operator]
+        return np.array([law(rates[arm]).mean() for arm, law in self.laws])
 
     def order(self, rng: np.random.Generator) -> Array:
         """First outcomes (A, T, epochs) in a random order."""
@@ -313,10 +314,6 @@ def arm_names(table: pd.DataFrame) -> list[str]:
 
 def tokens_of(table: pd.DataFrame) -> Array:
     """Return the generated tokens of an attempt in each row, 0 where they are not known."""
-    result = np.full(len(table), np.nan)
-    for name in ("tokens_mean", "completion_tokens"):
-        if name in table:
-            values = pd.to_numeric(table[name]).to_numpy(dtype=float)
-            values = values / table["attempts"].to_numpy() if name == "completion_tokens" else values
-            result = np.where(np.isnan(result), values, result)
-    return np.nan_to_num(result)
+    if "tokens_mean" not in table:
+        return np.zeros(len(table))
+    return np.nan_to_num(table["tokens_mean"].to_numpy(dtype=float))

@@ -177,16 +177,8 @@ class Stopper:
             That it generated.
         """
         with self._lock:
-            place = self._at(arm, task)
-            self._attempts[place] += 1
-            self._successes[place] += bool(success)
-            self._pending[place] = max(self._pending[place] - 1, 0)
-            if tokens is not None and tokens > 0:
-                self._tokens[place] += tokens
-                self._counted[place] += 1
-            if self._conditional is not None:
-                self._set(self._conditional, place[1])
-            self._changed()
+            self.lost(arm, task)
+            self.observe_counts(arm, task, int(bool(success)), 1, tokens)
 
     def observe_counts(self, arm: str, task: str, successes: int, attempts: int, tokens: float | None = None) -> None:
         """Take over attempts that were made before, outside the plan.
@@ -288,6 +280,11 @@ class Stopper:
             return Worth(run=True, why="worth its price", gain=gain)
 
     # --- what is known ---
+
+    @property
+    def option_laws(self) -> list[tuple[int, Law]]:
+        """The arm of each option, and its success as a function of that of one attempt."""
+        return [(arm, self._laws[arm][law]) for arm, law in self._law_of_option]
 
     @property
     def made(self) -> int:
@@ -444,7 +441,8 @@ class Stopper:
         mean = self._tokens.sum(axis=1, keepdims=True) / known
         return (self._tokens + mean) / (self._counted + 1)
 
-    def _costs(self) -> Array:
+    @property
+    def costs(self) -> Array:
         """What each option costs per task, (O,)."""
         given = getattr(self.question, "costs", None)
         if given is not None:
@@ -461,7 +459,7 @@ class Stopper:
         else:
             mean = self._conditional.new_mean[:, place]
             covariance = np.zeros((len(mean), len(place), len(place)))
-        return Belief(weight=self._conditional.weight, mean=mean, covariance=covariance, cost=self._costs())
+        return Belief(weight=self._conditional.weight, mean=mean, covariance=covariance, cost=self.costs)
 
     def _plan(self) -> _Plan:
         """What is left of the plan, and what it is worth."""

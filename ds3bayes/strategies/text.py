@@ -71,7 +71,7 @@ _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_ \-]{0,40}?) ?(\(.*)?", re.DOTALL)
 
 
 def _other_names() -> dict[str, str]:
-    """Names that strategies have elsewhere, and their own."""
+    """Return the registered name behind each name that strategies have elsewhere."""
     return {other: name for name, cls in STRATEGIES.items() for other in cls.other_names}
 
 

@@ -23,25 +23,24 @@ def padded(table: np.ndarray, axes: int = 1) -> np.ndarray:
     return table
 
 
-def neighbours(value: Tensor, nodes: np.ndarray) -> tuple[Tensor, Tensor]:
+def neighbours(value: Any, nodes: np.ndarray, of: Any = None) -> tuple[Any, Any]:
     """Return where the four neighbours of values (...) stand in a padded table, and their weights, (..., 4) each.
 
     Beyond the ends of the equally spaced nodes, values count as those.
+
+    Parameters
+    ----------
+    value : tensor or array, shape (...)
+    nodes : array, shape (n,)
+    of : module, optional
+        Whose functions to use: `pytensor.tensor` if absent, or `numpy` for arrays.
     """
-    position = pt.clip((value - nodes[0]) / (nodes[1] - nodes[0]), 0.0, nodes.size - 1.0)
-    left = pt.clip(pt.floor(position), 0, nodes.size - 2)
-    t = pt.shape_padright(position - left)
-    weight = _CUBIC[0] + t * (_CUBIC[1] + t * (_CUBIC[2] + t * _CUBIC[3]))
-    return pt.shape_padright(left.astype("int64")) + np.arange(4), weight
-
-
-def cubic_places(value: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the same as `neighbours` for arrays."""
-    position = np.clip((value - nodes[0]) / (nodes[1] - nodes[0]), 0.0, nodes.size - 1.0)
-    left = np.clip(np.floor(position), 0, nodes.size - 2)
+    of = pt if of is None else of
+    position = of.clip((value - nodes[0]) / (nodes[1] - nodes[0]), 0.0, nodes.size - 1.0)
+    left = of.clip(of.floor(position), 0, nodes.size - 2)
     t = (position - left)[..., None]
     weight = _CUBIC[0] + t * (_CUBIC[1] + t * (_CUBIC[2] + t * _CUBIC[3]))
-    return left.astype(np.int64)[..., None] + np.arange(4), weight
+    return left.astype("int64")[..., None] + np.arange(4), weight
 
 
 def interpolate(table: np.ndarray, *places: tuple[Tensor, Tensor]) -> Tensor:

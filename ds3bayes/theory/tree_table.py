@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ds3bayes.theory.evaluate import evaluate
-from ds3bayes.theory.interpolate import cubic_places, padded
+from ds3bayes.theory.interpolate import neighbours, padded
 from ds3bayes.theory.selectors import noisy_verifier
 from ds3bayes.theory.trees import right_kept_states
 
@@ -61,12 +61,12 @@ def law_of_right_states(
         Cubic (Catmull-Rom) interpolation of the logarithms of `right_kept_states`, brought to a sum of 1.
     """
     table = _log_law(branching, kept)
-    by_gap, of_gap = cubic_places(np.asarray(discrimination, dtype=float), _GAPS)
+    by_gap, of_gap = neighbours(np.asarray(discrimination, dtype=float), _GAPS, np)
     result = np.empty((*logit_walk.shape, kept[-1] + 1))
     for start in range(0, len(logit_walk), _DRAWS_AT_ONCE):
         part = slice(start, start + _DRAWS_AT_ONCE)
         at_gap = np.einsum("dk,dkls->dls", of_gap[part], table[by_gap[part]])
-        column, weight = cubic_places(logit_walk[part], _LOGITS)
+        column, weight = neighbours(logit_walk[part], _LOGITS, np)
         draw = np.arange(len(at_gap))[:, None]
         terms = [at_gap[draw, column[..., k]] * weight[..., k, None] for k in range(4)]
         law = np.exp(terms[0] + terms[1] + terms[2] + terms[3])

@@ -26,13 +26,20 @@ class Silence:
     failures: int
 
 
+def _by_row(rows: pd.DataFrame) -> pd.DataFrame:
+    """Attempts without an answer, ``silent``, and ``failures`` of the rows that tell them."""
+    told = rows[:0]
+    if "no_answer" in rows:
+        told = rows[rows["no_answer"].notna() & attempts_alone(rows["strategy"])]
+    silent = told.get("no_answer", pd.Series(dtype=float))
+    return pd.DataFrame({"arm": told["arm"], "silent": silent, "failures": told["attempts"] - told["successes"]})
+
+
 def share_without_answer(rows: pd.DataFrame) -> float | None:
     """Share of an arm's attempts that are not right which gave no answer, to three digits; None if no row tells it."""
-    if "no_answer" not in rows:
-        return None
-    told = rows[rows["no_answer"].notna() & attempts_alone(rows["strategy"])]
-    failures = float((told["attempts"] - told["successes"]).sum())
-    return round(float(told["no_answer"].sum()) / failures, 3) if failures else None
+    told = _by_row(rows)
+    failures = float(told["failures"].sum())
+    return round(float(told["silent"].sum()) / failures, 3) if failures else None
 
 
 class NoAnswers(Observation[tuple[Silence, ...]]):
@@ -59,14 +66,9 @@ class NoAnswers(Observation[tuple[Silence, ...]]):
     def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> tuple[Silence, ...] | None:
         """Count failures, and those without an answer, per arm."""
         del arms, spec
-        if "no_answer" not in rows:
-            return None
-        told = rows[rows["no_answer"].notna() & attempts_alone(rows["strategy"])]
-        failures = told["attempts"] - told["successes"]
-        sums = pd.DataFrame({"silent": told["no_answer"], "failures": failures}).groupby(told["arm"]).sum()
         found = (
             Silence(arm=int(arm), silent=int(silent), failures=int(failed))
-            for arm, silent, failed in sums.itertuples()
+            for arm, silent, failed in _by_row(rows).groupby("arm").sum().itertuples()
             if failed > 0
         )
         return tuple(found) or None

@@ -75,12 +75,10 @@ def _units(arm: Arm, steps: np.ndarray) -> np.ndarray:
     return np.array([units.get(float(length), np.nan) for length in steps])
 
 
-def _single(rows: pd.DataFrame, arms: Sequence[Arm]) -> tuple[pd.DataFrame, np.ndarray]:
-    """Rows of an arm's own runs at tasks, that nothing selects among, and whether these are searches."""
-    walks, trees = (np.array([getattr(arm, name) for arm in arms]) for name in ("walk", "is_tree"))
-    of_row = rows["arm"].to_numpy(dtype=int)
-    single = ((rows["task"] != "") & (rows["strategy"] == walks[of_row])).to_numpy()
-    return rows[single], trees[of_row[single]]
+def _single(rows: pd.DataFrame, arms: Sequence[Arm]) -> pd.DataFrame:
+    """Rows of an arm's own runs at tasks, that nothing selects among."""
+    walks = np.array([arm.walk for arm in arms])
+    return rows[(rows["task"] != "") & (rows["strategy"] == walks[rows["arm"].to_numpy(dtype=int)])]
 
 
 class Tokens(Observation[TaskTokens]):
@@ -95,12 +93,11 @@ class Tokens(Observation[TaskTokens]):
     def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> TaskTokens | None:
         """Take the means of single attempts, or of searches, at tasks."""
         del spec
-        single, tree = _single(rows, arms)
+        single = _single(rows, arms)
         mean, finished = finished_tokens(single)
-        # A search's tokens are those of all of its outputs together.
-        runs = np.where(tree, runs_of(single), finished)
-        mean = np.where(tree, mean * single["attempts"].to_numpy(dtype=float) / runs_of(single), mean)
-        told = TaskTokens.of(arms, single, mean, runs)
+        # A search's tokens are those of all of its outputs together; no search is cut.
+        outputs = single["outputs"].fillna(1.0).to_numpy()
+        told = TaskTokens.of(arms, single, mean * outputs, finished / outputs)
         return told if told.mean.size or rows["cut"].any() else None
 
     def informs(self, data: TaskTokens) -> Mapping[str, Sequence[int]]:
@@ -479,7 +476,7 @@ class PromptTokens(Observation[TaskTokens]):
         del spec
         if "prompt_tokens" not in rows:
             return None
-        single, _ = _single(rows, arms)
+        single = _single(rows, arms)
         runs = runs_of(single)
         told = TaskTokens.of(arms, single, single["prompt_tokens"].to_numpy(dtype=float) / runs, runs)
         return told if told.mean.size else None
