@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -31,12 +32,14 @@ from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation.aggregates import Aggregates
-from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.generative.spec import ModelSpec, Sampling
 from ds3bayes.generative.task_effects import points_at_draws, task_effects
 from ds3bayes.inference.artifact import SCHEMA, log_prior, prior_draws
 from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
-from ds3bayes.terminal import Terminal
+from ds3bayes.inference.spread_chains import Order, sampled_there
+from ds3bayes.inference.unfinished import Unfinished, about_fit, keeping_in
+from ds3bayes.terminal import Terminal, plain
 
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
 
@@ -59,6 +62,8 @@ def fit(
     cores: int = 2,
     seed: int | None = None,
     task_draws: int | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    scheduler: str | None = None,
     progress: bool = True,
 ) -> xr.DataTree:
     """Sample the posterior of a model given evaluations.
@@ -76,6 +81,14 @@ def fit(
     task_draws : int, optional
         About how many posterior draws get task effects (and so predictions), evenly thinned per chain: 1000, and fewer,
         down to 200, where tasks times samplers exceed 20,000, so that memory is bounded.
+    resume : path, optional
+        Folder in which draws are kept as they come. If this process is killed, the same call goes on from there: it
+        loses at most the last second of sampling, and the draws are those of a call that was not interrupted, bit for
+        bit. What it holds of another model, data, seed or version is removed, and a line says so. ``save(fit, PATH)``
+        removes the folder ``PATH.unfinished``; any other is yours to remove.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers sample a chain each: the same
+        draws, by the seed. Needs the extra ``distributed``. With ``resume``, whole chains are kept.
     progress : bool, default True
         Show what is being done.
 
@@ -90,12 +103,15 @@ def fit(
     Raises
     ------
     InputError
-        If the evaluations or the spec cannot be used; before anything is compiled.
+        If the evaluations or the spec cannot be used; before anything is compiled. If the cluster has no scheduler, no
+        worker or other versions.
+    ClusterError
+        If the cluster gave chains up.
 
     Warns
     -----
     FitWarning
-        One for each fault of the draws (divergences, chains that disagree, too few effective draws, tree depth, energy)
+        If draws could not be kept. One for each fault of the draws (divergences, chains that disagree, too few effective draws, tree depth, energy)
         and one if many tasks are influential; each names the parameter or task, by how much, and what to set.
     """
     spec = spec or ModelSpec()
@@ -112,15 +128,20 @@ def fit(
     design = make_design(evals, spec, held_out)
 
     times = {}
-    with _stages(progress) as stage:
+    with _kept(resume, spec, evals, sampling) as kept, _stages(progress) as stage:
         started = time.perf_counter()
         stage("compiling the model")
         # One data set: its numbers stay constants of the code.
         compiled = compile_model(design, spec, swap=False)
         times["compile_seconds"] = time.perf_counter() - started
         started = time.perf_counter()
-        update = stage("sampling", (sampling.draws + compiled.tune(sampling)) * sampling.chains)
-        tree = compiled.sample(sampling, cores=cores, progress=update)
+        if scheduler is None:
+            update = stage("sampling", (sampling.draws + compiled.tune(sampling)) * sampling.chains)
+            tree = compiled.sample(sampling, cores=cores, progress=update, unfinished=kept)
+        else:
+            update = stage("sampling chains", sampling.chains)
+            order = Order(design=design, spec=spec, sampling=sampling, unfinished=kept)
+            tree = compiled.tree(sampled_there([order], scheduler, update)[0])
         times["sample_seconds"] = time.perf_counter() - started
         started = time.perf_counter()
         stage("drawing task effects")
@@ -153,6 +174,22 @@ def fit(
     }
     warn_of_faults(result)
     return result
+
+
+@contextmanager
+def _kept(
+    folder: str | os.PathLike[str] | None, spec: ModelSpec, evals: xr.Dataset, sampling: Sampling
+) -> Iterator[Unfinished | None]:
+    """Hold the folder in which draws are kept, if there is one, and say what is used of it."""
+    if folder is None:
+        yield None
+        return
+    with keeping_in(folder, about_fit(spec, evals, sampling=sampling.model_dump_json())) as (kept, said):
+        if said:
+            Terminal(stderr=True).print(plain(said))
+        yield kept
+        if kept.fault:
+            warnings.warn(FitWarning(f"{folder}: not all draws could be kept ({kept.fault})"), stacklevel=3)
 
 
 def _task_draws(design: Design) -> int:
