@@ -12,7 +12,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -119,6 +120,7 @@ Scheduler = Annotated[
         help="address of a Dask scheduler whose workers share the work: tcp://HOST:8786; on predict, with --budgets",
     ),
 ]
+Fresh = Annotated[bool, typer.Option("--fresh", help="do not go on from what an interrupted command kept; start anew")]
 MaxCost = Annotated[float | None, typer.Option(help="largest expected cost per task; default from the spec")]
 Margin = Annotated[
     float | None, typer.Option(help="difference in success that is not worth paying for; default from the spec")
@@ -304,15 +306,21 @@ def fit(
     tune: Annotated[int | None, typer.Option(help="warm-up draws per chain, instead of the spec's")] = None,
     chains: Annotated[int | None, typer.Option(help="chains, instead of the spec's")] = None,
     seed: Annotated[int | None, typer.Option(help="random seed, instead of the spec's")] = None,
+    scheduler: Scheduler = None,
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
-    """Sample the posterior and save it."""
+    """Sample the posterior and save it.
+
+    Draws are kept as they come: after a kill, the same command goes on from them.
+    """
     from ds3bayes.inference.store import save
 
     files.claim(output, "fit", [spec])
     loaded, evals = _read(spec)
     files.refuse_taken(output, "fit", [loaded.data.path])
-    fitted = _fit(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed)
+    asked: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    fitted = _fit(evals, loaded, output, fresh=fresh, scheduler=scheduler, **asked)
     path = save(_asked_by(fitted, spec, output.parent, source=loaded.data.path), output)
     if as_json:
         _print_json({"fit": str(path)})
@@ -337,6 +345,7 @@ def check(
     refits: Annotated[
         int, typer.Option(help="most tasks to refit without, where they cannot be left out otherwise", min=0)
     ] = 20,
+    scheduler: Scheduler = None,
     as_json: Json = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder for each check's table (.csv) and picture (.png)")
@@ -356,12 +365,13 @@ def check(
     if output is not None:
         files.claim_folder(output, {}, [fit_file])
     with _doing("checking"):
-        results = run_checks(loaded, refits=refits)
+        results = run_checks(loaded, refits=refits, scheduler=scheduler)
     if by_simulation:
         from ds3bayes.queries.calibration import sbc, sbc_check
 
         evals, held_out = evals_of(loaded)
-        ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), tasks=tasks, progress=_say.is_terminal)
+        simulated: dict[str, Any] = {"tasks": tasks, "scheduler": scheduler, "progress": _say.is_terminal}
+        ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), **simulated)
         results.append(sbc_check(ranks))
     if output is not None:
         from ds3bayes.reports.picture import write_picture
@@ -1144,13 +1154,27 @@ def sbc(
         "ds3bayes run logs/ --cost usd --max-cost 0.5 --target 0.8",
         "ds3bayes run attempts.csv --max-cost 4000",
         "ds3bayes run models/game24.toml --refit --json > answer.json",
+        "ds3bayes run specs/*.toml -o results --scheduler tcp://10.0.0.5:8786",
     )
 )
 def run(
-    source: Source,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="model specification (.toml), or evaluations: a table, a log, or a folder of logs; or several "
+            "specifications, each with results of its own",
+            show_default=False,
+        ),
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="folder of the results; default runs/NAME", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            help="folder of the results; default runs/NAME. Of several specifications, the folder of their folders",
+            show_default=False,
+        ),
     ] = None,
     cost: CostName = None,
     max_cost: MaxCost = None,
@@ -1160,6 +1184,8 @@ def run(
     refit: Annotated[
         bool, typer.Option("--refit", help="sample again even if the folder holds a fit of this very model and data")
     ] = False,
+    scheduler: Scheduler = None,
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
     """Do everything: read, validate, fit, check, predict, decide, report, all into one folder.
@@ -1168,84 +1194,165 @@ def run(
     and the folder gets `evals.parquet` and the `spec.toml` that was used, to be changed and run again.
 
     A fit of the same model, data, seed and versions that the folder already holds is used again, so that a change of
-    the spec's questions or prices is answered without sampling.
+    the spec's questions or prices is answered without sampling. Draws are kept as they come: after a kill, the same
+    command goes on from them.
     """
+    many = len(sources) > 1
+    if many and not all(source.endswith(".toml") for source in sources):
+        other = next(source for source in sources if not source.endswith(".toml"))
+        raise InputError(f"{other}: of several sources each must be a specification (.toml); run this one alone")
+    asked = {"cost": cost, "max_cost": max_cost, "success": target}
+    taken: dict[Path, str] = {}
+    jobs = []
+    for source in sources:
+        job = _ready(source, output, asked, options, many=many, refit=refit or fresh)
+        if job.folder in taken:
+            raise InputError(
+                f"{source} and {taken[job.folder]} are both named {job.spec.name!r}, and would share the folder "
+                f"{job.folder}: give one another name"
+            )
+        taken[job.folder] = source
+        jobs.append(job)
+    for job in jobs:
+        job.claim()
+    if scheduler is not None and many:
+        _fit_ahead([job for job in jobs if job.fitted is None], scheduler, fresh)
+    answers, passed = {}, True
+    for number, job in enumerate(jobs, start=1):
+        if many:
+            _say.print(f"[bold]{number} of {len(jobs)}: {_plain(job.spec.name)}[/]")
+        # Chains that were sampled ahead are not thrown away.
+        results, answers[str(job.folder)] = job.run(
+            scheduler=scheduler, fresh=fresh and not (many and scheduler), quiet=as_json
+        )
+        passed = passed and all(result.passed for result in results)
+    if as_json:
+        _print_json(list(answers.values()) if many else answers[str(jobs[0].folder)])
+    if strict and not passed:
+        raise typer.Exit(1)
+
+
+@dataclass
+class _Job:
+    """A source to run: what was read of it, where its results go, and the fit that is there, if one can be used."""
+
+    source: str
+    asked: dict[str, Any]
+    options: list[str] | None
+    spec: Any
+    evals: xr.Dataset
+    folder: Path
+    fitted: xr.DataTree | None
+
+    @property
+    def of_spec(self) -> bool:
+        """Whether it has a specification; it is made of its evaluations otherwise."""
+        return self.source.endswith(".toml")
+
+    @property
+    def path(self) -> Path:
+        """Of the fit."""
+        return self.folder / "run.nc"
+
+    def claim(self) -> None:
+        """Take the folder."""
+        files.claim_folder(
+            self.folder,
+            _RESULTS if self.of_spec else _RESULTS | {"evals.parquet": "table", "spec.toml": "spec"},
+            [self.source, *([] if self.spec.data is None else [self.spec.data.path])],
+        )
+
+    def run(self, *, scheduler: str | None, fresh: bool, quiet: bool) -> tuple[list[Any], dict[str, Any]]:
+        """Fit and answer; return the checks, and all for a program to read; show it if not ``quiet``."""
+        from ds3bayes.inference.check import check as run_checks
+        from ds3bayes.inference.store import save
+        from ds3bayes.queries.decide import decide as answer
+        from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
+        from ds3bayes.reports import report as write
+
+        folder = self.folder
+        if not self.of_spec:
+            _keep_evaluations(self.spec, self.evals, folder)
+        named = (Path(self.source), self.asked) if self.of_spec else (folder / "spec.toml", {})
+        came_from = self.source if self.spec.data is None else self.spec.data.path
+        fitted = self.fitted
+        if fitted is None:
+            fitted = _fit(self.evals, self.spec, self.path, fresh=fresh, scheduler=scheduler)
+        else:
+            _say.print("the folder holds a fit of this model and these data: using it (--refit samples again)")
+        # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
+        fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=self.options)
+        save(fitted, self.path)
+        with _doing("checking"):
+            results = run_checks(fitted, scheduler=scheduler)
+        with _doing("predicting"):
+            pred = _predict(fitted, None, None)
+        _write_dataset(pred, folder / "predictions.nc")
+        compared = observed_vs_predicted(fitted)
+        decision = answer(fitted, pred)
+        for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
+            files.write(folder / name, "table", _csv(table))  # type: ignore[arg-type]
+        files.write(folder / "observed_vs_predicted.csv", "table", files.csv_bytes(compared))
+        with _doing("drawing and writing the report"):
+            path = write(fitted, pred, folder / "report.html", checks=results)
+        if not quiet:
+            _show_checks(results)
+            held = compared[compared["rows"] == "held out"]
+            if len(held):
+                keep = ["model", "strategy", "quantity", "tasks", "observed", "mean", "lower", "upper", "inside"]
+                _show("held-out rows: observed, and predicted mean and 90 % interval", held[keep].to_dict("records"))
+            _show_decision(decision)
+        _say.print(f"report: [bold]{_plain(str(path))}[/]")
+        told = {
+            "folder": str(folder),
+            "checks": [_of_check(one) for one in results if not one.note],
+            "notes": [{"name": one.name, "sentence": one.sentence} for one in results if one.note],
+            "decision": decision.as_dict(),
+            "observed_vs_predicted": json.loads(compared.to_json(orient="records")),
+        }
+        return results, told
+
+
+def _ready(
+    source: str, output: Path | None, asked: dict[str, Any], options: list[str] | None, *, many: bool, refit: bool
+) -> _Job:
+    """Read a source, and refuse what cannot be run, before anything is written."""
     from ds3bayes.generative.arrange import make_design
-    from ds3bayes.inference.check import check as run_checks
-    from ds3bayes.inference.store import save
     from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
     from ds3bayes.queries.decide import asking
-    from ds3bayes.queries.decide import decide as answer
-    from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
-    from ds3bayes.reports import report as write
 
-    of_spec = source.endswith(".toml")
-    if of_spec:
+    if source.endswith(".toml"):
         if options:
             raise InputError(f"--with {options[0]}: is for evaluations without a spec; a spec's table takes none")
         with _doing("reading the spec and its data"):
-            loaded, evals = _read(Path(source))
+            spec, evals = _read(Path(source))
     else:
-        loaded, evals = _of_evaluations(source, _options(options))
-        if max_cost is None and target is None:
-            cost, max_cost, target = _questions(cost)
-    asked = {"cost": cost, "max_cost": max_cost, "success": target}
-    loaded = asking(loaded, asked, "the command line")
-    folder = output if output is not None else Path("runs") / files.folder_name(loaded.name)
-    _say.print(f"[bold]{_plain(loaded.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
-    design = make_design(evals, loaded, loaded.held_out_rows(evals))
-    refuse_at_once(loaded, evals, design)
-    files.claim_folder(
-        folder,
-        _RESULTS if of_spec else _RESULTS | {"evals.parquet": "table", "spec.toml": "spec"},
-        [source, *([] if loaded.data is None else [loaded.data.path])],
-    )
-    fitted = None if refit else _same_fit(folder / "run.nc", loaded, evals)
+        spec, evals = _of_evaluations(source, _options(options))
+        if asked["max_cost"] is None and asked["success"] is None:
+            asked = dict(zip(("cost", "max_cost", "success"), _questions(asked["cost"]), strict=True))
+    spec = asking(spec, asked, "the command line")
+    if output is None or many:
+        folder = (output or Path("runs")) / files.folder_name(spec.name)
+    else:
+        folder = output
+    _say.print(f"[bold]{_plain(spec.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
+    design = make_design(evals, spec, spec.held_out_rows(evals))
+    refuse_at_once(spec, evals, design)
+    fitted = None if refit else _same_fit(folder / "run.nc", spec, evals)
     if fitted is None:
-        refuse_unanswerable(loaded, evals, design)
-    if not of_spec:
-        _keep_evaluations(loaded, evals, folder)
-    named = (Path(source), asked) if of_spec else (folder / "spec.toml", {})
-    came_from = source if loaded.data is None else loaded.data.path
-    if fitted is None:
-        fitted = _fit(evals, loaded)
-    else:
-        _say.print("the folder holds a fit of this model and these data: using it (--refit samples again)")
-    # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
-    fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=options)
-    save(fitted, folder / "run.nc")
-    with _doing("checking"):
-        results = run_checks(fitted)
-    with _doing("predicting"):
-        pred = _predict(fitted, None, None)
-    _write_dataset(pred, folder / "predictions.nc")
-    compared = observed_vs_predicted(fitted)
-    decision = answer(fitted, pred)
-    for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
-        files.write(folder / name, "table", _csv(table))  # type: ignore[arg-type]
-    files.write(folder / "observed_vs_predicted.csv", "table", files.csv_bytes(compared))
-    with _doing("drawing and writing the report"):
-        path = write(fitted, pred, folder / "report.html", checks=results)
-    if as_json:
-        _print_json(
-            {
-                "folder": str(folder),
-                "checks": [_of_check(one) for one in results if not one.note],
-                "notes": [{"name": one.name, "sentence": one.sentence} for one in results if one.note],
-                "decision": decision.as_dict(),
-                "observed_vs_predicted": json.loads(compared.to_json(orient="records")),
-            }
-        )
-    else:
-        _show_checks(results)
-        held = compared[compared["rows"] == "held out"]
-        if len(held):
-            keep = ["model", "strategy", "quantity", "tasks", "observed", "mean", "lower", "upper", "inside"]
-            _show("held-out rows: observed, and predicted mean and 90 % interval", held[keep].to_dict("records"))
-        _show_decision(decision)
-    _say.print(f"report: [bold]{_plain(str(path))}[/]")
-    if strict and not all(result.passed for result in results):
-        raise typer.Exit(1)
+        refuse_unanswerable(spec, evals, design)
+    return _Job(source, asked, options, spec, evals, folder, fitted)
+
+
+def _fit_ahead(jobs: list[_Job], scheduler: str, fresh: bool) -> None:
+    """Sample the chains of many fits on a cluster, all at once; each fit then goes on from its own."""
+    from ds3bayes.inference.fit import sample_ahead
+
+    with ExitStack() as kept:
+        fits = [(job.evals, job.spec, kept.enter_context(_unfinished(job.path, fresh))) for job in jobs]
+        if not _say.is_terminal:
+            _say.print(f"sampling the chains of {len(fits)} fits on the cluster ...")
+        sample_ahead(fits, scheduler, progress=_say.is_terminal)
 
 
 #: What `run` writes into its folder, beside the tables of the report.
@@ -1372,12 +1479,16 @@ def _table_bytes(table: Any, suffix: str) -> bytes:
     return files.csv_bytes(table[told]) if suffix.lower() == ".csv" else files.parquet_bytes(table[told])
 
 
-def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:
+def _fit(
+    evals: xr.Dataset, spec: Any, output: Path, *, fresh: bool, scheduler: str | None = None, **sampling: Any
+) -> xr.DataTree:
+    """Fit, or go on with a fit that was interrupted before it was saved as ``output``."""
     from ds3bayes.inference.fit import fit as sample
 
     if not _say.is_terminal:
         _say.print("sampling (seconds; minutes for large models) ...")
-    fitted = sample(evals, spec, progress=_say.is_terminal, **sampling)
+    with _unfinished(output, fresh) as folder:
+        fitted = sample(evals, spec, resume=folder, scheduler=scheduler, progress=_say.is_terminal, **sampling)
     if not _say.is_terminal:
         sizes, seconds = fitted["posterior"].sizes, fitted.attrs["sample_seconds"]
         _say.print(
@@ -1385,6 +1496,25 @@ def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:
             f"{sizes['draw']:,} draws in {seconds:.1f} s ({sizes['chain'] * sizes['draw'] / seconds:,.0f} draws/s)"
         )
     return fitted
+
+
+@contextmanager
+def _unfinished(output: Path, fresh: bool) -> Iterator[Path]:
+    """Yield the folder that keeps what is done of an output; say that it is kept if there is an interruption."""
+    from ds3bayes.inference.unfinished import remove_unfinished, unfinished_of
+
+    folder = unfinished_of(output)
+    if fresh:
+        remove_unfinished(folder)
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        if folder.exists():
+            _say.print(
+                f"what was done is kept in [bold]{_plain(str(folder))}[/]: the same command goes on from there, and "
+                "with --fresh starts anew"
+            )
+        raise
 
 
 @contextmanager

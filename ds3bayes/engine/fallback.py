@@ -12,7 +12,6 @@ import pymc as pm
 from ds3bayes.engine.chains import Drawn, plain
 
 
-
 class EngineWarning(UserWarning):
     """A model is run in a slower way than it might be; the message says why."""
 
@@ -97,7 +96,9 @@ class FallbackChain:
         """Return its variables and its statistics, (draw, ...) each, without warm-up."""
         assert self._drawn is not None
         groups = (self._drawn[name].to_dataset().isel(chain=0) for name in ("posterior", "sample_stats"))
-        posterior, stats = ({str(name): plain(values.values) for name, values in one.data_vars.items()} for one in groups)
+        posterior, stats = (
+            {str(name): plain(values.values) for name, values in one.data_vars.items()} for one in groups
+        )
         return posterior, stats
 
     def stop(self) -> None:

@@ -6,8 +6,8 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -174,6 +174,34 @@ def fit(
     }
     warn_of_faults(result)
     return result
+
+
+def sample_ahead(
+    fits: Sequence[tuple[xr.Dataset, ModelSpec, str | os.PathLike[str]]], scheduler: str, *, progress: bool = True
+) -> None:
+    """Sample the chains of many fits on a cluster, all at once; `fit` with the same ``resume`` then finds them.
+
+    Parameters
+    ----------
+    fits : sequence of (evaluations, spec, folder)
+        The folder is that of ``resume``, one for each.
+    scheduler, progress
+        As for `fit`.
+
+    Raises
+    ------
+    InputError, ClusterError
+        As from `fit`. Chains that were done are kept.
+    """
+    with ExitStack() as held:
+        orders = []
+        for evals, spec, folder in fits:
+            kept = held.enter_context(_kept(folder, spec, evals, spec.sampling))
+            design = make_design(evals, spec, spec.held_out_rows(evals))
+            orders.append(Order(design=design, spec=spec, sampling=spec.sampling, unfinished=kept))
+        total = sum(order.sampling.chains for order in orders)
+        stage = held.enter_context(_stages(progress))
+        sampled_there(orders, scheduler, stage(f"sampling chains of {len(orders)} fits", total))
 
 
 @contextmanager

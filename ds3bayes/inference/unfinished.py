@@ -10,7 +10,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,22 @@ from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
 from ds3bayes.generative.spec import ModelSpec
 
-#: What the folder of an output is called, behind the output's name.
-SUFFIX = ".unfinished"
 _ABOUT = "about.json"
 _PART = re.compile(r"[a-z]+-\d+\.(npz|journal)")
 _SEAL = f"{files.MARK}; SHA-256 of what follows: "
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "numpy", "scipy")
 # A journal takes at most so much of what is free on its disk, and so many bytes.
 _SHARE, _MOST = 0.2, 8 << 30
+
+
+def unfinished_of(output: str | os.PathLike[str]) -> Path:
+    """Return the folder that keeps what is done of an output until it is written.
+
+    Parameters
+    ----------
+    output : path
+    """
+    return Path(f"{os.fspath(output)}.unfinished")
 
 
 def about_fit(spec: ModelSpec, evals: xr.Dataset, **more: object) -> dict[str, str]:
@@ -165,9 +173,7 @@ class Unfinished:
 
 
 @contextmanager
-def keeping_in(
-    folder: str | os.PathLike[str], about: Mapping[str, str]
-) -> Iterator[tuple[Unfinished, str]]:
+def keeping_in(folder: str | os.PathLike[str], about: Mapping[str, str]) -> Iterator[tuple[Unfinished, str]]:
     """Hold a folder of unfinished work; yield it, and one line about what it held, if anything.
 
     Parameters
