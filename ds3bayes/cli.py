@@ -23,6 +23,7 @@ from rich.table import Table
 
 from ds3bayes import files
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.progress import doing
 from ds3bayes.terminal import Terminal
 from ds3bayes.terminal import plain as _plain
 
@@ -57,7 +58,7 @@ def _examples(*lines: str) -> str:
     return "\n\n".join(["[bold]Examples[/]", *(f"[cyan]{_plain(line)}[/]" for line in lines)])
 
 
-def _starting(*words: str) -> Callable[[str], list[str]]:
+def _completed(*words: str) -> Callable[[str], list[str]]:
     """Return a shell completion from a few words."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
@@ -101,14 +102,14 @@ Strategies = Annotated[
 Tasks = Annotated[
     str | None,
     typer.Option(
-        "--tasks", help="'observed' or 'new'; default from the spec", autocompletion=_starting("observed", "new")
+        "--tasks", help="'observed' or 'new'; default from the spec", autocompletion=_completed("observed", "new")
     ),
 ]
 CostName = Annotated[
     str | None,
     typer.Option(
         help="tokens, usd, flops, joules or seconds; default from the spec",
-        autocompletion=_starting("tokens", "usd", "flops", "joules", "seconds"),
+        autocompletion=_completed("tokens", "usd", "flops", "joules", "seconds"),
     ),
 ]
 Scheduler = Annotated[
@@ -130,6 +131,14 @@ PerfectCheck = Annotated[
         help="whether wrong answers can be told from right ones when deployed; default from the spec",
     ),
 ]
+
+
+@contextmanager
+def _starting(source: str | Path) -> Iterator[None]:
+    """Say at once what is worked on, and show that its imports, of seconds, are under way."""
+    _say.print(f"[bold]ds3bayes[/] {version('ds3bayes')}: {_plain(str(source))}")
+    with doing("starting"):
+        yield
 
 
 def main() -> None:
@@ -155,11 +164,25 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         _say.print(f"[bold red]error[/]: {_plain(where)}cannot be read: {_plain(error.strerror or str(error))}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        _say.print("interrupted; nothing half-written was left")
-        sys.exit(130)
+    except SystemExit as ended:
+        # Typer takes Ctrl-C for itself.
+        if ended.code == 130:
+            _say.print(_plain(_kept(files.written())))
+        raise
     finally:
         files.release()
+
+
+def _kept(names: list[str]) -> str:
+    """Say, of a command that was interrupted, what it had written by then."""
+    if not names:
+        return "interrupted; nothing was written"
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    again = any(name.endswith("run.nc") for name in names)
+    return (
+        f"interrupted; kept, each of them whole: {', '.join(names[:6])}{more}"
+        f"{'; the same command goes on from the fit' if again else ''}"
+    )
 
 
 def _lines(error: InputError) -> str:
@@ -280,7 +303,7 @@ def import_evaluations(
     from ds3bayes.evals import read_evals, to_table
 
     files.claim(output, "table", [source])
-    with _doing("reading evaluations"):
+    with doing("reading evaluations"):
         evals = read_evals(source, **_options(options))
     files.write(output, "table", _table_bytes(to_table(evals), output.suffix))
     if as_json:
@@ -307,12 +330,14 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Sample the posterior and save it."""
-    from ds3bayes.inference.store import save
+    with _starting(spec):
+        from ds3bayes.inference.fit import fit as sample
+        from ds3bayes.inference.store import save
 
     files.claim(output, "fit", [spec])
     loaded, evals = _read(spec)
     files.refuse_taken(output, "fit", [loaded.data.path])
-    fitted = _fit(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed)
+    fitted = sample(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed)
     path = save(_asked_by(fitted, spec, output.parent, source=loaded.data.path), output)
     if as_json:
         _print_json({"fit": str(path)})
@@ -355,13 +380,13 @@ def check(
     loaded = load(fit_file)
     if output is not None:
         files.claim_folder(output, {}, [fit_file])
-    with _doing("checking"):
+    with doing("checking"):
         results = run_checks(loaded, refits=refits)
     if by_simulation:
         from ds3bayes.queries.calibration import sbc, sbc_check
 
         evals, held_out = evals_of(loaded)
-        ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), tasks=tasks, progress=_say.is_terminal)
+        ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), tasks=tasks, progress=True)
         results.append(sbc_check(ranks))
     if output is not None:
         from ds3bayes.reports.picture import write_picture
@@ -414,7 +439,7 @@ def predict(
         files.claim(output, "dataset", [fit_file])
     loaded = _load(fit_file)
     # A grid shows how far it is by itself.
-    with _doing("predicting") if at is None else nullcontext():
+    with doing("predicting") if at is None else nullcontext():
         pred = _predict(loaded, strategy, tasks, at, scheduler) if by is None else _predict_by(loaded, strategy, by)
     if output is not None:
         _write_dataset(pred, output)
@@ -462,9 +487,9 @@ def decide(
         "perfect_check": perfect_check,
     }
     query = asking(spec_of(loaded), asked, "decide").query
-    with _doing("predicting"):
+    with doing("predicting"):
         pred = _predict(loaded, strategy, tasks)
-    with _doing("deciding"):
+    with doing("deciding"):
         decision = answer(loaded, pred, **asked)
     reached = {}
     if reach:
@@ -583,7 +608,7 @@ def plan(
     }
     if attempts:
         asked["attempts"] = attempts
-    with _doing("planning"):
+    with doing("planning"):
         result = query(_published(accuracy) if source is None else _plan_source(source, options), a, b, **asked)
     if output is not None:
         from ds3bayes.reports import plot_plan
@@ -658,7 +683,7 @@ def gate(
     for source, where in ((baseline, baseline_where), (candidate, candidate_where)):
         evals = read_evals(source, **_options(options))
         sides.append(evals if where is None else select(evals, where))
-    with _doing("fitting both"):
+    with doing("fitting both"):
         result = query(*sides, margin=margin, confidence=confidence, tasks=tasks)  # type: ignore[arg-type]
     for path, kind, text in ((markdown, "text", result.markdown), (junit, "junit", result.junit)):
         if path is not None:
@@ -710,7 +735,7 @@ def rank(
         "margin": margin,
         "perfect_check": perfect_check,
     }
-    with _doing("ranking"):
+    with doing("ranking"):
         result = query(loaded, asked, **given)
     if output is not None:
         from ds3bayes.reports import plot_ranking
@@ -939,9 +964,9 @@ def report(
     files.claim(output, "page", [fit_file])
     files.refuse_taken(output.with_suffix(".md"), "text", [fit_file])
     loaded = _load(fit_file)
-    with _doing("predicting"):
+    with doing("predicting"):
         pred = _predict(loaded, strategy, tasks)
-    with _doing("checking, drawing and writing the report"):
+    with doing("checking, drawing and writing the report"):
         path = write(loaded, pred, output)
     _say.print(f"wrote [bold]{_plain(str(path))}[/]")
 
@@ -1061,7 +1086,7 @@ def calibrate(
         benchmarks=benchmark,
         least_attempts=least_attempts,
         scheduler=scheduler,
-        progress=_say.is_terminal,
+        progress=True,
     )
     if output is not None:
         _write_dataset(result, output)
@@ -1111,7 +1136,7 @@ def sbc(
         thin=thin,
         seed=seed,
         scheduler=scheduler,
-        progress=_say.is_terminal,
+        progress=True,
     )
     outcome = sbc_check(ranks)
     if picture is not None:
@@ -1170,20 +1195,27 @@ def run(
     A fit of the same model, data, seed and versions that the folder already holds is used again, so that a change of
     the spec's questions or prices is answered without sampling.
     """
-    from ds3bayes.generative.arrange import make_design
-    from ds3bayes.inference.check import check as run_checks
-    from ds3bayes.inference.store import save
-    from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
-    from ds3bayes.queries.decide import asking
-    from ds3bayes.queries.decide import decide as answer
-    from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
-    from ds3bayes.reports import report as write
+    with _starting(source):
+        from ds3bayes.generative.arrange import make_design
+        from ds3bayes.inference.check import check as run_checks
+        from ds3bayes.inference.fit import fit as sample
+        from ds3bayes.inference.store import save
+        from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
+        from ds3bayes.queries.decide import asking
+        from ds3bayes.queries.decide import decide as answer
+        from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
+        from ds3bayes.reports import report as write
 
     of_spec = source.endswith(".toml")
+    if source.endswith(".nc"):
+        raise InputError(
+            f"{source}: is a fit, and `run` takes a specification (.toml) or evaluations; ask a fit with "
+            f"`ds3bayes decide {source}`, `predict` or `report`"
+        )
     if of_spec:
         if options:
             raise InputError(f"--with {options[0]}: is for evaluations without a spec; a spec's table takes none")
-        with _doing("reading the spec and its data"):
+        with doing("reading the spec and its data"):
             loaded, evals = _read(Path(source))
     else:
         loaded, evals = _of_evaluations(source, _options(options))
@@ -1208,15 +1240,15 @@ def run(
     named = (Path(source), asked) if of_spec else (folder / "spec.toml", {})
     came_from = source if loaded.data is None else loaded.data.path
     if fitted is None:
-        fitted = _fit(evals, loaded)
+        fitted = sample(evals, loaded)
     else:
         _say.print("the folder holds a fit of this model and these data: using it (--refit samples again)")
     # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
     fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=options)
     save(fitted, folder / "run.nc")
-    with _doing("checking"):
+    with doing("checking"):
         results = run_checks(fitted)
-    with _doing("predicting"):
+    with doing("predicting"):
         pred = _predict(fitted, None, None)
     _write_dataset(pred, folder / "predictions.nc")
     compared = observed_vs_predicted(fitted)
@@ -1224,7 +1256,7 @@ def run(
     for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
         files.write(folder / name, "table", _csv(table))  # type: ignore[arg-type]
     files.write(folder / "observed_vs_predicted.csv", "table", files.csv_bytes(compared))
-    with _doing("drawing and writing the report"):
+    with doing("drawing and writing the report"):
         path = write(fitted, pred, folder / "report.html", checks=results)
     if as_json:
         _print_json(
@@ -1313,7 +1345,7 @@ def _of_evaluations(source: str, options: dict[str, Any]) -> tuple[Any, xr.Datas
     from ds3bayes.evals import read_evals
     from ds3bayes.generative.spec import ModelSpec, Query
 
-    with _doing("reading evaluations"):
+    with doing("reading evaluations"):
         evals = read_evals(source, **options)
     _show_account(evals)
     name = Path(source).resolve().name.split(".")[0] or "evaluations"
@@ -1370,30 +1402,6 @@ def _table_bytes(table: Any, suffix: str) -> bytes:
     """Return a table as the bytes of a .csv or .parquet file, without columns that say nothing."""
     told = [name for name in table if table[name].notna().any() and (table[name] != "").any()]
     return files.csv_bytes(table[told]) if suffix.lower() == ".csv" else files.parquet_bytes(table[told])
-
-
-def _fit(evals: xr.Dataset, spec: Any, **sampling: Any) -> xr.DataTree:
-    from ds3bayes.inference.fit import fit as sample
-
-    if not _say.is_terminal:
-        _say.print("sampling (seconds; minutes for large models) ...")
-    fitted = sample(evals, spec, progress=_say.is_terminal, **sampling)
-    if not _say.is_terminal:
-        sizes, seconds = fitted["posterior"].sizes, fitted.attrs["sample_seconds"]
-        _say.print(
-            f"compiled in {fitted.attrs['compile_seconds']:.1f} s; sampled {sizes['chain']} chains of "
-            f"{sizes['draw']:,} draws in {seconds:.1f} s ({sizes['chain'] * sizes['draw'] / seconds:,.0f} draws/s)"
-        )
-    return fitted
-
-
-@contextmanager
-def _doing(what: str) -> Iterator[None]:
-    """Say what is being done, with a spinner on a terminal, and how long it took."""
-    started = time.perf_counter()
-    with _say.status(what) if _say.is_terminal else nullcontext():
-        yield
-    _say.print(f"{what}: {time.perf_counter() - started:.1f} s")
 
 
 def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
@@ -1516,7 +1524,7 @@ def _predict(
     which: Any = tasks or asked.tasks
     if budgets is None:
         return query(fitted, named or None, tasks=which)
-    return predict_grid(fitted, named, budgets, tasks=which, scheduler=scheduler, progress=_say.is_terminal)
+    return predict_grid(fitted, named, budgets, tasks=which, scheduler=scheduler, progress=True)
 
 
 def _predict_by(fitted: xr.DataTree, strategies: list[str] | None, by: str) -> xr.Dataset:

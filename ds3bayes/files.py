@@ -307,6 +307,8 @@ _LOCK = ".ds3bayes-lock"
 #: What `claim` holds until `release`.
 _held = ExitStack()
 _mine: set[Path] = set()
+#: What `write` finished until `release`.
+_written: list[str] = []
 
 
 def claim(path: str | os.PathLike[str], kind: str, inputs: Iterable[str | os.PathLike[str]] = ()) -> Path:
@@ -373,6 +375,12 @@ def release() -> None:
     """Give back what this process claimed; folders that were made for it, and are empty, go."""
     _held.close()
     _mine.clear()
+    _written.clear()
+
+
+def written() -> list[str]:
+    """Return the names of what this process wrote since it last let go of its outputs, each once, in that order."""
+    return list(dict.fromkeys(_written))
 
 
 def _make(folder: Path) -> None:
@@ -517,6 +525,7 @@ def write(path: str | os.PathLike[str], kind: str, content: bytes | Callable[[st
             os.umask(mask)
             temporary.chmod(0o666 & ~mask)
             os.replace(temporary, real)
+            _written.append(str(path))
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

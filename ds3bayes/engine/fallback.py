@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
+from ds3bayes.engine.nuts import reports
+
 Array = np.ndarray
 
 
@@ -46,7 +48,7 @@ class Fallback:
         chains: int,
         cores: int,
         seed: int,
-        progress: Callable[[int], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
         **settings: Any,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Draw as `nuts.sample` does: posterior and statistics, (chain, draw, ...) each, without warm-up."""
@@ -55,7 +57,7 @@ class Fallback:
 
         report: dict[str, Any] = {}
         if progress is not None:
-            report["progress_callback"] = lambda states: progress(sum(one.finished_draws for one in states))
+            report["progress_callback"] = reports(progress)
         # Chains run side by side; threads of BLAS within each would wait for one another.
         with threadpool_limits(limits=1, user_api="blas"):
             drawn = nutpie.sample(

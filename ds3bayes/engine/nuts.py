@@ -102,7 +102,7 @@ def sample(
     cores: int,
     seed: int,
     start: Callable[[int], Array],
-    progress: Callable[[int], Any] | None = None,
+    progress: Callable[[int, int], Any] | None = None,
     **settings: Any,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Draw from a density.
@@ -114,7 +114,7 @@ def sample(
     start : callable
         Takes a seed, returns the point (dim,) at which a chain starts.
     progress : callable, optional
-        Called now and then with the number of draws done, warm-up included.
+        Called now and then with the number of draws done, warm-up included, and how many of those after it diverged.
     **settings
         Further settings of nutpie's low-rank NUTS.
 
@@ -145,7 +145,7 @@ def sample(
     )
     chosen = lib.PyNutsSettings.LowRank(seed)
     chosen.update({"num_tune": tune, "num_draws": draws, "num_chains": chains, **settings})
-    callback = None if progress is None else (lambda states: progress(sum(one.finished_draws for one in states)))
+    callback = None if progress is None else reports(progress)
     sampler = lib.PySampler.from_pymc(
         chosen, cores, model, lib.ProgressType.none(), callback, 100, lib.PyStorage.arrow()
     )
@@ -157,6 +157,18 @@ def sample(
     drawn, stats = sampler.take_results().get_arrow_trace()
     tuned = [int(one.column("tuning").to_numpy().sum()) for one in stats]
     return _arrays(drawn, tuned), _arrays(stats, tuned, skip=_LONG)
+
+
+def reports(progress: Callable[[int, int], Any]) -> Callable[[list[Any]], None]:
+    """Return what nutpie calls with the state of every chain, given a function of draws done and divergences.
+
+    Parameters
+    ----------
+    progress : callable
+    """
+    return lambda states: progress(
+        sum(one.finished_draws for one in states), sum(one.divergences for one in states if not one.tuning)
+    )
 
 
 def _no_adapter(*arguments: Any, **named: Any) -> None:

@@ -101,7 +101,7 @@ class CompiledModel:
         *,
         cores: int = 2,
         brief: bool = False,
-        progress: Callable[[int], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
     ) -> xr.DataTree:
         """Draw from the posterior: groups ``posterior`` and ``sample_stats``.
 
@@ -113,7 +113,7 @@ class CompiledModel:
         brief : bool, default False
             Spend little on a short warm-up: most of it would go into long trajectories before scales are known.
         progress : callable, optional
-            Called now and then with the number of draws done, warm-up included.
+            Called now and then with the number of draws done, warm-up included, and of those that diverged after it.
         """
         settings: dict[str, Any] = {
             "draws": sampling.draws,

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import xarray as xr
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 from scipy.special import gammaln, xlog1py, xlogy
 
 from ds3bayes.errors import InputError
@@ -36,7 +21,7 @@ from ds3bayes.generative.task_effects import points_at_draws, task_effects
 from ds3bayes.inference.artifact import SCHEMA, log_prior, prior_draws
 from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
-from ds3bayes.terminal import Terminal
+from ds3bayes.progress import doing
 
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
 
@@ -77,7 +62,8 @@ def fit(
         About how many posterior draws get task effects (and so predictions), evenly thinned per chain: 1000, and fewer,
         down to 200, where tasks times samplers exceed 20,000, so that memory is bounded.
     progress : bool, default True
-        Show what is being done.
+        Show what is being done: on a terminal with the time left, draws per second and divergences as they come, else a
+        line for every stage once it is done.
 
     Returns
     -------
@@ -112,36 +98,31 @@ def fit(
     design = make_design(evals, spec, held_out)
 
     times = {}
-    with _stages(progress) as stage:
-        started = time.perf_counter()
-        stage("compiling the model")
+    with doing("building the model", show=progress) as told:
         # One data set: its numbers stay constants of the code.
         compiled = compile_model(design, spec, swap=False)
-        times["compile_seconds"] = time.perf_counter() - started
-        started = time.perf_counter()
-        update = stage("sampling", (sampling.draws + compiled.tune(sampling)) * sampling.chains)
-        tree = compiled.sample(sampling, cores=cores, progress=update)
-        times["sample_seconds"] = time.perf_counter() - started
-        started = time.perf_counter()
-        stage("drawing task effects")
+        times["compile_seconds"] = told.seconds
+    with doing("sampling", (sampling.draws + compiled.tune(sampling)) * sampling.chains, show=progress) as told:
+        tree = compiled.sample(sampling, cores=cores, progress=told)
+        times["sample_seconds"] = told.seconds
+    with doing("drawing task effects", show=progress) as told:
         posterior = tree["posterior"].to_dataset()
         most = _task_draws(design) if task_draws is None else task_draws
         step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // most))
         effects = task_effects(design, spec, posterior.isel(draw=slice(None, None, step)), sampling.seed)
-        times["effects_seconds"] = time.perf_counter() - started
-
-    result = xr.DataTree.from_dict(
-        {
-            "posterior": posterior,
-            "sample_stats": tree["sample_stats"].to_dataset(),
-            "prior": prior_draws(design, spec, sampling.seed),
-            "log_likelihood": _log_likelihood(design, spec, posterior, effects),
-            "log_prior": log_prior(spec, posterior),
-            "task_effects": effects.drop_vars(["log_likelihood", "task"]),
-            "observed_data": evals[["successes"]].drop_attrs(deep=False),
-            "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
-        }
-    )
+        times["effects_seconds"] = told.seconds
+        result = xr.DataTree.from_dict(
+            {
+                "posterior": posterior,
+                "sample_stats": tree["sample_stats"].to_dataset(),
+                "prior": prior_draws(design, spec, sampling.seed),
+                "log_likelihood": _log_likelihood(design, spec, posterior, effects),
+                "log_prior": log_prior(spec, posterior),
+                "task_effects": effects.drop_vars(["log_likelihood", "task"]),
+                "observed_data": evals[["successes"]].drop_attrs(deep=False),
+                "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
+            }
+        )
     result.attrs = {
         "schema": SCHEMA,
         "model_id": spec.model_id,
@@ -176,42 +157,6 @@ def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effe
         ways = gammaln(attempts + 1.0) - gammaln(successes + 1.0) - gammaln(attempts - successes + 1.0)
         result["aggregates"] = ways + xlogy(successes, expected) + xlog1py(attempts - successes, -expected)
     return result
-
-
-class _Rate(ProgressColumn):
-    """Draws per second of a stage that counts them."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        counted = (task.total or 1) > 1
-        return Text(f"{speed:,.0f}/s" if speed and counted else "")
-
-
-@contextmanager
-def _stages(show: bool) -> Iterator[Any]:
-    """Show one line per stage of the work; yield a function that starts a stage and returns its updater."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=Terminal(stderr=True), disable=not show) as progress:
-        current: list[Any] = []
-
-        def stage(what: str, total: int | None = None) -> Any:
-            if current:
-                # A stage without a count has done its one thing.
-                last = progress.tasks[current[-1]]
-                progress.update(current[-1], total=last.total or 1, completed=last.total or 1)
-            current.append(progress.add_task(what, total=total))
-            return lambda done: progress.update(current[-1], completed=done)
-
-        yield stage
-        stage_done = progress.tasks[current[-1]]
-        progress.update(current[-1], total=stage_done.total or 1, completed=stage_done.total or 1)
 
 
 def warn_of_faults(result: xr.DataTree, what: str = "") -> None:
