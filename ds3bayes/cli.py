@@ -411,12 +411,14 @@ def check(
         "ds3bayes predict run.nc -s cot -s 'majority(n=8)' --tasks new",
         "ds3bayes predict run.nc -s 'tot(branching=5, kept_states=5)' -o predictions.nc --json",
         "ds3bayes predict run.nc -s cot --by category",
+        "ds3bayes predict run.nc -m acme-1 -m acme-2",
         "ds3bayes predict run.nc -s cot -s 'best_of_n(n=4)' --budgets 500:32000:500 -o grid.nc",
     )
 )
 def predict(
     fit_file: FitFile,
     strategy: Strategies = None,
+    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="this LLM only; repeat for more")] = None,
     tasks: Tasks = None,
     budgets: Annotated[
         str | None,
@@ -438,9 +440,12 @@ def predict(
     if output is not None:
         files.claim(output, "dataset", [fit_file])
     loaded = _load(fit_file)
+    llms = _among(model, loaded)
     # A grid shows how far it is by itself.
     with doing("predicting") if at is None else nullcontext():
         pred = _predict(loaded, strategy, tasks, at, scheduler) if by is None else _predict_by(loaded, strategy, by)
+    if llms:
+        pred = pred.sel(model=llms).dropna("strategy", how="all", subset=["success"])
     if output is not None:
         _write_dataset(pred, output)
     rows = _summary(pred)
@@ -1489,6 +1494,15 @@ def _load(path: Path) -> xr.DataTree:
             "or fit anew with `ds3bayes run` or `ds3bayes fit` (do so, too, if nothing was changed there: the defaults "
             "of this version of ds3bayes are others)"
         ) from None
+
+
+def _among(models: list[str] | None, fitted: xr.DataTree) -> list[str]:
+    """Return the LLMs that were asked for, each once, after making sure that they were evaluated."""
+    known = list(dict.fromkeys(map(str, fitted["constant_data"]["model"].values)))
+    for name in models or []:
+        if name not in known:
+            raise InputError(f"--model {name!r}: not evaluated; allowed: {', '.join(known)}.{did_you_mean(name, known)}")
+    return list(dict.fromkeys(models or []))
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:
