@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -24,6 +24,7 @@ from rich.table import Table
 
 from ds3bayes import files
 from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.progress import doing
 from ds3bayes.terminal import Terminal
 from ds3bayes.terminal import plain as _plain
 
@@ -58,7 +59,7 @@ def _examples(*lines: str) -> str:
     return "\n\n".join(["[bold]Examples[/]", *(f"[cyan]{_plain(line)}[/]" for line in lines)])
 
 
-def _starting(*words: str) -> Callable[[str], list[str]]:
+def _completed(*words: str) -> Callable[[str], list[str]]:
     """Return a shell completion from a few words."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
@@ -76,12 +77,6 @@ def _scenarios_starting(incomplete: str) -> list[str]:
 
 
 SpecFile = Annotated[Path, typer.Argument(help="model specification, a TOML file", show_default=False)]
-Source = Annotated[
-    str,
-    typer.Argument(
-        help="model specification (.toml), or evaluations: a table, a log, or a folder of logs", show_default=False
-    ),
-]
 FitFile = Annotated[Path, typer.Argument(help="a fit that `fit` or `run` wrote (.nc)", show_default=False)]
 With = Annotated[
     list[str] | None,
@@ -102,14 +97,14 @@ Strategies = Annotated[
 Tasks = Annotated[
     str | None,
     typer.Option(
-        "--tasks", help="'observed' or 'new'; default from the spec", autocompletion=_starting("observed", "new")
+        "--tasks", help="'observed' or 'new'; default from the spec", autocompletion=_completed("observed", "new")
     ),
 ]
 CostName = Annotated[
     str | None,
     typer.Option(
         help="tokens, usd, flops, joules or seconds; default from the spec",
-        autocompletion=_starting("tokens", "usd", "flops", "joules", "seconds"),
+        autocompletion=_completed("tokens", "usd", "flops", "joules", "seconds"),
     ),
 ]
 Scheduler = Annotated[
@@ -132,6 +127,14 @@ PerfectCheck = Annotated[
         help="whether wrong answers can be told from right ones when deployed; default from the spec",
     ),
 ]
+
+
+@contextmanager
+def _starting(source: str | Path) -> Iterator[None]:
+    """Say at once what is worked on, and show that its imports, of seconds, are under way."""
+    _say.print(f"[bold]ds3bayes[/] {version('ds3bayes')}: {_plain(str(source))}")
+    with doing("starting"):
+        yield
 
 
 def main() -> None:
@@ -157,11 +160,33 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         _say.print(f"[bold red]error[/]: {_plain(where)}cannot be read: {_plain(error.strerror or str(error))}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        _say.print("interrupted; nothing half-written was left")
-        sys.exit(130)
+    except SystemExit as ended:
+        # Typer takes Ctrl-C for itself.
+        if ended.code == 130:
+            _say.print(_plain(_kept(files.written(), [str(folder) for folder in _going_on if folder.exists()])))
+        raise
     finally:
+        _going_on.clear()
         files.release()
+
+
+#: Folders of unfinished work of this command.
+_going_on: list[Path] = []
+
+
+def _kept(names: list[str], unfinished: list[str]) -> str:
+    """Say, of a command that was interrupted, what it had written by then, and what it will go on from."""
+    said = f"kept, each of them whole: {_listed(names)}" if names else "nothing else was written"
+    if unfinished:
+        kept = f"what was done is kept in {_listed(unfinished)}: the same command goes on from there"
+        return f"interrupted; {kept} (--fresh starts anew); {said}"
+    again = any(name.endswith("run.nc") for name in names)
+    said = said if names else "nothing was written"
+    return f"interrupted; {said}{'; the same command goes on from the fit' if again else ''}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _lines(error: InputError) -> str:
@@ -282,7 +307,7 @@ def import_evaluations(
     from ds3bayes.evals import read_evals, to_table
 
     files.claim(output, "table", [source])
-    with _doing("reading evaluations"):
+    with doing("reading evaluations"):
         evals = read_evals(source, **_options(options))
     files.write(output, "table", _table_bytes(to_table(evals), output.suffix))
     if as_json:
@@ -314,7 +339,8 @@ def fit(
 
     Draws are kept as they come: after a kill, the same command goes on from them.
     """
-    from ds3bayes.inference.store import save
+    with _starting(spec):
+        from ds3bayes.inference.store import save
 
     files.claim(output, "fit", [spec])
     loaded, evals = _read(spec)
@@ -364,13 +390,13 @@ def check(
     loaded = load(fit_file)
     if output is not None:
         files.claim_folder(output, {}, [fit_file])
-    with _doing("checking"):
+    with doing("checking"):
         results = run_checks(loaded, refits=refits, scheduler=scheduler)
     if by_simulation:
         from ds3bayes.queries.calibration import sbc, sbc_check
 
         evals, held_out = evals_of(loaded)
-        simulated: dict[str, Any] = {"tasks": tasks, "scheduler": scheduler, "progress": _say.is_terminal}
+        simulated: dict[str, Any] = {"tasks": tasks, "scheduler": scheduler, "progress": True}
         ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), **simulated)
         results.append(sbc_check(ranks))
     if output is not None:
@@ -396,12 +422,14 @@ def check(
         "ds3bayes predict run.nc -s cot -s 'majority(n=8)' --tasks new",
         "ds3bayes predict run.nc -s 'tot(branching=5, kept_states=5)' -o predictions.nc --json",
         "ds3bayes predict run.nc -s cot --by category",
+        "ds3bayes predict run.nc -m acme-1 -m acme-2",
         "ds3bayes predict run.nc -s cot -s 'best_of_n(n=4)' --budgets 500:32000:500 -o grid.nc",
     )
 )
 def predict(
     fit_file: FitFile,
     strategy: Strategies = None,
+    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="this LLM only; repeat for more")] = None,
     tasks: Tasks = None,
     budgets: Annotated[
         str | None,
@@ -423,9 +451,12 @@ def predict(
     if output is not None:
         files.claim(output, "dataset", [fit_file])
     loaded = _load(fit_file)
+    llms = _among(model, loaded)
     # A grid shows how far it is by itself.
-    with _doing("predicting") if at is None else nullcontext():
+    with doing("predicting") if at is None else nullcontext():
         pred = _predict(loaded, strategy, tasks, at, scheduler) if by is None else _predict_by(loaded, strategy, by)
+    if llms:
+        pred = pred.sel(model=llms).dropna("strategy", how="all", subset=["success"])
     if output is not None:
         _write_dataset(pred, output)
     rows = _summary(pred)
@@ -472,9 +503,9 @@ def decide(
         "perfect_check": perfect_check,
     }
     query = asking(spec_of(loaded), asked, "decide").query
-    with _doing("predicting"):
+    with doing("predicting"):
         pred = _predict(loaded, strategy, tasks)
-    with _doing("deciding"):
+    with doing("deciding"):
         decision = answer(loaded, pred, **asked)
     reached = {}
     if reach:
@@ -593,7 +624,7 @@ def plan(
     }
     if attempts:
         asked["attempts"] = attempts
-    with _doing("planning"):
+    with doing("planning"):
         result = query(_published(accuracy) if source is None else _plan_source(source, options), a, b, **asked)
     if output is not None:
         from ds3bayes.reports import plot_plan
@@ -668,7 +699,7 @@ def gate(
     for source, where in ((baseline, baseline_where), (candidate, candidate_where)):
         evals = read_evals(source, **_options(options))
         sides.append(evals if where is None else select(evals, where))
-    with _doing("fitting both"):
+    with doing("fitting both"):
         result = query(*sides, margin=margin, confidence=confidence, tasks=tasks)  # type: ignore[arg-type]
     for path, kind, text in ((markdown, "text", result.markdown), (junit, "junit", result.junit)):
         if path is not None:
@@ -720,7 +751,7 @@ def rank(
         "margin": margin,
         "perfect_check": perfect_check,
     }
-    with _doing("ranking"):
+    with doing("ranking"):
         result = query(loaded, asked, **given)
     if output is not None:
         from ds3bayes.reports import plot_ranking
@@ -949,9 +980,9 @@ def report(
     files.claim(output, "page", [fit_file])
     files.refuse_taken(output.with_suffix(".md"), "text", [fit_file])
     loaded = _load(fit_file)
-    with _doing("predicting"):
+    with doing("predicting"):
         pred = _predict(loaded, strategy, tasks)
-    with _doing("checking, drawing and writing the report"):
+    with doing("checking, drawing and writing the report"):
         path = write(loaded, pred, output)
     _say.print(f"wrote [bold]{_plain(str(path))}[/]")
 
@@ -1071,7 +1102,7 @@ def calibrate(
         benchmarks=benchmark,
         least_attempts=least_attempts,
         scheduler=scheduler,
-        progress=_say.is_terminal,
+        progress=True,
     )
     if output is not None:
         _write_dataset(result, output)
@@ -1121,7 +1152,7 @@ def sbc(
         thin=thin,
         seed=seed,
         scheduler=scheduler,
-        progress=_say.is_terminal,
+        progress=True,
     )
     outcome = sbc_check(ranks)
     if picture is not None:
@@ -1197,6 +1228,9 @@ def run(
     the spec's questions or prices is answered without sampling. Draws are kept as they come: after a kill, the same
     command goes on from them.
     """
+    with _starting(sources[0] if len(sources) == 1 else f"{len(sources)} sources"):
+        for name in ("inference.check", "inference.fit", "queries.decide", "reports"):
+            import_module(f"ds3bayes.{name}")
     many = len(sources) > 1
     if many and not all(source.endswith(".toml") for source in sources):
         other = next(source for source in sources if not source.endswith(".toml"))
@@ -1283,9 +1317,9 @@ class _Job:
         # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
         fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=self.options)
         save(fitted, self.path)
-        with _doing("checking"):
+        with doing("checking"):
             results = run_checks(fitted, scheduler=scheduler)
-        with _doing("predicting"):
+        with doing("predicting"):
             pred = _predict(fitted, None, None)
         _write_dataset(pred, folder / "predictions.nc")
         compared = observed_vs_predicted(fitted)
@@ -1293,7 +1327,7 @@ class _Job:
         for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
             files.write(folder / name, "table", _csv(table))  # type: ignore[arg-type]
         files.write(folder / "observed_vs_predicted.csv", "table", files.csv_bytes(compared))
-        with _doing("drawing and writing the report"):
+        with doing("drawing and writing the report"):
             path = write(fitted, pred, folder / "report.html", checks=results)
         if not quiet:
             _show_checks(results)
@@ -1321,20 +1355,24 @@ def _ready(
     from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
     from ds3bayes.queries.decide import asking
 
+    if source.endswith(".nc"):
+        raise InputError(
+            f"{source}: is a fit, and `run` takes a specification (.toml) or evaluations; ask a fit with "
+            f"`ds3bayes decide {source}`, `predict` or `report`"
+        )
     if source.endswith(".toml"):
         if options:
             raise InputError(f"--with {options[0]}: is for evaluations without a spec; a spec's table takes none")
-        with _doing("reading the spec and its data"):
+        with doing("reading the spec and its data"):
             spec, evals = _read(Path(source))
     else:
         spec, evals = _of_evaluations(source, _options(options))
         if asked["max_cost"] is None and asked["success"] is None:
             asked = dict(zip(("cost", "max_cost", "success"), _questions(asked["cost"]), strict=True))
     spec = asking(spec, asked, "the command line")
-    if output is None or many:
+    folder = output
+    if folder is None or many:
         folder = (output or Path("runs")) / files.folder_name(spec.name)
-    else:
-        folder = output
     _say.print(f"[bold]{_plain(spec.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
     design = make_design(evals, spec, spec.held_out_rows(evals))
     refuse_at_once(spec, evals, design)
@@ -1348,11 +1386,7 @@ def _fit_ahead(jobs: list[_Job], scheduler: str, fresh: bool) -> None:
     """Sample the chains of many fits on a cluster, all at once; each fit then goes on from its own."""
     from ds3bayes.inference.fit import sample_ahead
 
-    with ExitStack() as kept:
-        fits = [(job.evals, job.spec, kept.enter_context(_unfinished(job.path, fresh))) for job in jobs]
-        if not _say.is_terminal:
-            _say.print(f"sampling the chains of {len(fits)} fits on the cluster ...")
-        sample_ahead(fits, scheduler, progress=_say.is_terminal)
+    sample_ahead([(job.evals, job.spec, _unfinished(job.path, fresh)) for job in jobs], scheduler)
 
 
 #: What `run` writes into its folder, beside the tables of the report.
@@ -1420,7 +1454,7 @@ def _of_evaluations(source: str, options: dict[str, Any]) -> tuple[Any, xr.Datas
     from ds3bayes.evals import read_evals
     from ds3bayes.generative.spec import ModelSpec, Query
 
-    with _doing("reading evaluations"):
+    with doing("reading evaluations"):
         evals = read_evals(source, **options)
     _show_account(evals)
     name = Path(source).resolve().name.split(".")[0] or "evaluations"
@@ -1485,45 +1519,18 @@ def _fit(
     """Fit, or go on with a fit that was interrupted before it was saved as ``output``."""
     from ds3bayes.inference.fit import fit as sample
 
-    if not _say.is_terminal:
-        _say.print("sampling (seconds; minutes for large models) ...")
-    with _unfinished(output, fresh) as folder:
-        fitted = sample(evals, spec, resume=folder, scheduler=scheduler, progress=_say.is_terminal, **sampling)
-    if not _say.is_terminal:
-        sizes, seconds = fitted["posterior"].sizes, fitted.attrs["sample_seconds"]
-        _say.print(
-            f"compiled in {fitted.attrs['compile_seconds']:.1f} s; sampled {sizes['chain']} chains of "
-            f"{sizes['draw']:,} draws in {seconds:.1f} s ({sizes['chain'] * sizes['draw'] / seconds:,.0f} draws/s)"
-        )
-    return fitted
+    return sample(evals, spec, resume=_unfinished(output, fresh), scheduler=scheduler, **sampling)
 
 
-@contextmanager
-def _unfinished(output: Path, fresh: bool) -> Iterator[Path]:
-    """Yield the folder that keeps what is done of an output; say that it is kept if there is an interruption."""
+def _unfinished(output: Path, fresh: bool) -> Path:
+    """Return the folder that keeps what is done of an output; see to it that an interruption tells of it."""
     from ds3bayes.inference.unfinished import remove_unfinished, unfinished_of
 
     folder = unfinished_of(output)
     if fresh:
         remove_unfinished(folder)
-    try:
-        yield folder
-    except KeyboardInterrupt:
-        if folder.exists():
-            _say.print(
-                f"what was done is kept in [bold]{_plain(str(folder))}[/]: the same command goes on from there, and "
-                "with --fresh starts anew"
-            )
-        raise
-
-
-@contextmanager
-def _doing(what: str) -> Iterator[None]:
-    """Say what is being done, with a spinner on a terminal, and how long it took."""
-    started = time.perf_counter()
-    with _say.status(what) if _say.is_terminal else nullcontext():
-        yield
-    _say.print(f"{what}: {time.perf_counter() - started:.1f} s")
+    _going_on.append(folder)
+    return folder
 
 
 def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
@@ -1613,6 +1620,17 @@ def _load(path: Path) -> xr.DataTree:
         ) from None
 
 
+def _among(models: list[str] | None, fitted: xr.DataTree) -> list[str]:
+    """Return the LLMs that were asked for, each once, after making sure that they were evaluated."""
+    known = list(dict.fromkeys(map(str, fitted["constant_data"]["model"].values)))
+    for name in models or []:
+        if name not in known:
+            raise InputError(
+                f"--model {name!r}: not evaluated; allowed: {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+    return list(dict.fromkeys(models or []))
+
+
 def _whole_numbers(option: str, text: str) -> list[int]:
     """Read '500,1000,4000' or '500:32000:500', whose end counts."""
     try:
@@ -1646,7 +1664,7 @@ def _predict(
     which: Any = tasks or asked.tasks
     if budgets is None:
         return query(fitted, named or None, tasks=which)
-    return predict_grid(fitted, named, budgets, tasks=which, scheduler=scheduler, progress=_say.is_terminal)
+    return predict_grid(fitted, named, budgets, tasks=which, scheduler=scheduler, progress=True)
 
 
 def _predict_by(fitted: xr.DataTree, strategies: list[str] | None, by: str) -> xr.Dataset:

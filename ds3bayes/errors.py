@@ -64,11 +64,99 @@ class InputError(ValueError):
         where : str
             What was read, for instance a file's path.
         faults : iterable of str
-            One sentence per fault.
+            One sentence per fault. Of those that differ in numbers only, as rows do, the first three are told, and how
+            many more are like them.
         """
-        lines = list(faults)
-        count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
-        return cls("\n".join([f"{where}: {count}", *(f"  - {line}" for line in lines)]))
+        found = Faults()
+        for fault in faults:
+            found.add(fault)
+        return found.error(where)
+
+
+#: Faults of one kind that are told; of one more, that too.
+LIKE_SHOWN = 3
+#: Kinds of faults that are told apart.
+_KINDS_KEPT = 1000
+
+
+class Faults:
+    """Faults as they are found: a million that differ in numbers only cost a few sentences."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, list[str]] = {}
+        self._more: dict[str, int] = {}
+
+    def add(self, fault: str) -> None:
+        """Take one more.
+
+        Parameters
+        ----------
+        fault : str
+            A sentence.
+        """
+        kind = re.sub(r"[0-9]+", "#", fault)
+        if kind not in self._kinds and len(self._kinds) == _KINDS_KEPT:
+            kind = ""
+        told = self._kinds.setdefault(kind, [])
+        if len(told) <= LIKE_SHOWN:
+            told.append(fault)
+        self._more[kind] = self._more.get(kind, 0) + 1
+
+    def __len__(self) -> int:
+        return sum(self._more.values())
+
+    def tells(self, start: str) -> bool:
+        """Whether a fault begins so.
+
+        Parameters
+        ----------
+        start : str
+        """
+        return any(fault.startswith(start) for told in self._kinds.values() for fault in told)
+
+    def error(self, where: str, most: int = 40) -> InputError:
+        """Return the error that tells them.
+
+        Parameters
+        ----------
+        where : str
+            What was read.
+        most : int, default 40
+            Kinds that are told.
+        """
+        lines = []
+        for kind, told in list(self._kinds.items())[:most]:
+            lines += listed(told, self._more[kind])
+        rest = sum(self._more[kind] for kind in list(self._kinds)[most:])
+        if rest:
+            lines.append(f"  ... and {rest:,} more")
+        return InputError("\n".join([f"{where}: {counted(len(self))}", *lines]))
+
+
+def counted(faults: int) -> str:
+    """Return ``'1 fault'`` or ``'1,200 faults'``.
+
+    Parameters
+    ----------
+    faults : int
+    """
+    return f"{faults:,} fault{'s' * (faults != 1)}"
+
+
+def listed(told: list[str], of: int) -> list[str]:
+    """Return faults of one kind as lines of a message.
+
+    Parameters
+    ----------
+    told : list of str
+        The first of them.
+    of : int
+        How many there are in all.
+    """
+    if of <= min(len(told), LIKE_SHOWN + 1):
+        return [f"  - {line}" for line in told]
+    lines = [f"  - {line}" for line in told[:LIKE_SHOWN]]
+    return [*lines, f"  ... and {of - len(lines):,} more like {'this' if len(lines) == 1 else 'these'}"]
 
 
 def _clipped(line: str) -> str:

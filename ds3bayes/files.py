@@ -307,6 +307,8 @@ _LOCK = ".ds3bayes-lock"
 #: What `claim` holds until `release`.
 _held = ExitStack()
 _mine: set[Path] = set()
+#: What `write` finished until `release`.
+_written: list[str] = []
 
 
 def claim(path: str | os.PathLike[str], kind: str, inputs: Iterable[str | os.PathLike[str]] = ()) -> Path:
@@ -391,6 +393,12 @@ def holding(folder: Path) -> Iterator[None]:
 def release() -> None:
     """Give back what this process claimed; folders that were made for it, and are empty, go."""
     _held.close()
+    _written.clear()
+
+
+def written() -> list[str]:
+    """Return the names of what this process wrote since it last let go of its outputs, each once, in that order."""
+    return list(dict.fromkeys(_written))
 
 
 def _make(folder: Path, held: ExitStack = _held) -> None:
@@ -528,6 +536,7 @@ def write(path: str | os.PathLike[str], kind: str, content: bytes | Callable[[st
                 _add_seal(temporary, kind)
             if kind != "copy" and kind_of(temporary) != kind:
                 raise AssertionError(f"{path}: does not say that it is {KINDS[kind].what} of ds3bayes")
+        _written.append(str(path))
     except (OSError, RuntimeError) as error:
         # The netCDF library says RuntimeError when a disk is full; its kinds are faults of ours.
         if not isinstance(error, OSError) and type(error) is not RuntimeError:

@@ -353,7 +353,7 @@ def test_strategies_and_questions_are_completed():
     assert "best_of_n" in cli._strategies_starting("best")
     assert cli._strategies_starting("zz") == []
     assert cli._scenarios_starting("train") == ["training_runs", "training_grid"]
-    assert cli._starting("observed", "new")("n") == ["new"]
+    assert cli._completed("observed", "new")("n") == ["new"]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pymc as pm
 
 from ds3bayes.engine.chains import Drawn, plain
+from ds3bayes.engine.nuts import reports
 
 
 class EngineWarning(UserWarning):
@@ -46,14 +47,14 @@ class Fallback:
         return threadpool_limits(limits=1, user_api="blas")
 
     def chain(
-        self, *, draws: int, tune: int, seed: int, progress: Callable[[int], Any] | None = None, **settings: Any
+        self, *, draws: int, tune: int, seed: int, progress: Callable[[int, int], Any] | None = None, **settings: Any
     ) -> FallbackChain:
         """Start a chain, as `NutsChain` does."""
         import nutpie
 
         report: dict[str, Any] = {}
         if progress is not None:
-            report["progress_callback"] = lambda states: progress(states[0].finished_draws)
+            report["progress_callback"] = reports(progress)
         return FallbackChain(
             nutpie.sample(
                 self._compiled,

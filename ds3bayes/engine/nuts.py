@@ -105,7 +105,7 @@ class NutsChain:
     start : callable
         Takes a seed, returns the point (dim,) at which the chain starts.
     progress : callable, optional
-        Called now and then with the number of draws done, warm-up included.
+        Called now and then with the number of draws done, warm-up included, and how many of those after it diverged.
     journal : Journal, optional
         Answers what it knows of the density, and keeps the rest; closed with the chain.
     **settings
@@ -125,7 +125,7 @@ class NutsChain:
         tune: int,
         seed: int,
         start: Callable[[int], Array],
-        progress: Callable[[int], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
         journal: Journal | None = None,
         **settings: Any,
     ) -> None:
@@ -152,7 +152,7 @@ class NutsChain:
         chosen = lib.PyNutsSettings.LowRank(seed)
         # One sampler for each chain: the core gives those that it runs together streams of one seed by their order.
         chosen.update({"num_tune": tune, "num_draws": draws, "num_chains": 1, **settings})
-        callback = None if progress is None else (lambda states: progress(states[0].finished_draws))
+        callback = None if progress is None else reports(progress)
         self._journal = journal
         self._sampler = lib.PySampler.from_pymc(
             chosen, 1, model, lib.ProgressType.none(), callback, 100, lib.PyStorage.arrow()
@@ -180,6 +180,18 @@ class NutsChain:
             # Nothing asks any more.
             if self._journal is not None:
                 self._journal.close()
+
+
+def reports(progress: Callable[[int, int], Any]) -> Callable[[list[Any]], None]:
+    """Return what nutpie calls with the state of every chain, given a function of draws done and divergences.
+
+    Parameters
+    ----------
+    progress : callable
+    """
+    return lambda states: progress(
+        sum(one.finished_draws for one in states), sum(one.divergences for one in states if not one.tuning)
+    )
 
 
 def _no_adapter(*arguments: Any, **named: Any) -> None:

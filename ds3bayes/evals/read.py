@@ -22,7 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ds3bayes import files
-from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.errors import LIKE_SHOWN, InputError, counted, did_you_mean, listed
 from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.evals.outputs import fill_outputs, searches_with_outputs
 from ds3bayes.evals.schema import (
@@ -39,7 +39,8 @@ from ds3bayes.evals.schema import (
 from ds3bayes.strategies import STRATEGIES
 from ds3bayes.strategies.attempts import single_attempt
 
-FAULTS_SHOWN = 20
+#: Rows of one kind of fault that are looked at for values that differ.
+_LOOKED_AT = 200
 #: How far tokens_mean and completion_tokens / attempts may differ, relative to the larger.
 TOKENS_TOLERANCE = 0.005
 
@@ -369,25 +370,20 @@ class _Faults:
         return f"{self.table.place(row)}, column {name!r}: got {_shown(self.cell(row, name))}"
 
     def stop(self) -> None:
-        """Raise what was found, if anything was: some of every kind, in the order of rows."""
+        """Raise what was found, if anything was: some of every kind, and how many more are like them."""
         total = len(self.about_table) + sum(rows.size for rows, _ in self.groups)
         if not total:
             return
-        lines = self.about_table[:FAULTS_SHOWN]
-        room = FAULTS_SHOWN - len(lines)
-        taken = [0] * len(self.groups)
-        # One of each kind in turn, so that a column of bad cells does not hide the other columns.
-        while room > 0 and any(taken[i] < rows.size for i, (rows, _) in enumerate(self.groups)):
-            for i, (rows, _) in enumerate(self.groups):
-                if room > 0 and taken[i] < rows.size:
-                    taken[i] += 1
-                    room -= 1
-        shown = [(int(row), i, say(int(row))) for i, (rows, say) in enumerate(self.groups) for row in rows[: taken[i]]]
-        lines += [text for _, _, text in sorted(shown)]
-        if total == len(lines):
-            raise InputError.of_faults(self.table.where, lines)
-        listed = "\n".join(f"  - {line}" for line in lines)
-        raise InputError(f"{self.table.where}: {total} faults\n{listed}\n  ... and {total - len(lines)} more")
+        lines = [f"  - {text}" for text in self.about_table]
+        for rows, say in sorted(self.groups, key=lambda group: group[0][0]):
+            told: dict[str, str] = {}
+            for row in rows[:_LOOKED_AT].tolist():
+                text = say(row)
+                told.setdefault(text.replace(self.table.place(row), ""), text)
+            # Where all are told, as they are; else those that differ.
+            few = rows.size <= LIKE_SHOWN + 1
+            lines += listed([say(row) for row in rows.tolist()] if few else list(told.values()), rows.size)
+        raise InputError("\n".join([f"{self.table.where}: {counted(total)}", *lines]))
 
 
 def _shown(value: object) -> str:

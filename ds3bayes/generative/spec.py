@@ -305,7 +305,8 @@ class ModelSpec(Part):
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"{path}: not valid TOML: {error}") from None
+            hint = "" if path.suffix == ".toml" else f"; evaluations need no specification: `ds3bayes run {path}`"
+            raise InputError(f"{path}: not valid TOML: {error}{hint}") from None
         spec = cls.from_dict({"name": path.resolve().stem, **content}, str(path))
         if spec.data is None:
             return spec

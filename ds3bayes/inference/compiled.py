@@ -104,7 +104,7 @@ class CompiledModel:
         *,
         cores: int = 2,
         brief: bool = False,
-        progress: Callable[[int], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
         unfinished: Unfinished | None = None,
     ) -> xr.DataTree:
         """Draw from the posterior: groups ``posterior`` and ``sample_stats``.
@@ -117,7 +117,7 @@ class CompiledModel:
         brief : bool, default False
             Spend little on a short warm-up: most of it would go into long trajectories before scales are known.
         progress : callable, optional
-            Called now and then with the number of draws done, warm-up included.
+            Called now and then with the number of draws done, warm-up included, and of those that diverged after it.
         unfinished : Unfinished, optional
             Where draws are kept as they come, and found again.
         """
@@ -140,7 +140,7 @@ class CompiledModel:
         *,
         cores: int = 2,
         brief: bool = False,
-        progress: Callable[[int], Any] | None = None,
+        progress: Callable[[int, int], Any] | None = None,
         unfinished: Unfinished | None = None,
     ) -> Iterator[tuple[int, Drawn]]:
         """Sample some of the chains, and yield each as it is done: the same ones as together with the others.
@@ -168,13 +168,13 @@ class CompiledModel:
         }
         numbers = list(numbers)
         # Filled before threads read it.
-        done = dict.fromkeys(numbers, 0)
+        done = dict.fromkeys(numbers, (0, 0))
 
-        def of_chain(number: int) -> Callable[[int], Any] | None:
-            def tell(draws: int) -> None:
-                done[number] = draws
+        def of_chain(number: int) -> Callable[[int, int], Any] | None:
+            def tell(*draws_and_divergences: int) -> None:
+                done[number] = draws_and_divergences
                 if progress is not None:
-                    progress(sum(done.values()))
+                    progress(*(sum(counts) for counts in zip(*done.values(), strict=True)))
 
             return None if progress is None else tell
 
@@ -184,7 +184,7 @@ class CompiledModel:
             if found is None:
                 missing.append(number)
             else:
-                done[number] = length
+                done[number] = (length, int(found[1]["diverging"].sum()))
                 yield number, found
         if not missing:
             return
@@ -205,7 +205,6 @@ class CompiledModel:
             for number, drawn in run(begin, missing, cores):
                 if unfinished is not None:
                     unfinished.keep_chain(number, drawn)
-                done[number] = length
                 yield number, drawn
 
     def _start(self) -> Callable[[int], Array]:

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import xarray as xr
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 from scipy.special import gammaln, xlog1py, xlogy
 
 from ds3bayes.errors import InputError
@@ -39,6 +26,7 @@ from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
 from ds3bayes.inference.spread_chains import Order, sampled_there
 from ds3bayes.inference.unfinished import Unfinished, about_fit, keeping_in
+from ds3bayes.progress import doing
 from ds3bayes.terminal import Terminal, plain
 
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
@@ -90,7 +78,8 @@ def fit(
         Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers sample a chain each: the same
         draws, by the seed. Needs the extra ``distributed``. With ``resume``, whole chains are kept.
     progress : bool, default True
-        Show what is being done.
+        Show what is being done: on a terminal with the time left, draws per second and divergences as they come, else a
+        line for every stage once it is done.
 
     Returns
     -------
@@ -111,8 +100,9 @@ def fit(
     Warns
     -----
     FitWarning
-        If draws could not be kept. One for each fault of the draws (divergences, chains that disagree, too few effective draws, tree depth, energy)
-        and one if many tasks are influential; each names the parameter or task, by how much, and what to set.
+        One for each fault of the draws (divergences, chains that disagree, too few effective draws, tree depth, energy)
+        and one if many tasks are influential; each names the parameter or task, by how much, and what to set. One if
+        ``resume`` could not keep all draws.
     """
     spec = spec or ModelSpec()
     changes = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
@@ -128,41 +118,39 @@ def fit(
     design = make_design(evals, spec, held_out)
 
     times = {}
-    with _kept(resume, spec, evals, sampling) as kept, _stages(progress) as stage:
-        started = time.perf_counter()
-        stage("compiling the model")
-        # One data set: its numbers stay constants of the code.
-        compiled = compile_model(design, spec, swap=False)
-        times["compile_seconds"] = time.perf_counter() - started
-        started = time.perf_counter()
+    with _kept(resume, spec, evals, sampling) as kept:
+        with doing("building the model", show=progress) as told:
+            # One data set: its numbers stay constants of the code.
+            compiled = compile_model(design, spec, swap=False)
+            times["compile_seconds"] = told.seconds
+        length = sampling.draws + compiled.tune(sampling)
         if scheduler is None:
-            update = stage("sampling", (sampling.draws + compiled.tune(sampling)) * sampling.chains)
-            tree = compiled.sample(sampling, cores=cores, progress=update, unfinished=kept)
+            with doing("sampling", length * sampling.chains, show=progress) as told:
+                tree = compiled.sample(sampling, cores=cores, progress=told, unfinished=kept)
+                times["sample_seconds"] = told.seconds
         else:
-            update = stage("sampling chains", sampling.chains)
-            order = Order(design=design, spec=spec, sampling=sampling, unfinished=kept)
-            tree = compiled.tree(sampled_there([order], scheduler, update)[0])
-        times["sample_seconds"] = time.perf_counter() - started
-        started = time.perf_counter()
-        stage("drawing task effects")
+            with doing("sampling on the cluster", sampling.chains, unit="chains", show=progress) as told:
+                order = Order(design=design, spec=spec, sampling=sampling, unfinished=kept)
+                tree = compiled.tree(sampled_there([order], scheduler, told)[0])
+                times["sample_seconds"] = told.seconds
+    with doing("drawing task effects", show=progress) as told:
         posterior = tree["posterior"].to_dataset()
         most = _task_draws(design) if task_draws is None else task_draws
         step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // most))
         effects = task_effects(design, spec, posterior.isel(draw=slice(None, None, step)), sampling.seed)
-        times["effects_seconds"] = time.perf_counter() - started
-
-    result = xr.DataTree.from_dict(
-        {
-            "posterior": posterior,
-            "sample_stats": tree["sample_stats"].to_dataset(),
-            "prior": prior_draws(design, spec, sampling.seed),
-            "log_likelihood": _log_likelihood(design, spec, posterior, effects),
-            "log_prior": log_prior(spec, posterior),
-            "task_effects": effects.drop_vars(["log_likelihood", "task"]),
-            "observed_data": evals[["successes"]].drop_attrs(deep=False),
-            "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
-        }
-    )
+        times["effects_seconds"] = told.seconds
+        result = xr.DataTree.from_dict(
+            {
+                "posterior": posterior,
+                "sample_stats": tree["sample_stats"].to_dataset(),
+                "prior": prior_draws(design, spec, sampling.seed),
+                "log_likelihood": _log_likelihood(design, spec, posterior, effects),
+                "log_prior": log_prior(spec, posterior),
+                "task_effects": effects.drop_vars(["log_likelihood", "task"]),
+                "observed_data": evals[["successes"]].drop_attrs(deep=False),
+                "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
+            }
+        )
     result.attrs = {
         "schema": SCHEMA,
         "model_id": spec.model_id,
@@ -200,8 +188,8 @@ def sample_ahead(
             design = make_design(evals, spec, spec.held_out_rows(evals))
             orders.append(Order(design=design, spec=spec, sampling=spec.sampling, unfinished=kept))
         total = sum(order.sampling.chains for order in orders)
-        stage = held.enter_context(_stages(progress))
-        sampled_there(orders, scheduler, stage(f"sampling chains of {len(orders)} fits", total))
+        with doing(f"sampling {len(orders)} fits on the cluster", total, unit="chains", show=progress) as told:
+            sampled_there(orders, scheduler, told)
 
 
 @contextmanager
@@ -241,42 +229,6 @@ def _log_likelihood(design: Design, spec: ModelSpec, posterior: xr.Dataset, effe
         ways = gammaln(attempts + 1.0) - gammaln(successes + 1.0) - gammaln(attempts - successes + 1.0)
         result["aggregates"] = ways + xlogy(successes, expected) + xlog1py(attempts - successes, -expected)
     return result
-
-
-class _Rate(ProgressColumn):
-    """Draws per second of a stage that counts them."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        counted = (task.total or 1) > 1
-        return Text(f"{speed:,.0f}/s" if speed and counted else "")
-
-
-@contextmanager
-def _stages(show: bool) -> Iterator[Any]:
-    """Show one line per stage of the work; yield a function that starts a stage and returns its updater."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=Terminal(stderr=True), disable=not show) as progress:
-        current: list[Any] = []
-
-        def stage(what: str, total: int | None = None) -> Any:
-            if current:
-                # A stage without a count has done its one thing.
-                last = progress.tasks[current[-1]]
-                progress.update(current[-1], total=last.total or 1, completed=last.total or 1)
-            current.append(progress.add_task(what, total=total))
-            return lambda done: progress.update(current[-1], completed=done)
-
-        yield stage
-        stage_done = progress.tasks[current[-1]]
-        progress.update(current[-1], total=stage_done.total or 1, completed=stage_done.total or 1)
 
 
 def warn_of_faults(result: xr.DataTree, what: str = "") -> None:

@@ -110,6 +110,8 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such fit; make one with `ds3bayes fit SPEC`")
+    if (path / "run.nc").is_file():
+        raise InputError(f"{path}: is the folder of a fit, which is {path / 'run.nc'}")
     sealed = files.seal(files.readable(path, "fit (.nc)"))
     if sealed and not sealed[1]:
         raise InputError(f"{path}: does not match the digest at its end (the file was altered); refit")
@@ -118,7 +120,8 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
             tree = opened.load()
     except Exception as error:
         # What a damaged file raises in the libraries that read it is not documented.
-        raise InputError(f"{path}: not a readable netCDF file: {_first_line(error)}") from None
+        hint = "" if path.suffix == ".nc" else f"; a fit is needed: `ds3bayes run {path}` writes one, run.nc"
+        raise InputError(f"{path}: not a readable netCDF file: {_first_line(error)}{hint}") from None
     _check_attrs(tree, str(path))
     schema = tree.attrs["schema"]
     if not isinstance(schema, int | np.integer) or schema < 1:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ds3bayes.cluster import workers
 from ds3bayes.engine.library import MachineError, load
 from ds3bayes.errors import InputError
 from ds3bayes.generative.design import Arm
 from ds3bayes.kernels.prediction_grid import GridInputs, fill_grid
+from ds3bayes.progress import doing
 from ds3bayes.queries.predict import View, as_dataset, expand
 from ds3bayes.strategies import Strategy, parse_strategy
-from ds3bayes.terminal import Terminal
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.path import finish_within, mean_steps_within
 
@@ -118,7 +116,7 @@ def predict_grid(
         found[name][(*view.place(arm), places[label])] = values
 
     total = sum(len(pairs) for pairs in jobs.values()) * view.samples
-    with workers(scheduler) as spread, _shown(progress, total) as done:
+    with workers(scheduler) as spread, doing("predicting", total, unit="predictions", show=progress) as told:
         # A worker fills a chunk in each of its threads; here one chunk takes all cores.
         fill = partial(_fill, threads=(_cores() or 1) if scheduler is None else 1)
         for arm, pairs in jobs.items():
@@ -136,7 +134,7 @@ def predict_grid(
                 quantities.pop("truncated", None)
                 for name, (values, _) in quantities.items():
                     put(name, arm, label, values.mean(axis=1))
-                done(view.samples)
+                told(told.done + view.samples)
             if sheet is None:
                 continue
             error = max(error, sheet.error)
@@ -144,7 +142,7 @@ def predict_grid(
             success, tokens = sheet.empty()
             for rows, (some_success, some_tokens) in filled:
                 success[rows], tokens[rows] = some_success, some_tokens
-                done(len(cut) * (rows.stop - rows.start))
+                told(told.done + len(cut) * (rows.stop - rows.start))
             index = view.design.arms.index(arm)
             curved = view.curved_costs(index)
             for label, strategy in cut:
@@ -390,15 +388,6 @@ def _machine() -> ctypes.CDLL | None:
 def _fill(chunk: Mapping[str, Any], shared: Mapping[str, Any], threads: int) -> tuple[Array, Array]:
     """Run the kernel on the inputs of a chunk and those of all chunks."""
     return fill_grid(GridInputs(**chunk, **shared), _machine(), threads=threads)
-
-
-@contextmanager
-def _shown(show: bool, total: int) -> Iterator[Callable[[int], None]]:
-    """Show the share of (draw, strategy, budget) that is done; yield what counts them."""
-    columns = (TextColumn("predicting"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Terminal(stderr=True), disable=not show) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda count: bar.update(task, advance=count)
 
 
 def _dataset(

@@ -332,9 +332,20 @@ def test_many_faults_are_counted_and_every_kind_is_shown() -> None:
     )
     text = message(frame)
     assert text.startswith("the DataFrame: 57 faults\n")
-    assert text.endswith("... and 37 more")
-    assert len(text.splitlines()) == 22
-    assert text.count("cost_usd") == 7
+    # All of one kind that say the same are told once, and how many there are.
+    assert text.splitlines()[1:] == [
+        "  - row 1, column 'cost_usd': got -1.0; allowed: a finite number >= 0",
+        "  ... and 6 more like this",
+        "  - row 1, column 'successes': got 5; allowed: at most attempts = 4",
+        "  ... and 49 more like this",
+    ]
+
+
+def test_faults_of_one_kind_that_differ_are_told_by_three() -> None:
+    frame = pd.DataFrame({"model": "m", "benchmark": "b", "task": range(283), "strategy": "cot", "attempts": 4})
+    text = message(frame.assign(successes=-1 - np.arange(283)))
+    assert [line.partition("got ")[2].partition(";")[0] for line in text.splitlines()[1:4]] == ["-1", "-2", "-3"]
+    assert text.splitlines()[4:] == ["  ... and 280 more like these"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ds3bayes.errors import InputError, did_you_mean
+from ds3bayes.errors import Faults, InputError, did_you_mean
 from ds3bayes.evals.choose import to_table
 from ds3bayes.evals.read import BLANKS, as_number, as_text, read_table
 from ds3bayes.evals.readers.base import READERS, Account, Reader, as_evals
@@ -29,7 +29,6 @@ from ds3bayes.evals.readers.records import Float, Records, describe_text, first_
 from ds3bayes.evals.schema import COLUMN, COLUMNS, KEY
 from ds3bayes.strategies.attempts import DEFAULT_SAMPLER, single_attempt
 
-FAULTS_SHOWN = 20
 COLUMNS_SHOWN = 40
 MOST_NAMES = 10_000
 #: Warnings point at who called into this part of the package.
@@ -396,18 +395,14 @@ class _Row(NamedTuple):
 @dataclass(kw_only=True)
 class _Faults:
     where: str
-    lines: list[str] = field(default_factory=list)
-    total: int = 0
+    found: Faults = field(default_factory=Faults)
 
     def add(self, line: str) -> None:
-        self.total += 1
-        if len(self.lines) < FAULTS_SHOWN:
-            self.lines.append(line)
+        self.found.add(line)
 
     def stop(self) -> None:
-        if self.total:
-            more = [f"... and {self.total - len(self.lines)} more"] if self.total > len(self.lines) else []
-            raise InputError.of_faults(self.where, [*self.lines, *more])
+        if len(self.found):
+            raise self.found.error(self.where)
 
 
 @dataclass(kw_only=True)
@@ -522,9 +517,9 @@ class _Attempts:
             if role not in found and role not in rules.wanted and role not in rules.constants:
                 what = "the outcome" if role == "success" else COLUMN[role].meaning
                 constant = "" if role in ("success", "task") else f", or constants={{{role!r}: ...}}"
-                if not any(line.startswith(f"{role}:") for line in faults.lines):
+                if not faults.found.tells(f"{role}:"):
                     faults.add(f"{role} ({what}): no column found. Pass {_keyword(role)} with a column{constant}")
-        if faults.total:
+        if len(faults.found):
             names = [shown(name) for name in list(self.names)[:COLUMNS_SHOWN]]
             more = f" and {len(self.names) - COLUMNS_SHOWN} more" if len(self.names) > COLUMNS_SHOWN else ""
             faults.add(f"the columns are: {', '.join(names)}{more}")

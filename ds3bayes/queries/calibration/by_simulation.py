@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
-from rich.progress import track
 from scipy import stats
 from scipy.special import expit
 
@@ -36,7 +35,7 @@ from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.inference.check_pictures import draw_uniformity
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.compiled import CompiledModel, compile_model
-from ds3bayes.terminal import Terminal
+from ds3bayes.progress import doing
 
 _RANKS = 19
 # Correlation of successive ranked draws above which ranks are no longer nearly uniform for a right model: they then
@@ -131,9 +130,10 @@ def sbc(
         workers(scheduler, threads=cores) as spread,
     ):
         done = spread(_fit_one, range(fits), shared=drawn, prepare=_Fitter.of)
-        with keeping(ranked):
-            for index, one in track(done, "fits", total=fits, console=Terminal(stderr=True), disable=not progress):
+        with keeping(ranked), doing("fitting simulated data", fits, unit="fits", show=progress) as told:
+            for index, one in done:
                 ranked[index] = one
+                told(len(ranked))
     seconds = time.perf_counter() - started
     made = sorted(ranked)
     inorder = [ranked[index] for index in made]

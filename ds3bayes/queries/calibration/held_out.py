@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import xarray as xr
-from rich.progress import Progress
 
 from ds3bayes.cluster import keeping, workers
 from ds3bayes.errors import InputError, did_you_mean
@@ -26,11 +25,11 @@ from ds3bayes.generative.spec import ModelSpec, Sampling
 from ds3bayes.generative.task_effects import success_of_attempts, task_effects
 from ds3bayes.inference.checks import largest_rhat
 from ds3bayes.inference.compiled import CompiledModel, compile_model
+from ds3bayes.progress import doing
 from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
 from ds3bayes.queries.calibration.coverage import pass_at_k
 from ds3bayes.queries.calibration.scores import crps, log_score, pit
 from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
-from ds3bayes.terminal import Terminal
 
 Fit = Literal["alone", "joint"]
 
@@ -142,7 +141,7 @@ def held_out_calibration(
     without = np.full((*shape, _PARTS), np.nan)
     truth = np.array([[_readings(table, k).mean() for k in at] for table in tables.values()])
     parts = _parts(tables)
-    told = {
+    sampled = {
         name: np.full((len(fits), len(labels), len(samples), seeds), np.nan)
         for name in ("divergences", "r_hat", "ess", "seconds")
     }
@@ -197,37 +196,40 @@ def held_out_calibration(
     ]
     # On a cluster every thread has a fit of its own.
     shared = _Common(tables, spec, cores if scheduler is None else 1, forecast_draws)
-    with Progress(console=Terminal(stderr=True), disable=not progress) as bar, workers(scheduler) as spread:
-        asked, task = (bar.add_task(text, total=len(drawn)) for text in ("rivals' forecasts", "subsamples forecast"))
+    with doing("forecasts of rivals", len(drawn), unit="subsamples", show=progress) as told:
         for (row, column, seed), successes in drawn.items():
             counts = Counts(successes, samples[column], tables[labels[row]]["attempts"].to_numpy())
             for place, name in enumerate(chosen, start=len(ours)):
                 for k in at:
                     score_rival((place, row, column, seed), k, name, counts)
-            bar.advance(asked)
-        made: list[int] = []
-        with keeping(made):
-            for number, (forecasts, how) in spread(_fit, cells, shared=shared, prepare=_Compiled):
-                cell = cells[number]
-                made.append(number)
-                which, column = list(fits).index(cell.fit), list(samples).index(cell.samples)
-                m, seed = cell.samples, cell.sampling.seed
-                rows = [labels.index(label) for label in cell.drawn]
-                for name, value in how.items():
-                    told[name][which, rows, column, seed] = value
-                for row, q in zip(rows, forecasts, strict=True):
-                    rng = np.random.default_rng([seed, m, row, which, 1])
-                    n = tables[labels[row]]["attempts"].to_numpy()
-                    full = drawn[row, column, seed] + rng.binomial(n - m, q)
-                    for k in at:
-                        score((which, row, column, seed), k, pass_at_k(full, n, k))
-                bar.advance(task, len(rows) / len(fits))
+            told(told.done + 1)
+    made: list[int] = []
+    with (
+        workers(scheduler) as spread,
+        keeping(made),
+        doing("fits and their forecasts", len(cells), unit="fits", show=progress) as told,
+    ):
+        for number, (forecasts, how) in spread(_fit, cells, shared=shared, prepare=_Compiled):
+            cell = cells[number]
+            made.append(number)
+            which, column = list(fits).index(cell.fit), list(samples).index(cell.samples)
+            m, seed = cell.samples, cell.sampling.seed
+            rows = [labels.index(label) for label in cell.drawn]
+            for name, value in how.items():
+                sampled[name][which, rows, column, seed] = value
+            for row, q in zip(rows, forecasts, strict=True):
+                rng = np.random.default_rng([seed, m, row, which, 1])
+                n = tables[labels[row]]["attempts"].to_numpy()
+                full = drawn[row, column, seed] + rng.binomial(n - m, q)
+                for k in at:
+                    score((which, row, column, seed), k, pass_at_k(full, n, k))
+            told(len(made))
     return xr.Dataset(
         {
             **{name: (("forecaster", "sampler", "samples", "at", "seed"), values) for name, values in scores.items()},
             "crps_without": (("forecaster", "sampler", "samples", "at", "seed", "part"), without),
             "truth": (("sampler", "at"), truth),
-            **{name: (("fit", "sampler", "samples", "seed"), values) for name, values in told.items()},
+            **{name: (("fit", "sampler", "samples", "seed"), values) for name, values in sampled.items()},
         },
         coords={
             "forecaster": [*ours, *chosen],

@@ -1,0 +1,148 @@
+"""What a long command shows of its stages: a line that moves on a terminal, and one that stays, once each is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
+
+from ds3bayes.terminal import Terminal, plain
+
+#: Seconds between two pictures of a stage.
+_EVERY = 0.1
+
+
+class Told:
+    """How far a stage is; called with that, from any thread.
+
+    Parameters
+    ----------
+    total : int or None
+        How much there is to do, if that is known.
+    unit : str
+        What is counted.
+    show : callable
+        Takes this, and shows it.
+    """
+
+    def __init__(self, total: int | None, unit: str, show: Callable[[Told], None]) -> None:
+        self.total, self.unit, self.show = total, unit, show
+        self.done = 0
+        self.divergences: int | None = None
+        self.started = time.perf_counter()
+
+    def __call__(self, done: int, divergences: int | None = None) -> None:
+        """Say how much is done, and how many draws diverged."""
+        self.done, self.divergences = done, divergences
+        self.show(self)
+
+    @property
+    def seconds(self) -> float:
+        """Since the stage began."""
+        return time.perf_counter() - self.started
+
+    @property
+    def counted(self) -> str:
+        """What was counted until now, in words; empty if nothing was."""
+        if not self.done:
+            return ""
+        said = f"{self.done:,} {self.unit} ({self.done / max(self.seconds, 1e-9):,.0f} per second)"
+        if self.divergences is None:
+            return said
+        return f"{said}, {self.divergences:,} divergence{'s' * (self.divergences != 1)}"
+
+    @property
+    def left(self) -> str:
+        """How long the rest will take if it goes on as it has, in words; empty if nobody can know."""
+        if not self.total or not self.done:
+            return ""
+        return f"about {lasted(self.seconds * (self.total - self.done) / self.done)} left"
+
+
+class _Clock(ProgressColumn):
+    """How long a stage has lasted, what it counted, and how long it will last; at every picture anew."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__()
+        self._told = told
+
+    def render(self, task: Task) -> Text:
+        parts = (lasted(self._told.seconds), self._told.left, self._told.counted)
+        return Text(", ".join(part for part in parts if part))
+
+
+def lasted(seconds: float) -> str:
+    """Return a length of time in words: ``0.4 s``, ``12 s``, ``3 min 20 s``.
+
+    Parameters
+    ----------
+    seconds : float
+
+    Examples
+    --------
+    >>> [lasted(one) for one in (0.41, 12.3, 200.0, 7300.0)]
+    ['0.4 s', '12 s', '3 min 20 s', '2 h 1 min']
+    """
+    whole = round(seconds)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@contextmanager
+def doing(what: str, total: int | None = None, *, unit: str = "draws", show: bool = True) -> Iterator[Told]:
+    """Show that a stage of work is under way, and once it is over, how long it took.
+
+    Parameters
+    ----------
+    what : str
+        What is being done, as in ``"sampling"``.
+    total : int, optional
+        How much of ``unit`` there is to do.
+    unit : str, default "draws"
+        What is counted.
+    show : bool, default True
+        Whether to show anything.
+
+    Yields
+    ------
+    Told
+        Call it with how much is done. On a terminal a line moves, with the time that has passed, the time that is left,
+        the speed and the divergences. Elsewhere nothing is written but the line that stays.
+    """
+    console = Terminal(stderr=True)
+    # A notebook is no terminal: nothing there moves.
+    moving = show and console.is_terminal and not console.is_jupyter
+    told = Told(total, unit, lambda _: None)
+    ended = "stopped after "
+    try:
+        if moving:
+            with Progress(
+                SpinnerColumn(), TextColumn(plain(what)), BarColumn(30), _Clock(told), console=console, transient=True
+            ) as bar:
+                line = bar.add_task("", total=total)
+                last = [0.0]
+
+                def picture(now: Told) -> None:
+                    if time.perf_counter() - last[0] >= _EVERY:
+                        last[0] = time.perf_counter()
+                        bar.update(line, completed=now.done)
+
+                told.show = picture
+                yield told
+        else:
+            yield told
+        ended = ""
+    finally:
+        if show:
+            counted = f", {told.counted}" if told.counted else ""
+            of = f" of {told.total:,}" if ended and told.counted and told.total else ""
+            console.print(plain(f"{what}: {ended}{lasted(told.seconds)}{counted}{of}"))
+
+
+__all__ = ["Told", "doing", "lasted"]
