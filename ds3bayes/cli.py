@@ -1078,24 +1078,30 @@ def calibrate(
     ] = None,
     least_attempts: Annotated[int, typer.Option(help="leave out LLMs with fewer attempts at some task")] = 1000,
     scheduler: Scheduler = None,
+    fresh: Fresh = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="also write all scores to this .nc file")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure on a table of many attempts how well pass@k is forecast from few, beside simpler rivals."""
+    """Measure on a table of many attempts how well pass@k is forecast from few, beside simpler rivals.
+
+    Fits are kept as they are done: after a kill, the same command goes on from them.
+    """
     from ds3bayes.generative.spec import ModelSpec
     from ds3bayes.queries.calibration import calibration_table, held_out_calibration, sampling_table
     from ds3bayes.queries.calibration.held_out import read_counts
 
     if output is not None:
         files.claim(output, "dataset", [table, *([] if spec is None else [spec])])
+    kept = _unfinished(output, fresh) if output is not None else _unfinished_here(f"calibrate-{table.stem}", fresh)
     result = held_out_calibration(
         read_counts(table),
         None if spec is None else ModelSpec.from_toml(spec),
         samples=samples or (10, 100),
         at=at or (100,),
         seeds=seeds,
+        resume=kept,
         fits=("alone", "joint") if joint else ("alone",),
         baselines=None if rival is None else [_rival(name) for name in rival],
         models=model,
@@ -1106,6 +1112,7 @@ def calibrate(
     )
     if output is not None:
         _write_dataset(result, output)
+    _finished(kept)
     rows, sampled = (of(result).to_dict("records") for of in (calibration_table, sampling_table))
     if as_json:
         _print_json({"left_out": result.attrs["left_out"], "scores": rows, "sampling": sampled})
@@ -1129,6 +1136,7 @@ def sbc(
     thin: Annotated[int, typer.Option(help="of this many draws of a fit, one is ranked")] = 5,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
     scheduler: Scheduler = None,
+    fresh: Fresh = False,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="draw the ranks to this .png, .svg, .pdf or .html")
     ] = None,
@@ -1136,16 +1144,19 @@ def sbc(
 ) -> None:
     """Check a spec by simulation: truths drawn from its priors should be ranked evenly in fits to data from them.
 
-    Data have the layout of the spec's table (LLMs, tasks, attempts). Exit code 1 if the check fails.
+    Data have the layout of the spec's table (LLMs, tasks, attempts). Exit code 1 if the check fails. Fits are kept as
+    they are done: after a kill, the same command goes on from them.
     """
     from ds3bayes.queries.calibration import sbc as by_simulation
     from ds3bayes.queries.calibration import sbc_check
 
     _refuse_picture(picture, spec)
     loaded, evals = _read(spec)
+    unfinished = _unfinished_here(f"sbc-{loaded.name}", fresh)
     ranks = by_simulation(
         evals,
         loaded,
+        resume=unfinished,
         fits=fits,
         tasks=tasks,
         drawn_by=drawn_by,  # type: ignore[arg-type]
@@ -1155,6 +1166,7 @@ def sbc(
         progress=True,
     )
     outcome = sbc_check(ranks)
+    _finished(unfinished)
     if picture is not None:
         from ds3bayes.reports.calibration_figure import plot_ranks
 
@@ -1531,6 +1543,21 @@ def _unfinished(output: Path, fresh: bool) -> Path:
         remove_unfinished(folder)
     _going_on.append(folder)
     return folder
+
+
+def _unfinished_here(name: str, fresh: bool) -> Path | None:
+    """Return such a folder of work without an output, in the working directory; None if nothing can be written there.
+
+    `_finished` removes it.
+    """
+    return _unfinished(Path(files.folder_name(name)), fresh) if os.access(Path(), os.W_OK) else None
+
+
+def _finished(kept: Path | None) -> None:
+    from ds3bayes.inference.unfinished import remove_unfinished
+
+    if kept is not None:
+        remove_unfinished(kept)
 
 
 def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:

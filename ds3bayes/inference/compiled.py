@@ -171,8 +171,8 @@ class CompiledModel:
         done = dict.fromkeys(numbers, (0, 0))
 
         def of_chain(number: int) -> Callable[[int, int], Any] | None:
-            def tell(*draws_and_divergences: int) -> None:
-                done[number] = draws_and_divergences
+            def tell(draws: int, divergences: int) -> None:
+                done[number] = (draws, divergences)
                 if progress is not None:
                     progress(*(sum(counts) for counts in zip(*done.values(), strict=True)))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 
 import numpy as np
@@ -19,15 +19,14 @@ from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.observation.aggregates import Aggregates
-from ds3bayes.generative.spec import ModelSpec, Sampling
+from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.generative.task_effects import points_at_draws, task_effects
 from ds3bayes.inference.artifact import SCHEMA, log_prior, prior_draws
 from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
 from ds3bayes.inference.spread_chains import Order, sampled_there
-from ds3bayes.inference.unfinished import Unfinished, about_fit, keeping_in
+from ds3bayes.inference.unfinished import about_fit, keeping_in
 from ds3bayes.progress import doing
-from ds3bayes.terminal import Terminal, plain
 
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
 
@@ -101,8 +100,9 @@ def fit(
     -----
     FitWarning
         One for each fault of the draws (divergences, chains that disagree, too few effective draws, tree depth, energy)
-        and one if many tasks are influential; each names the parameter or task, by how much, and what to set. One if
-        ``resume`` could not keep all draws.
+        and one if many tasks are influential; each names the parameter or task, by how much, and what to set.
+    UserWarning
+        If ``resume`` could not keep all draws.
     """
     spec = spec or ModelSpec()
     changes = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
@@ -118,7 +118,7 @@ def fit(
     design = make_design(evals, spec, held_out)
 
     times = {}
-    with _kept(resume, spec, evals, sampling) as kept:
+    with keeping_in(resume, about_fit(spec, evals, sampling=sampling.model_dump_json())) as kept:
         with doing("building the model", show=progress) as told:
             # One data set: its numbers stay constants of the code.
             compiled = compile_model(design, spec, swap=False)
@@ -184,28 +184,13 @@ def sample_ahead(
     with ExitStack() as held:
         orders = []
         for evals, spec, folder in fits:
-            kept = held.enter_context(_kept(folder, spec, evals, spec.sampling))
+            about = about_fit(spec, evals, sampling=spec.sampling.model_dump_json())
+            kept = held.enter_context(keeping_in(folder, about))
             design = make_design(evals, spec, spec.held_out_rows(evals))
             orders.append(Order(design=design, spec=spec, sampling=spec.sampling, unfinished=kept))
         total = sum(order.sampling.chains for order in orders)
         with doing(f"sampling {len(orders)} fits on the cluster", total, unit="chains", show=progress) as told:
             sampled_there(orders, scheduler, told)
-
-
-@contextmanager
-def _kept(
-    folder: str | os.PathLike[str] | None, spec: ModelSpec, evals: xr.Dataset, sampling: Sampling
-) -> Iterator[Unfinished | None]:
-    """Hold the folder in which draws are kept, if there is one, and say what is used of it."""
-    if folder is None:
-        yield None
-        return
-    with keeping_in(folder, about_fit(spec, evals, sampling=sampling.model_dump_json())) as (kept, said):
-        if said:
-            Terminal(stderr=True).print(plain(said))
-        yield kept
-        if kept.fault:
-            warnings.warn(FitWarning(f"{folder}: not all draws could be kept ({kept.fault})"), stacklevel=3)
 
 
 def _task_draws(design: Design) -> int:

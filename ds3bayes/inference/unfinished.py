@@ -8,8 +8,9 @@ import json
 import os
 import re
 import shutil
+import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import xarray as xr
 
 from ds3bayes import files
+from ds3bayes.cluster import Spread
 from ds3bayes.engine.chains import Drawn
 from ds3bayes.engine.journal import Journal
 from ds3bayes.engine.library import MachineError, load
@@ -26,6 +28,7 @@ from ds3bayes.engine.tape import Tape
 from ds3bayes.errors import InputError
 from ds3bayes.evals import data_sha256
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.terminal import Terminal, plain
 
 _ABOUT = "about.json"
 _PART = re.compile(r"[a-z]+-\d+\.(npz|journal)")
@@ -173,39 +176,93 @@ class Unfinished:
 
 
 @contextmanager
-def keeping_in(folder: str | os.PathLike[str], about: Mapping[str, str]) -> Iterator[tuple[Unfinished, str]]:
-    """Hold a folder of unfinished work; yield it, and one line about what it held, if anything.
+def keeping_in(folder: str | os.PathLike[str] | None, about: Mapping[str, str]) -> Iterator[Unfinished | None]:
+    """Hold a folder of unfinished work; one line says what it held, if anything.
 
     Parameters
     ----------
-    folder : path
-        Made if it is not there. What it holds of other work is removed.
+    folder : path, optional
+        Made if it is not there. What it holds of other work is removed. If absent, nothing is kept.
     about : mapping of str to str
         What decides the work's numbers.
+
+    Yields
+    ------
+    Unfinished or None
 
     Raises
     ------
     InputError
         If the folder is one of something else, cannot be written to, or another process works there.
+
+    Warns
+    -----
+    UserWarning
+        In the end, if not all could be kept.
     """
+    if folder is None:
+        yield None
+        return
     folder = Path(folder)
     if folder.is_dir() and not _is_ours(folder):
         raise InputError(f"{folder}: is a folder of something else; name another one for unfinished work")
     with files.holding(folder):
         files.sweep(folder)
-        before = _about(folder)
-        kept = Unfinished(folder)
-        said = ""
+        before, kept = _about(folder), Unfinished(folder)
         done = kept.summary()
-        if done and before == about:
-            said = f"going on from {folder}: {done}"
-        elif done:
+        if done:
             others = [name for name in {**about, **(before or {})} if (before or {}).get(name) != about.get(name)]
-            said = f"starting anew: what {folder} holds ({done}) is of another fit ({', '.join(others)} differ)"
+            said = (
+                f"starting anew: what {folder} holds ({done}) is of another {', '.join(others)}"
+                if others
+                else f"going on from {folder}: {done}"
+            )
+            Terminal(stderr=True).print(plain(said))
         if before != about:
             _clear(folder)
             files.replace(folder / _ABOUT, json.dumps({"": files.MARK, **about}, indent=1).encode())
-        yield kept, said
+        yield kept
+    if kept.fault:
+        warnings.warn(f"{folder}: not all that was done could be kept ({kept.fault})", stacklevel=3)
+
+
+def with_kept[Item, Result](
+    spread: Spread,
+    function: Callable[[Item, Any], Result],
+    items: Sequence[Item],
+    kept: Unfinished | None,
+    kind: str,
+    *,
+    packed: Callable[[Result], Mapping[str, np.ndarray]],
+    unpacked: Callable[[Mapping[str, np.ndarray]], Result],
+    **given: Any,
+) -> Iterator[tuple[int, Result]]:
+    """Yield the place of each item and what the function makes of it: first what was kept, then the others.
+
+    Parameters
+    ----------
+    spread : Spread
+        From `workers`.
+    function, items, **given
+        As for it.
+    kept : Unfinished, optional
+        Where results are kept as they come.
+    kind : str
+        What an item is called there.
+    packed, unpacked : callable
+        From a result to arrays by name, and back.
+    """
+    missing = []
+    for place in range(len(items)):
+        found = None if kept is None else kept.get(kind, place)
+        if found is None:
+            missing.append(place)
+        else:
+            yield place, unpacked(found)
+    for at, result in spread(function, (items[place] for place in missing), **given) if missing else ():
+        if kept is not None:
+            kept.keep(kind, missing[at], packed(result))
+        yield missing[at], result
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
