@@ -35,6 +35,8 @@ Tensor = Any
 
 #: Sampled parameters up to which chains start at a typical point, from which a short warm-up serves.
 _FEW_PARAMETERS = 50
+# Draws of each chain that are kept as the sampler sees them, and the warm-up of chains that start at such draws.
+_POINTS, _TUNE_NEAR = 10, 200
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,10 +106,13 @@ class CompiledModel:
         *,
         cores: int = 2,
         brief: bool = False,
+        near: Array | None = None,
         progress: Callable[[int, int], Any] | None = None,
         unfinished: Unfinished | None = None,
     ) -> xr.DataTree:
-        """Draw from the posterior: groups ``posterior`` and ``sample_stats``.
+        """Draw from the posterior: groups ``posterior``, ``sample_stats`` and ``unconstrained_posterior``.
+
+        The last holds a few draws as the sampler sees them: ``point`` (chain, draw, coordinate).
 
         Parameters
         ----------
@@ -116,6 +121,9 @@ class CompiledModel:
             Chains sampled at the same time.
         brief : bool, default False
             Spend little on a short warm-up: most of it would go into long trajectories before scales are known.
+        near : array, shape (point, dim), optional
+            Draws of much the same posterior, one of which each chain starts at: its warm-up is 200 then, if the number
+            is not said.
         progress : callable, optional
             Called now and then with the number of draws done, warm-up included, and of those that diverged after it.
         unfinished : Unfinished, optional
@@ -127,6 +135,7 @@ class CompiledModel:
                 sampling,
                 cores=cores,
                 brief=brief,
+                near=near,
                 progress=progress,
                 unfinished=unfinished,
             )
@@ -140,6 +149,7 @@ class CompiledModel:
         *,
         cores: int = 2,
         brief: bool = False,
+        near: Array | None = None,
         progress: Callable[[int, int], Any] | None = None,
         unfinished: Unfinished | None = None,
     ) -> Iterator[tuple[int, Drawn]]:
@@ -149,13 +159,16 @@ class CompiledModel:
         ----------
         numbers : iterable of int
             Which chains, from 0.
-        sampling, cores, brief, progress, unfinished
+        sampling, cores, brief, near, progress, unfinished
             As for `sample`.
         """
-        length = sampling.draws + self.tune(sampling)
+        if isinstance(self.density, Fallback) or near is not None and near.shape[-1:] != (self.density.dim,):
+            near = None
+        tune = self.tune(sampling) if near is None or sampling.tune is not None else _TUNE_NEAR
+        length = sampling.draws + tune
         settings: dict[str, Any] = {
             "draws": sampling.draws,
-            "tune": self.tune(sampling),
+            "tune": tune,
             "target_accept": sampling.target_accept,
             # Arms on the same tasks move together; a low-rank mass matrix follows that. What the first few draws say of
             # it is shrunk more than by default (1e-5), and trajectories end after 255 steps: else half of all steps of
@@ -188,7 +201,7 @@ class CompiledModel:
                 yield number, found
         if not missing:
             return
-        start = self._start()
+        start = self._start() if near is None else _one_of(near)
 
         def begin(number: int) -> Chain:
             own: dict[str, Any] = {
@@ -230,6 +243,11 @@ class CompiledModel:
         return _as_tree(self.density.dims, self.coords, posterior, stats)
 
 
+def _one_of(points: Array) -> Callable[[int], Array]:
+    """Return a function that takes one of some points, given a chain's seed."""
+    return lambda seed: points[np.random.default_rng(seed).integers(len(points))].copy()
+
+
 def _moved(start: Array, by: float) -> Callable[[int], Array]:
     """Return a function that moves a point by up to so much in every coordinate, given a chain's seed."""
     return lambda seed: start + np.random.default_rng(seed).uniform(-by, by, start.size)
@@ -255,11 +273,13 @@ def _as_tree(
         # The name that ArviZ looks for.
         {"maxdepth_reached": "reached_max_treedepth"}.get(name, name): (("chain", "draw"), values)
         for name, values in stats.items()
-        if name not in ("chain", "draw")
+        if name not in ("chain", "draw", "unconstrained_draw")
     }
-    return xr.DataTree.from_dict(
-        {"posterior": xr.Dataset(variables, {**places, **labels}), "sample_stats": xr.Dataset(renamed, places)}
-    )
+    groups = {"posterior": xr.Dataset(variables, {**places, **labels}), "sample_stats": xr.Dataset(renamed, places)}
+    if "unconstrained_draw" in stats:
+        points = xr.Dataset({"point": (("chain", "draw", "coordinate"), stats["unconstrained_draw"])}, places)
+        groups["unconstrained_posterior"] = points.isel(draw=slice(None, None, -(-shape[1] // _POINTS)))
+    return xr.DataTree.from_dict(groups)
 
 
 def compile_model(design: Design, spec: ModelSpec, *, swap: bool = True) -> CompiledModel:

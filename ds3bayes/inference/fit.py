@@ -85,7 +85,8 @@ def fit(
     xarray.DataTree
         Groups ``posterior`` and ``sample_stats`` (chain, draw, ...), ``prior``, ``log_prior`` (per parameter),
         ``log_likelihood`` (per task and per aggregated row, at about ``task_draws`` draws), ``task_effects`` (chain,
-        draw, cell), ``observed_data`` and ``constant_data`` (row). Root attrs: schema number, model id, spec as JSON,
+        draw, cell), ``observed_data`` and ``constant_data`` (row), and ``unconstrained_posterior``: a few draws as the
+        sampler sees them. Root attrs: schema number, model id, spec as JSON,
         data hash, package versions, seed and times in seconds.
 
     Raises
@@ -139,10 +140,10 @@ def fit(
         step = max(1, -(-posterior.sizes["chain"] * posterior.sizes["draw"] // most))
         effects = task_effects(design, spec, posterior.isel(draw=slice(None, None, step)), sampling.seed)
         times["effects_seconds"] = told.seconds
+        drawn = {name: group.to_dataset() for name, group in tree.children.items()}
         result = xr.DataTree.from_dict(
             {
-                "posterior": posterior,
-                "sample_stats": tree["sample_stats"].to_dataset(),
+                **drawn,
                 "prior": prior_draws(design, spec, sampling.seed),
                 "log_likelihood": _log_likelihood(design, spec, posterior, effects),
                 "log_prior": log_prior(spec, posterior),

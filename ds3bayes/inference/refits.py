@@ -12,7 +12,8 @@ from scipy import stats
 from ds3bayes.engine.evaluate import AtPoints
 from ds3bayes.errors import InputError
 from ds3bayes.generative.arrange import make_design
-from ds3bayes.generative.model import assemble
+from ds3bayes.generative.design import Design
+from ds3bayes.generative.model import assemble, coordinates
 from ds3bayes.generative.observation.aggregates import Aggregates
 from ds3bayes.generative.observation.cut_attempts import CutAttempts
 from ds3bayes.generative.task_effects import PopulationAtDraws, by_draw, each_draw
@@ -89,6 +90,9 @@ class TaskRefits(az.SamplingWrapper):
         )
         self.cores, self.task_draws = cores, task_draws
         self._posterior = fit["posterior"].to_dataset()
+        # Without a few tasks, the posterior is near: chains start at draws of it.
+        points = fit["unconstrained_posterior"]["point"] if "unconstrained_posterior" in fit else None
+        self._points = None if points is None else points.values.reshape(-1, points.sizes["coordinate"])
         self._population = (
             None if self.unit == "aggregate" else PopulationAtDraws(self.design, self.spec, self._posterior)
         )
@@ -124,9 +128,9 @@ class TaskRefits(az.SamplingWrapper):
     def draw(self, modified_observed_data: np.ndarray) -> xr.DataTree:
         """Sample the posterior without some rows, as `sample` does, for a caller that judges the draws itself."""
         design = make_design(self.evals, self.spec, modified_observed_data)
+        self._same_parameters(design)
         self._compiled = compile_model(design, self.spec) if self._compiled is None else self._compiled.of(design)
-        drawn = self._compiled.sample(self.sampling, cores=self.cores)
-        self._same_parameters(drawn["posterior"].to_dataset())
+        drawn = self._compiled.sample(self.sampling, cores=self.cores, near=self._points)
         drawn.attrs = dict(self.idata_orig.attrs)
         return drawn
 
@@ -175,14 +179,15 @@ class TaskRefits(az.SamplingWrapper):
         ]
         return np.concatenate(parts)
 
-    def _same_parameters(self, posterior: xr.Dataset) -> None:
-        """Refuse a refit that lacks a parameter, since nothing was left to inform it."""
+    def _same_parameters(self, design: Design) -> None:
+        """Refuse a refit that lacks a parameter, since nothing was left to inform it; before it is sampled."""
+        coords = coordinates(self.spec, design)
         gone = [
             str(name)
             for name, values in self._posterior.data_vars.items()
             # One expected success for each row that is left.
             if str(name) != "aggregate_success"
-            if name not in posterior or posterior[name].shape[2:] != values.shape[2:]
+            if any(len(coords.get(str(dim), ())) != values.sizes[dim] for dim in values.dims[2:])
         ]
         if gone:
             raise InputError(
