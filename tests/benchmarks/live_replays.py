@@ -2,7 +2,7 @@
 
 ``python tests/benchmarks/live_replays.py TABLE success --within 0.03 --llms 12 --each 5``: TABLE has the columns model,
 task, attempts and successes, with hundreds of attempts in every row. LLMs, pairs or groups of them are taken evenly
-over the leaderboard; each is replayed in other orders. The fixed plan is the one number of epochs, for all of them, at
+over the leaderboard, or at random with ``--random``; each is replayed in other orders. The fixed plan is the one number of epochs, for all of them, at
 which observed rates are as often wrong (or, of an estimate, as far off) as early stopping was.
 """
 
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--llms", type=int, default=12, help="LLMs, pairs or groups")
     parser.add_argument("--options", type=int, default=4, help="of best and cheapest")
     parser.add_argument("--apart", type=int, default=3, help="places on the leaderboard between LLMs of a group")
+    parser.add_argument("--random", action="store_true", help="groups of any LLMs, not of neighbours")
     parser.add_argument("--each", type=int, default=5, help="replays of each")
     parser.add_argument("--epochs", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
@@ -54,9 +55,15 @@ def main() -> None:
     rate = rate[(rate > 0.02) & (rate < 0.98) & (fewest >= options.epochs)].sort_values()
     size = {"success": 1, "better": 2}.get(options.asked, options.options)
     last = len(rate) - 1 - (size - 1) * options.apart
+    if options.random:
+        rng = np.random.default_rng([options.seed, 7])
+        groups = [np.sort(rng.choice(len(rate), size, replace=False)) for _ in range(options.llms)]
+    else:
+        firsts = np.linspace(0, last, options.llms).round().astype(int)
+        groups = [first + options.apart * np.arange(size) for first in firsts]
     done, fixed = [], []
-    for number, first in enumerate(np.linspace(0, last, options.llms).round().astype(int)):
-        names = [str(rate.index[first + place * options.apart]) for place in range(size)]
+    for number, places in enumerate(groups):
+        names = [str(rate.index[place]) for place in places]
         rows = table[table["model"].isin(names)].assign(strategy="cot", benchmark="replayed")
         rows = rows.assign(task=rows["task"].astype(str))[
             ["model", "benchmark", "task", "strategy", "attempts", "successes"]
