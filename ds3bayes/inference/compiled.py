@@ -162,7 +162,7 @@ class CompiledModel:
         sampling, cores, brief, near, progress, unfinished
             As for `sample`.
         """
-        if isinstance(self.density, Fallback) or near is not None and near.shape[-1:] != (self.density.dim,):
+        if isinstance(self.density, Fallback) or (near is not None and near.shape[-1:] != (self.density.dim,)):
             near = None
         tune = self.tune(sampling) if near is None or sampling.tune is not None else _TUNE_NEAR
         length = sampling.draws + tune

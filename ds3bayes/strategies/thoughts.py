@@ -35,6 +35,8 @@ from ds3bayes.theory.tree_table import law_of_right_states
 
 # Probability left out where the distribution of a search without budget is cut.
 _TAIL = 1e-13
+# Candidates up to which the longest is found by recursion; and -log(1-s) of a pace below which no sum is taken.
+_FEW, _SLOW = 10, 0.1
 
 #: Whom to cite for tree search.
 TREE_OF_THOUGHT = arxiv(
@@ -359,10 +361,19 @@ def _levels(task: PathTask, whole: bool, strategy: Strategy) -> Any:
 
 
 def _expected_longest(pace: Any, count: int) -> Any:
-    """Expected maximum of ``count`` geometric numbers of steps, sum_j (-1)^(j+1) C(count, j) / (1 - (1-s)^j).
+    """Expected maximum of ``count`` geometric numbers of steps: the sum over t from 0 of 1 - (1 - (1-s)^t)^count.
 
-    By the recursion over which of them end in the next step, whose terms are all positive.
+    Few of them by the recursion over which end in the next step, whose terms are all positive. Of many the sum itself,
+    as far as its terms are above rounding; where steps are so many that this would be long, Euler and Maclaurin's
+    formula, H / -log(1-s) + 1/2 with the harmonic number H of ``count``: the derivatives at 0 that it needs vanish up
+    to the order of ``count``.
     """
+    if count > _FEW:
+        rate = -pt.log1p(-pt.minimum(pace, np.nextafter(1.0, 0.0)))
+        shrinking = pt.exp(-pt.maximum(rate, _SLOW)[..., None] * np.arange(1.0, _terms(count)))
+        summed = 1.0 - pt.expm1(count * pt.log1p(-shrinking)).sum(axis=-1)
+        harmonic = float((1.0 / np.arange(1, count + 1)).sum())
+        return pt.switch(rate < _SLOW, harmonic / rate + 0.5, summed)
     expected: list[Any] = [0.0 * pace]
     still = 1.0 - pace
     for n in range(1, count + 1):
@@ -373,6 +384,11 @@ def _expected_longest(pace: Any, count: int) -> Any:
         )
         expected.append((1.0 + rest) / (1.0 - pt.power(still, float(n))))
     return expected[count]
+
+
+def _terms(count: int) -> int:
+    """Return after how many terms of the sum for the slowest pace it is within rounding."""
+    return math.ceil((math.log(count) + 37.0) / _SLOW)
 
 
 def _candidates_of(path_length: Any, *, strategy: ThoughtSearch) -> Any:

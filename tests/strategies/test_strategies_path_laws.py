@@ -1,6 +1,8 @@
 """Success, tokens and latency of every strategy on a path of skills, against walks step by step."""
 
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytensor
@@ -28,6 +30,7 @@ from ds3bayes.strategies import (
     TreeOfThought,
     WeightedBestOfN,
     strategy_laws,
+    thoughts,
 )
 from ds3bayes.theory.cost import flops
 from ds3bayes.theory.evaluate import evaluate, python_mode
@@ -401,3 +404,14 @@ def test_refusals_say_what_to_do():
         EarlyStoppingMajority(n=3, confidence=0.5)
     with pytest.raises(InputError, match="threshold"):
         Revision(n=3, threshold=np.inf)
+
+
+@pytest.mark.parametrize("count", [2, 10, 11, 125])
+def test_longest_of_many_candidates(count):
+    # Exactly, by inclusion and exclusion in whole numbers; around the pace at which the way it is computed changes.
+    paces = [0.001, 0.0948, 0.0952, 0.3, 0.9, 1.0]
+    got = thoughts._expected_longest(pt.as_tensor(np.array(paces)), count).eval()
+    for pace, one in zip(paces, got, strict=True):
+        still = 1 - Fraction(pace)
+        exact = sum(Fraction((-1) ** (j + 1) * math.comb(count, j)) / (1 - still**j) for j in range(1, count + 1))
+        assert one == pytest.approx(float(exact), rel=1e-13)
