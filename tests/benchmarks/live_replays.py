@@ -3,8 +3,8 @@
 ``python tests/benchmarks/live_replays.py TABLE success --within 0.03 --llms 12 --each 5``: TABLE has the columns model,
 task, attempts and successes, with hundreds of attempts in every row. LLMs, pairs or groups of them are taken evenly
 over the leaderboard, or at random with ``--random``; each is replayed in other orders. The fixed plan is the one number
-of epochs, for all of them, at which observed rates are as often wrong (or, of an estimate, as far off) as early stopping
-was.
+of epochs, for all of them, at which observed rates are as often wrong (or, of an estimate, as far off) as early
+stopping was.
 """
 
 import argparse
