@@ -69,6 +69,12 @@ def _strategies_starting(incomplete: str) -> list[str]:
     return [name for name in STRATEGIES if name.startswith(incomplete)]
 
 
+def _answering(incomplete: str) -> list[str]:
+    from ds3bayes.answers import ANSWERS
+
+    return [name for name in ANSWERS if name.startswith(incomplete)]
+
+
 def _scenarios_starting(incomplete: str) -> list[str]:
     from ds3bayes.evals.scenarios import SCENARIOS
 
@@ -227,7 +233,8 @@ def validate(
     if prior:
         from ds3bayes.inference.prior import prior_beliefs
 
-        believed = prior_beliefs(evals, loaded).to_dict("records")
+        ends = {"50%": "median", "5%": "lower", "95%": "upper"}
+        believed = prior_beliefs(evals, loaded).rename(columns=ends).to_dict("records")
     if as_json:
         _print_json(facts | ({"prior": believed} if prior else {}))
         return
@@ -251,12 +258,12 @@ def example(
     from ds3bayes.inference.examples import copy_example, examples
 
     if name is None:
-        listed = [{"name": key, "what it is": text} for key, text in examples().items()]
+        listed = [{"name": key, "description": text} for key, text in examples().items()]
         if as_json:
             _print_json(listed)
         else:
             for one in listed:
-                _out.print(f"[bold]{_plain(one['name'])}[/]: {_plain(one['what it is'])}")
+                _out.print(f"[bold]{_plain(one['name'])}[/]: {_plain(one['description'])}")
         return
     files.claim_folder(output, {})
     spec, table = copy_example(name, output)
@@ -266,6 +273,18 @@ def example(
         _say.print(
             f"wrote [bold]{_plain(str(spec))}[/] and {_plain(str(table))}; next: ds3bayes run {_plain(str(spec))}",
         )
+
+
+@app.command(epilog=_examples("ds3bayes schema decide", "ds3bayes schema run | jq '.properties.decision'"))
+def schema(
+    command: Annotated[
+        str, typer.Argument(help="a command that takes --json", show_default=False, autocompletion=_answering)
+    ],
+) -> None:
+    """Print the JSON Schema of what a command prints with --json: keys, meanings, units and ranges."""
+    from ds3bayes.answers import schema as of_answer
+
+    _print_json(of_answer(command))
 
 
 @app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --json"))
@@ -1501,7 +1520,9 @@ def _among(models: list[str] | None, fitted: xr.DataTree) -> list[str]:
     known = list(dict.fromkeys(map(str, fitted["constant_data"]["model"].values)))
     for name in models or []:
         if name not in known:
-            raise InputError(f"--model {name!r}: not evaluated; allowed: {', '.join(known)}.{did_you_mean(name, known)}")
+            raise InputError(
+                f"--model {name!r}: not evaluated; allowed: {', '.join(known)}.{did_you_mean(name, known)}"
+            )
     return list(dict.fromkeys(models or []))
 
 

@@ -49,7 +49,8 @@ class Told:
         """What was counted until now, in words; empty if nothing was."""
         if not self.done:
             return ""
-        said = f"{self.done:,} {self.unit} ({self.done / max(self.seconds, 1e-9):,.0f} per second)"
+        of = f" of {self.total:,}" if self.total and self.done < self.total else ""
+        said = f"{self.done:,}{of} {self.unit} ({self.done / max(self.seconds, 1e-9):,.0f} per second)"
         if self.divergences is None:
             return said
         return f"{said}, {self.divergences:,} divergence{'s' * (self.divergences != 1)}"
@@ -141,8 +142,7 @@ def doing(what: str, total: int | None = None, *, unit: str = "draws", show: boo
     finally:
         if show:
             counted = f", {told.counted}" if told.counted else ""
-            of = f" of {told.total:,}" if ended and told.counted and told.total else ""
-            console.print(plain(f"{what}: {ended}{lasted(told.seconds)}{counted}{of}"))
+            console.print(plain(f"{what}: {ended}{lasted(told.seconds)}{counted}"))
 
 
 __all__ = ["Told", "doing", "lasted"]
