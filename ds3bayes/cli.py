@@ -1,7 +1,21 @@
 """The command line: one verb per step, and `run` for all of them.
 
+``run SPEC`` or ``run EVALUATIONS``, or each step alone: ``import``, ``validate``, ``fit``, ``check``, ``predict``
+(with ``--budgets 500:32000:500``, a grid), ``decide``, ``report``; questions: ``compare``, ``rank``, ``gate``,
+``plan``, ``next``, ``allocate``, ``suspects``; ``watch`` a folder of logs; proof: ``calibrate``, ``sbc``;
+``simulate``; ``example``, ``doctor`` and ``schema`` (what ``--json`` prints). ``--help`` on each gives examples,
+``--install-completion`` completes in your shell.
+
 Exit codes: 0 done; 1 a check failed (`check`, `sbc`, and `run --strict`); 2 bad input, with nothing compiled or
-written; 3 a file could not be written; 130 interrupted; 141 the reader of a pipe went away.
+written; 3 a file could not be written (the message says where a finished fit is
+kept); 130 interrupted by Ctrl-C or SIGTERM; 141 the reader of a pipe went away.
+
+Files are written whole or not at all. A command first makes sure that its outputs are no input and that what is there
+is a result of ds3bayes of the same kind, which by its content it is known to be; all else is kept, a ``spec.toml``
+that you changed included. One process at a time writes into a folder of ``run``. A table in CSV quotes the names of
+its columns, and a text that a spreadsheet would take for a formula has an apostrophe before it, which reading takes
+away again. A fit ends with a digest, so that a damaged one is refused. Where the home folder cannot be written to,
+nothing need be set.
 """
 
 from __future__ import annotations
