@@ -1393,23 +1393,13 @@ def _of_evaluations(source: str, options: dict[str, Any]) -> tuple[Any, xr.Datas
 
 def _show_account(evals: xr.Dataset) -> None:
     """Say what a reader counted, left out and understood; a table of counts speaks for itself."""
-    if "account" not in evals.attrs:
-        return
-    account = json.loads(evals.attrs["account"])
-    models, benchmarks = (len(set(evals[name].values.tolist())) for name in ("model", "benchmark"))
-    tasks = len(set(zip(evals["benchmark"].values, evals["task"].values, strict=True)))
-    _say.print(
-        f"read by {_plain(account['reader'])}: {account['counted']:,} attempts at {tasks:,} tasks of {benchmarks} "
-        f"benchmark{'s' * (benchmarks > 1)} by {models} LLM{'s' * (models > 1)}, from {len(account['sources']) or 1} "
-        f"file{'s' * (len(account['sources']) > 1)}",
-    )
-    for column, field in account["columns"].items():
-        _say.print(f"  {_plain(column)}: {_plain(field)}")
-    for one in account["left_out"]:
-        where = f" ({'; '.join(one['examples'][:2])})" if one["examples"] else ""
-        _say.print(f"  [yellow]left out[/]: {one['count']:,} {_plain(one['why'] + where)}")
-    for note in account["notes"]:
-        _say.print(f"  {_plain(note)}")
+    from ds3bayes.evals import describe_reading
+
+    for place, line in enumerate(describe_reading(evals)):
+        said = _plain(line)
+        if line.startswith("left out:"):
+            said = f"[yellow]left out[/]:{said.removeprefix('left out:')}"
+        _say.print(f"{'  ' * (place > 0)}{said}")
 
 
 def _questions(cost: str | None) -> tuple[str | None, float | None, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -117,8 +118,8 @@ def doing(what: str, total: int | None = None, *, unit: str = "draws", show: boo
         the speed and the divergences. Elsewhere nothing is written but the line that stays.
     """
     console = Terminal(stderr=True)
-    # A notebook is no terminal: nothing there moves.
-    moving = show and console.is_terminal and not console.is_jupyter
+    # Colours can be forced where nothing moves: in a notebook, or in a log.
+    moving = show and console.is_terminal and sys.stderr.isatty()
     told = Told(total, unit, lambda _: None)
     ended = "stopped after "
     try:

@@ -1,15 +1,16 @@
 """Evaluations that stop once they have answered what they were run for.
 
 With ``eval(Task(..., epochs=32, early_stopping=StopWhenDecided(Better(option="acme/large", than="acme/small",
-by=0.02))), model=["acme/large", "acme/small"])`` Inspect leaves out attempts that the answer does not need (``pip install 'ds3bayes[inspect]'``). Questions:
-``Success(within=.02)`` of an LLM, ``Better``, ``Best(options, max_cost=...)`` and ``Cheapest(options, success=...)``,
-on these tasks or ``tasks="new"``; options are LLMs, or strategies of one (``"acme/small | best_of_n(n=4)"``). Epochs
-are the most attempts of a sample. An attempt is left out once the question is answered (``"decided"``), once the rest
-of the plan cannot answer it (``"cannot be decided"``), or where another one left in the plan tells more than twice as
-much for its tokens (``"tells too little"``). Between refits, which run in a thread beside the evaluation, every
-task's posterior given its attempts is exact, so that a decision takes milliseconds. Every task is tried twice first
-(``first_epochs``), for benchmarks are often ordered by difficulty, and after one epoch much rests on the priors. If a
-refit fails, the evaluation goes on, and the log says so.
+by=0.02))), model=["acme/large", "acme/small"])`` Inspect leaves out attempts that the answer does not need (``pip
+install 'ds3bayes[inspect]'``). Questions: ``Success(within=.02)`` of an LLM, ``Better``, ``Best(options,
+max_cost=...)`` and ``Cheapest(options, success=...)``, on these tasks or ``tasks="new"``; options are LLMs, or
+strategies of one (``"acme/small | best_of_n(n=4)"``). Epochs are the most attempts of a sample. An attempt is left
+out once the question is answered (``"decided"``), once the rest of the plan cannot answer it (``"cannot be
+decided"``), or where another one left in the plan tells more than twice as much for its tokens (``"tells too
+little"``). Between refits, which run in a thread beside the evaluation, every task's posterior given its attempts is
+exact, so that a decision takes milliseconds. Every task is tried twice first (``first_epochs``), for benchmarks are
+often ordered by difficulty, and after one epoch much rests on the priors. If a refit fails, the evaluation goes on,
+and the log says so.
 
 Reasons, attempts and the answer are in the log (``results.early_stopping``). Its mean score is biased, for uncertain
 tasks get more attempts; ``read_inspect`` and ``fit`` are not: which attempts are missing depends on results that are

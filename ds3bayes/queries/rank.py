@@ -66,12 +66,12 @@ def rank(
     -------
     xarray.Dataset
         Along ``option``, least expected rank first: ``success`` (mean) with ``success_lower`` and ``success_upper``
-        (the ends of its interval of ``level``), ``expected_rank``, ``rank_lower`` and ``rank_upper`` (the shortest run of
-        ranks that holds ``level`` of the probability), ``p_first``, ``p_tied``
-        (that success is practically tied with the first of the draw), ``model`` and ``strategy``; ``p_rank`` (option,
-        rank) probability of each rank, 1 being the best; ``p_above`` (option, other) that one succeeds more often than
-        another. Equal successes share their ranks evenly. ``attrs["sentence"]`` says who is first, and who may be;
-        ``attrs["bounds"]`` which options have no rank, being upper bounds.
+        (the ends of its interval of ``level``), ``expected_rank``, ``rank_lower`` and ``rank_upper`` (the shortest run
+        of ranks that holds ``level`` of the probability), ``p_first``, ``p_tied`` (that success is practically tied
+        with the first of the draw), ``model`` and ``strategy``; ``p_rank`` (option, rank) probability of each rank, 1
+        being the best; ``p_above`` (option, other) that one succeeds more often than another. Equal successes share
+        their ranks evenly. ``attrs["sentence"]`` says who is first, and who may be; ``attrs["bounds"]`` which options
+        have no rank, being upper bounds.
 
     Raises
     ------
