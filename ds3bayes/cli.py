@@ -1,7 +1,21 @@
 """The command line: one verb per step, and `run` for all of them.
 
+``run SPEC`` or ``run EVALUATIONS``, or each step alone: ``import``, ``validate``, ``fit``, ``check``, ``predict``
+(with ``--budgets 500:32000:500``, a grid), ``decide``, ``report``; questions: ``compare``, ``rank``, ``gate``,
+``plan``, ``next``, ``allocate``, ``suspects``; ``watch`` a folder of logs; proof: ``calibrate``, ``sbc``;
+``simulate``; ``example``, ``doctor`` and ``schema`` (what ``--json`` prints). ``--help`` on each gives examples,
+``--install-completion`` completes in your shell.
+
 Exit codes: 0 done; 1 a check failed (`check`, `sbc`, and `run --strict`); 2 bad input, with nothing compiled or
-written; 3 a file could not be written; 130 interrupted; 141 the reader of a pipe went away.
+written; 3 a file could not be written (the message says where a finished fit is
+kept); 130 interrupted by Ctrl-C or SIGTERM; 141 the reader of a pipe went away.
+
+Files are written whole or not at all. A command first makes sure that its outputs are no input and that what is there
+is a result of ds3bayes of the same kind, which by its content it is known to be; all else is kept, a ``spec.toml``
+that you changed included. One process at a time writes into a folder of ``run``. A table in CSV quotes the names of
+its columns, and a text that a spreadsheet would take for a formula has an apostrophe before it, which reading takes
+away again. A fit ends with a digest, so that a damaged one is refused. Where the home folder cannot be written to,
+nothing need be set.
 """
 
 from __future__ import annotations
@@ -68,6 +82,12 @@ def _strategies_starting(incomplete: str) -> list[str]:
     from ds3bayes.strategies import STRATEGIES
 
     return [name for name in STRATEGIES if name.startswith(incomplete)]
+
+
+def _answering(incomplete: str) -> list[str]:
+    from ds3bayes.answers import ANSWERS
+
+    return [name for name in ANSWERS if name.startswith(incomplete)]
 
 
 def _scenarios_starting(incomplete: str) -> list[str]:
@@ -231,7 +251,8 @@ def validate(
     if prior:
         from ds3bayes.inference.prior import prior_beliefs
 
-        believed = prior_beliefs(evals, loaded).to_dict("records")
+        ends = {"50%": "median", "5%": "lower", "95%": "upper"}
+        believed = prior_beliefs(evals, loaded).rename(columns=ends).to_dict("records")
     if as_json:
         _print_json(facts | ({"prior": believed} if prior else {}))
         return
@@ -255,12 +276,12 @@ def example(
     from ds3bayes.inference.examples import copy_example, examples
 
     if name is None:
-        listed = [{"name": key, "what it is": text} for key, text in examples().items()]
+        listed = [{"name": key, "description": text} for key, text in examples().items()]
         if as_json:
             _print_json(listed)
         else:
             for one in listed:
-                _out.print(f"[bold]{_plain(one['name'])}[/]: {_plain(one['what it is'])}")
+                _out.print(f"[bold]{_plain(one['name'])}[/]: {_plain(one['description'])}")
         return
     files.claim_folder(output, {})
     spec, table = copy_example(name, output)
@@ -270,6 +291,18 @@ def example(
         _say.print(
             f"wrote [bold]{_plain(str(spec))}[/] and {_plain(str(table))}; next: ds3bayes run {_plain(str(spec))}",
         )
+
+
+@app.command(epilog=_examples("ds3bayes schema decide", "ds3bayes schema run | jq '.properties.decision'"))
+def schema(
+    command: Annotated[
+        str, typer.Argument(help="a command that takes --json", show_default=False, autocompletion=_answering)
+    ],
+) -> None:
+    """Print the JSON Schema of what a command prints with --json: keys, meanings, units and ranges."""
+    from ds3bayes.answers import schema as of_answer
+
+    _print_json(of_answer(command))
 
 
 @app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --json"))
@@ -1476,23 +1509,13 @@ def _of_evaluations(source: str, options: dict[str, Any]) -> tuple[Any, xr.Datas
 
 def _show_account(evals: xr.Dataset) -> None:
     """Say what a reader counted, left out and understood; a table of counts speaks for itself."""
-    if "account" not in evals.attrs:
-        return
-    account = json.loads(evals.attrs["account"])
-    models, benchmarks = (len(set(evals[name].values.tolist())) for name in ("model", "benchmark"))
-    tasks = len(set(zip(evals["benchmark"].values, evals["task"].values, strict=True)))
-    _say.print(
-        f"read by {_plain(account['reader'])}: {account['counted']:,} attempts at {tasks:,} tasks of {benchmarks} "
-        f"benchmark{'s' * (benchmarks > 1)} by {models} LLM{'s' * (models > 1)}, from {len(account['sources']) or 1} "
-        f"file{'s' * (len(account['sources']) > 1)}",
-    )
-    for column, field in account["columns"].items():
-        _say.print(f"  {_plain(column)}: {_plain(field)}")
-    for one in account["left_out"]:
-        where = f" ({'; '.join(one['examples'][:2])})" if one["examples"] else ""
-        _say.print(f"  [yellow]left out[/]: {one['count']:,} {_plain(one['why'] + where)}")
-    for note in account["notes"]:
-        _say.print(f"  {_plain(note)}")
+    from ds3bayes.evals import describe_reading
+
+    for place, line in enumerate(describe_reading(evals)):
+        said = _plain(line)
+        if line.startswith("left out:"):
+            said = f"[yellow]left out[/]:{said.removeprefix('left out:')}"
+        _say.print(f"{'  ' * (place > 0)}{said}")
 
 
 def _questions(cost: str | None) -> tuple[str | None, float | None, float | None]:
