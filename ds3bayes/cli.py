@@ -305,11 +305,24 @@ def schema(
     _print_json(of_answer(command))
 
 
-@app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --json"))
-def doctor(as_json: Json = False) -> None:
+@app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --licenses --json"))
+def doctor(
+    licenses: Annotated[
+        bool, typer.Option("--licenses", help="list every package that is depended on instead, with its licence")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Say what is installed, which engine runs models, and where results go. Exit code 1 if sampling will be slow."""
     from ds3bayes.engine.doctor import doctor as examine
+    from ds3bayes.engine.doctor import licenses as listed
 
+    if licenses:
+        rows = listed()
+        if as_json:
+            _print_json(rows)
+        else:
+            _show("packages that are depended on", rows, most=len(rows))  # type: ignore[arg-type]
+        return
     found = examine()
     if as_json:
         _print_json(found)
@@ -1296,17 +1309,16 @@ def run(
         job.claim()
     if scheduler is not None and many:
         _fit_ahead([job for job in jobs if job.fitted is None], scheduler, fresh)
-    answers, passed = {}, True
+    passed = True
     for number, job in enumerate(jobs, start=1):
         if many:
             _say.print(f"[bold]{number} of {len(jobs)}: {_plain(job.spec.name)}[/]")
         # Chains that were sampled ahead are not thrown away.
-        results, answers[str(job.folder)] = job.run(
-            scheduler=scheduler, fresh=fresh and not (many and scheduler), quiet=as_json
-        )
+        results, told = job.run(scheduler=scheduler, fresh=fresh and not (many and scheduler), quiet=as_json)
         passed = passed and all(result.passed for result in results)
-    if as_json:
-        _print_json(list(answers.values()) if many else answers[str(jobs[0].folder)])
+        if as_json:
+            # Of several, a line each.
+            _print_json(told, indent=None if many else 2)
     if strict and not passed:
         raise typer.Exit(1)
 
@@ -1782,7 +1794,7 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
     return files.csv_bytes(pd.DataFrame(rows))
 
 
-def _print_json(content: Any) -> None:
+def _print_json(content: Any, indent: int | None = 2) -> None:
     """Print JSON that any reader accepts: numbers that are not finite become null."""
     import numpy as np
 
@@ -1795,7 +1807,7 @@ def _print_json(content: Any) -> None:
             value = value.item()
         return None if isinstance(value, float) and not np.isfinite(value) else value
 
-    sys.stdout.write(json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(plain(content), indent=indent, allow_nan=False) + "\n")
 
 
 def _show(title: str, rows: list[dict[str, Any]], most: int = 30) -> None:

@@ -318,12 +318,21 @@ class _There:
             )
 
     def _scatter(self, held: _Shared) -> Any:
+        """Give one worker what all need, from which the others get it.
+
+        To all at once (``broadcast``) would be for ever, if one of them died meanwhile.
+        """
         deadline = time.monotonic() + _GONE
-        while not self._ask(self.client.nthreads):
+        while True:
+            if self._ask(self.client.nthreads):
+                try:
+                    return self.client.scatter([held], hash=False)[0]
+                except OSError:
+                    # The worker died under it, or else the scheduler will not answer either.
+                    continue
             if time.monotonic() > deadline:
                 raise self._gone()
             time.sleep(0.2)
-        return self._ask(self.client.scatter, [held], hash=False, broadcast=True)[0]
 
     def _ask(self, asked: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Talk to the scheduler, which may be gone."""
