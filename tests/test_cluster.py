@@ -118,6 +118,21 @@ def test_all_workers_killed_midway(cluster):
     assert {place: result.tolist() for place, result in made.items()} == {i: [0, i, 2 * i] for i in range(40)}
 
 
+def test_a_worker_killed_while_data_are_handed_out(cluster, monkeypatch):
+    from distributed import Client
+
+    scatter, killed = Client.scatter, []
+
+    def dying(client, *arguments, **named):
+        if not killed:
+            killed.append(kill(cluster, 1))
+        return scatter(client, *arguments, **named)
+
+    monkeypatch.setattr(Client, "scatter", dying)
+    with workers(cluster.scheduler_address) as spread:
+        assert dict(spread(slowly, range(7), shared=2)) == {item: 2 * item for item in range(7)}
+
+
 def test_what_ends_its_workers_is_named_and_the_rest_is_kept(cluster, monkeypatch):
     # By default three more workers get it, one after the other.
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
@@ -168,6 +183,7 @@ def test_other_versions_are_named(cluster):
         importlib.metadata.real = importlib.metadata.version
 
     with Client(cluster.scheduler_address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
         first, second = sorted(client.nthreads())
         client.run(keep)
         client.run(pretend, {"numpy": "1.0", "pymc": "0.1"}, workers=[first])

@@ -508,7 +508,9 @@ def test_killed_at_random_moments(saved, tmp_path, how):
     commands = [["run", "s.toml", "-o", "out"], ["fit", "s.toml", "-o", "g.nc"], ["report", "f.nc", "-o", "r.html"]]
 
     def start(command):
-        whole = [sys.executable, "-c", "from ds3bayes.cli import main; main()", *command]
+        # A shell's background jobs ignore Ctrl-C.
+        heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        whole = [sys.executable, "-c", f"{heeding}; from ds3bayes.cli import main; main()", *command]
         return subprocess.Popen(whole, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     rng = random.Random(int(how))

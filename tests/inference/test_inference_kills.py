@@ -46,13 +46,19 @@ def sample(evals, folder=None):
         return compile_model(make_design(evals, SPEC), SPEC, swap=False).sample(SPEC.sampling, unfinished=kept)
 
 
-def sampling(evals, folder):
+def heed():
     files.stop_politely()
+    # A shell's background jobs ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def sampling(evals, folder):
+    heed()
     sample(evals, folder)
 
 
 def saving(fit, path):
-    files.stop_politely()
+    heed()
     while True:
         ds3.save(fit, path)
 
