@@ -353,7 +353,7 @@ def import_evaluations(
     from ds3bayes.evals import read_evals, to_table
 
     files.claim(output, "table", [source])
-    with doing("reading evaluations"):
+    with doing("reading evaluations"), _with_said():
         evals = read_evals(source, **_options(options))
     files.write(output, "table", _table_bytes(to_table(evals), output.suffix))
     if as_json:
@@ -1506,12 +1506,24 @@ def _options(given: list[str] | None) -> dict[str, Any]:
     return options
 
 
+@contextmanager
+def _with_said() -> Iterator[None]:
+    """Add to an error of reading how what it asks for is said here."""
+    try:
+        yield
+    except InputError as error:
+        if "Pass " not in str(error) and "pass " not in str(error):
+            raise
+        how = "here, what is to be passed is said so: --with task=COLUMN, or for all rows --with constants.model=NAME"
+        raise InputError(f"{error}\n  - {how}") from None
+
+
 def _of_evaluations(source: str, options: dict[str, Any]) -> tuple[Any, xr.Dataset]:
     """Read evaluations of any kind, say how they were understood, and return them with the spec of defaults."""
     from ds3bayes.evals import read_evals
     from ds3bayes.generative.spec import ModelSpec, Query
 
-    with doing("reading evaluations"):
+    with doing("reading evaluations"), _with_said():
         evals = read_evals(source, **options)
     _show_account(evals)
     name = Path(source).resolve().name.split(".")[0] or "evaluations"
