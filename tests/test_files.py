@@ -538,7 +538,7 @@ def test_killed_at_random_moments(saved, tmp_path, how):
     assert kills >= 7
     fits = []
     for command, path in ((commands[0], "out/run.nc"), (commands[1], "g.nc")):
-        _, said = start(command).communicate(timeout=120)
+        _, said = start(command).communicate(timeout=600)
         fits.append(ds3.load(tmp_path / path))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ds3.FitWarning)

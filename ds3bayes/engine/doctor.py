@@ -95,7 +95,7 @@ def _license(package: Distribution) -> str:
     metadata = package.metadata
     stated = metadata.get("License-Expression", "")
     classes = [one.rpartition(" :: ")[2] for one in metadata.get_all("Classifier", []) if one.startswith("License ::")]
-    texts = [metadata.get("License", "")]
+    texts: list[str | None] = [metadata.get("License", "")]
     texts += [package.read_text(f"licenses/{name}") for name in metadata.get_all("License-File", [])]
     own = next((text.strip().partition("\n")[0].strip() for text in texts if text), "")
     return stated or ", ".join(one for one in classes if one != "OSI Approved") or own or "not stated"
