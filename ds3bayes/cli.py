@@ -1,7 +1,21 @@
 """The command line: one verb per step, and `run` for all of them.
 
+``run SPEC`` or ``run EVALUATIONS``, or each step alone: ``import``, ``validate``, ``fit``, ``check``, ``predict``
+(with ``--budgets 500:32000:500``, a grid), ``decide``, ``report``; questions: ``compare``, ``rank``, ``gate``,
+``plan``, ``next``, ``allocate``, ``suspects``; ``watch`` a folder of logs; proof: ``calibrate``, ``sbc``;
+``simulate``; ``example``, ``doctor`` and ``schema`` (what ``--json`` prints). ``--help`` on each gives examples,
+``--install-completion`` completes in your shell.
+
 Exit codes: 0 done; 1 a check failed (`check`, `sbc`, and `run --strict`); 2 bad input, with nothing compiled or
-written; 3 a file could not be written; 130 interrupted; 141 the reader of a pipe went away.
+written; 3 a file could not be written (the message says where a finished fit is
+kept); 130 interrupted by Ctrl-C or SIGTERM; 141 the reader of a pipe went away.
+
+Files are written whole or not at all. A command first makes sure that its outputs are no input and that what is there
+is a result of ds3bayes of the same kind, which by its content it is known to be; all else is kept, a ``spec.toml``
+that you changed included. One process at a time writes into a folder of ``run``. A table in CSV quotes the names of
+its columns, and a text that a spreadsheet would take for a formula has an apostrophe before it, which reading takes
+away again. A fit ends with a digest, so that a damaged one is refused. Where the home folder cannot be written to,
+nothing need be set.
 """
 
 from __future__ import annotations
@@ -68,6 +82,12 @@ def _strategies_starting(incomplete: str) -> list[str]:
     from ds3bayes.strategies import STRATEGIES
 
     return [name for name in STRATEGIES if name.startswith(incomplete)]
+
+
+def _answering(incomplete: str) -> list[str]:
+    from ds3bayes.answers import ANSWERS
+
+    return [name for name in ANSWERS if name.startswith(incomplete)]
 
 
 def _scenarios_starting(incomplete: str) -> list[str]:
@@ -231,7 +251,8 @@ def validate(
     if prior:
         from ds3bayes.inference.prior import prior_beliefs
 
-        believed = prior_beliefs(evals, loaded).to_dict("records")
+        ends = {"50%": "median", "5%": "lower", "95%": "upper"}
+        believed = prior_beliefs(evals, loaded).rename(columns=ends).to_dict("records")
     if as_json:
         _print_json(facts | ({"prior": believed} if prior else {}))
         return
@@ -255,12 +276,12 @@ def example(
     from ds3bayes.inference.examples import copy_example, examples
 
     if name is None:
-        listed = [{"name": key, "what it is": text} for key, text in examples().items()]
+        listed = [{"name": key, "description": text} for key, text in examples().items()]
         if as_json:
             _print_json(listed)
         else:
             for one in listed:
-                _out.print(f"[bold]{_plain(one['name'])}[/]: {_plain(one['what it is'])}")
+                _out.print(f"[bold]{_plain(one['name'])}[/]: {_plain(one['description'])}")
         return
     files.claim_folder(output, {})
     spec, table = copy_example(name, output)
@@ -272,11 +293,36 @@ def example(
         )
 
 
-@app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --json"))
-def doctor(as_json: Json = False) -> None:
+@app.command(epilog=_examples("ds3bayes schema decide", "ds3bayes schema run | jq '.properties.decision'"))
+def schema(
+    command: Annotated[
+        str, typer.Argument(help="a command that takes --json", show_default=False, autocompletion=_answering)
+    ],
+) -> None:
+    """Print the JSON Schema of what a command prints with --json: keys, meanings, units and ranges."""
+    from ds3bayes.answers import schema as of_answer
+
+    _print_json(of_answer(command))
+
+
+@app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --licenses --json"))
+def doctor(
+    licenses: Annotated[
+        bool, typer.Option("--licenses", help="list every package that is depended on instead, with its licence")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Say what is installed, which engine runs models, and where results go. Exit code 1 if sampling will be slow."""
     from ds3bayes.engine.doctor import doctor as examine
+    from ds3bayes.engine.doctor import licenses as listed
 
+    if licenses:
+        rows = listed()
+        if as_json:
+            _print_json(rows)
+        else:
+            _show("packages that are depended on", rows, most=len(rows))  # type: ignore[arg-type]
+        return
     found = examine()
     if as_json:
         _print_json(found)
@@ -307,7 +353,7 @@ def import_evaluations(
     from ds3bayes.evals import read_evals, to_table
 
     files.claim(output, "table", [source])
-    with doing("reading evaluations"):
+    with doing("reading evaluations"), _with_said():
         evals = read_evals(source, **_options(options))
     files.write(output, "table", _table_bytes(to_table(evals), output.suffix))
     if as_json:
@@ -1263,17 +1309,16 @@ def run(
         job.claim()
     if scheduler is not None and many:
         _fit_ahead([job for job in jobs if job.fitted is None], scheduler, fresh)
-    answers, passed = {}, True
+    passed = True
     for number, job in enumerate(jobs, start=1):
         if many:
             _say.print(f"[bold]{number} of {len(jobs)}: {_plain(job.spec.name)}[/]")
         # Chains that were sampled ahead are not thrown away.
-        results, answers[str(job.folder)] = job.run(
-            scheduler=scheduler, fresh=fresh and not (many and scheduler), quiet=as_json
-        )
+        results, told = job.run(scheduler=scheduler, fresh=fresh and not (many and scheduler), quiet=as_json)
         passed = passed and all(result.passed for result in results)
-    if as_json:
-        _print_json(list(answers.values()) if many else answers[str(jobs[0].folder)])
+        if as_json:
+            # Of several, a line each.
+            _print_json(told, indent=None if many else 2)
     if strict and not passed:
         raise typer.Exit(1)
 
@@ -1461,12 +1506,24 @@ def _options(given: list[str] | None) -> dict[str, Any]:
     return options
 
 
+@contextmanager
+def _with_said() -> Iterator[None]:
+    """Add to an error of reading how what it asks for is said here."""
+    try:
+        yield
+    except InputError as error:
+        if "Pass " not in str(error) and "pass " not in str(error):
+            raise
+        how = "here, what is to be passed is said so: --with task=COLUMN, or for all rows --with constants.model=NAME"
+        raise InputError(f"{error}\n  - {how}") from None
+
+
 def _of_evaluations(source: str, options: dict[str, Any]) -> tuple[Any, xr.Dataset]:
     """Read evaluations of any kind, say how they were understood, and return them with the spec of defaults."""
     from ds3bayes.evals import read_evals
     from ds3bayes.generative.spec import ModelSpec, Query
 
-    with doing("reading evaluations"):
+    with doing("reading evaluations"), _with_said():
         evals = read_evals(source, **options)
     _show_account(evals)
     name = Path(source).resolve().name.split(".")[0] or "evaluations"
@@ -1476,23 +1533,13 @@ def _of_evaluations(source: str, options: dict[str, Any]) -> tuple[Any, xr.Datas
 
 def _show_account(evals: xr.Dataset) -> None:
     """Say what a reader counted, left out and understood; a table of counts speaks for itself."""
-    if "account" not in evals.attrs:
-        return
-    account = json.loads(evals.attrs["account"])
-    models, benchmarks = (len(set(evals[name].values.tolist())) for name in ("model", "benchmark"))
-    tasks = len(set(zip(evals["benchmark"].values, evals["task"].values, strict=True)))
-    _say.print(
-        f"read by {_plain(account['reader'])}: {account['counted']:,} attempts at {tasks:,} tasks of {benchmarks} "
-        f"benchmark{'s' * (benchmarks > 1)} by {models} LLM{'s' * (models > 1)}, from {len(account['sources']) or 1} "
-        f"file{'s' * (len(account['sources']) > 1)}",
-    )
-    for column, field in account["columns"].items():
-        _say.print(f"  {_plain(column)}: {_plain(field)}")
-    for one in account["left_out"]:
-        where = f" ({'; '.join(one['examples'][:2])})" if one["examples"] else ""
-        _say.print(f"  [yellow]left out[/]: {one['count']:,} {_plain(one['why'] + where)}")
-    for note in account["notes"]:
-        _say.print(f"  {_plain(note)}")
+    from ds3bayes.evals import describe_reading
+
+    for place, line in enumerate(describe_reading(evals)):
+        said = _plain(line)
+        if line.startswith("left out:"):
+            said = f"[yellow]left out[/]:{said.removeprefix('left out:')}"
+        _say.print(f"{'  ' * (place > 0)}{said}")
 
 
 def _questions(cost: str | None) -> tuple[str | None, float | None, float | None]:
@@ -1759,7 +1806,7 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
     return files.csv_bytes(pd.DataFrame(rows))
 
 
-def _print_json(content: Any) -> None:
+def _print_json(content: Any, indent: int | None = 2) -> None:
     """Print JSON that any reader accepts: numbers that are not finite become null."""
     import numpy as np
 
@@ -1772,7 +1819,7 @@ def _print_json(content: Any) -> None:
             value = value.item()
         return None if isinstance(value, float) and not np.isfinite(value) else value
 
-    sys.stdout.write(json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(plain(content), indent=indent, allow_nan=False) + "\n")
 
 
 def _show(title: str, rows: list[dict[str, Any]], most: int = 30) -> None:

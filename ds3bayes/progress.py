@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ class Told:
         """What was counted until now, in words; empty if nothing was."""
         if not self.done:
             return ""
-        said = f"{self.done:,} {self.unit} ({self.done / max(self.seconds, 1e-9):,.0f} per second)"
+        of = f" of {self.total:,}" if self.total and self.done < self.total else ""
+        said = f"{self.done:,}{of} {self.unit} ({self.done / max(self.seconds, 1e-9):,.0f} per second)"
         if self.divergences is None:
             return said
         return f"{said}, {self.divergences:,} divergence{'s' * (self.divergences != 1)}"
@@ -116,8 +118,8 @@ def doing(what: str, total: int | None = None, *, unit: str = "draws", show: boo
         the speed and the divergences. Elsewhere nothing is written but the line that stays.
     """
     console = Terminal(stderr=True)
-    # A notebook is no terminal: nothing there moves.
-    moving = show and console.is_terminal and not console.is_jupyter
+    # Colours can be forced where nothing moves: in a notebook, or in a log.
+    moving = show and console.is_terminal and sys.stderr.isatty()
     told = Told(total, unit, lambda _: None)
     ended = "stopped after "
     try:
@@ -141,8 +143,7 @@ def doing(what: str, total: int | None = None, *, unit: str = "draws", show: boo
     finally:
         if show:
             counted = f", {told.counted}" if told.counted else ""
-            of = f" of {told.total:,}" if ended and told.counted and told.total else ""
-            console.print(plain(f"{what}: {ended}{lasted(told.seconds)}{counted}{of}"))
+            console.print(plain(f"{what}: {ended}{lasted(told.seconds)}{counted}"))
 
 
 __all__ = ["Told", "doing", "lasted"]

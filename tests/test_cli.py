@@ -9,6 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ import typer
 import xarray as xr
 
 import ds3bayes as ds3
-from ds3bayes import cli
+from ds3bayes import answers, cli
 from ds3bayes.engine import nuts
 from ds3bayes.inference.sources import changed_since, note_source
 
@@ -45,6 +46,9 @@ def run(monkeypatch, capsys, tmp_path):
         with pytest.raises(SystemExit) as exit_:
             cli.main()
         said = capsys.readouterr()
+        if "--json" in arguments and said.out:
+            # Whatever a test asks for as JSON is what is documented.
+            jsonschema.validate(json.loads(said.out), answers.schema(arguments[0]))
         return exit_.value.code or 0, said.out, said.err
 
     return go
@@ -204,6 +208,39 @@ def test_predict_speaks_json(run, fit_file, simulated_fit, tmp_path):
         for name in ("success", "tokens", "usd", "flops", "seconds"):
             assert row[f"{name}_lower"] <= row[name] <= row[f"{name}_upper"]
     assert (tmp_path / "pred.nc").exists()
+
+
+def test_predict_of_some_llms(run, fit_file, simulated_fit, tmp_path):
+    code, out, _ = run("predict", fit_file, "--model", "model-0", "--json")
+    assert (code, {row["model"] for row in json.loads(out)}) == (0, {"model-0"})
+    refused(run("predict", fit_file, "-m", "model-o"), tmp_path, set(), ["'model-o'", "Did you mean 'model-0'"])
+
+
+def test_every_command_documents_its_json(run, fit_file, prior_fit, tmp_path):
+    commands = typer.main.get_command(cli.app).commands
+    assert set(answers.ANSWERS) == {
+        name for name, one in commands.items() if any("--json" in option.opts for option in one.params)
+    }
+    for name in answers.ANSWERS:
+        jsonschema.Draft202012Validator.check_schema(json.loads(run("schema", name)[1]))
+    refused(run("schema", "decid"), tmp_path, set(), ["'decid' has no --json", "Did you mean 'decide'"])
+    root = Path(__file__).parents[1]
+    spec = ds3.ModelSpec.from_toml(root / "models" / "training_runs.toml")
+    ds3.save(prior_fit(ds3.read_evals(root / "data" / "training_runs.csv"), spec), "bridge.nc")
+    spec = write(tmp_path, GOOD)
+    for asked in (
+        ("validate", spec, "--prior"),
+        ("compare", fit_file, "cot", "majority(n=8)"),
+        ("rank", fit_file, "--of", "option"),
+        ("suspects", fit_file, "--least", 0),
+        ("plan", fit_file, "--width", 0.2),
+        ("next", fit_file, "-s", "cot", "-s", "majority(n=8)"),
+        ("decide", fit_file, "--reach", "majority(n=*)"),
+        ("allocate", "bridge.nc", "-s", "cot", "--tokens-per-attempt", 500),
+    ):
+        code, out, err = run(*asked, "--json")
+        assert code == 0, err
+        assert json.loads(out)
 
 
 def test_predict_at_many_budgets_is_the_grid(run, fit_file, simulated_fit, tmp_path):
@@ -517,6 +554,27 @@ def test_as_a_program(tmp_path):
     assert "no such spec" in bad.stderr
 
 
+def test_a_table_in_the_place_of_a_spec_or_a_fit_says_what_to_do(run, fit_file, tmp_path):
+    GOOD.to_csv(tmp_path / "mine.csv", index=False)
+    before = set(tmp_path.rglob("*"))
+    for verb in ("validate", "fit", "check", "decide", "report"):
+        refused(run(verb, "mine.csv"), tmp_path, before, ["mine.csv", "`ds3bayes run mine.csv`"])
+    refused(run("run", fit_file), tmp_path, before, ["is a fit", "ds3bayes decide"])
+    refused(run("decide", fit_file.parent), tmp_path, before, ["is the folder of a fit, which is", "run.nc"])
+
+
+def test_ctrl_c_says_what_was_kept(run, log, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ds3bayes.inference.fit.fit", interrupted)
+    code, _, err = run("run", log, "--max-cost", 900, "-o", "out")
+    assert (code, err.count("interrupted")) == (130, 1)
+    assert "kept, each of them whole: out/evals.parquet, out/spec.toml" in err
+    code, _, err = run("fit", "out/spec.toml", "-o", "run.nc")
+    assert (code, "interrupted; nothing was written" in err) == (130, True)
+
+
 def test_output_of_a_pipe_has_no_colours_and_a_closed_one_is_no_failed_check(fit_file):
     start = [sys.executable, "-c", "from ds3bayes.cli import main; main()", "predict", str(fit_file)]
     done = subprocess.run(start, capture_output=True, text=True, timeout=120, check=True)
@@ -629,7 +687,7 @@ def test_what_a_reader_asks_for_can_be_said(run, tmp_path):
     lines = [{"q": f"t{i}", "score": i / 4, "n": 100} for i in range(5)]
     (tmp_path / "scores.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     code, _, err = run("import", "scores.jsonl", "-o", "e.csv")
-    assert code == 2
+    assert (code, "--with task=COLUMN" in err) == (2, True)
     said = ["task=q", "success=score", "threshold=0.5", "tokens=n", "constants.model=x", "constants.benchmark=b"]
     code, _, err = run("import", "scores.jsonl", "-o", "e.csv", *(f"--with={one}" for one in said))
     assert code == 0, err
@@ -780,3 +838,37 @@ def test_a_table_folds_what_is_wider_than_its_column_and_a_message_breaks_no_lin
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
     cli._out.print(long)
     assert capsys.readouterr().out == f"{long}\n"
+
+
+def test_doctor_lists_licences(run):
+    rows = json.loads(run("doctor", "--licenses", "--json")[1])
+    found = {row["name"]: row for row in rows}
+    assert {"ds3bayes", "pymc", "numpy", "nutpie", "rich"} <= set(found)
+    assert found["numpy"]["version"] == np.__version__
+    assert "MIT" in found["nutpie"]["license"]
+    assert all(row["license"] for row in rows)
+    code, out, _ = run("doctor", "--licenses")
+    assert code == 0
+    assert all(name in out for name in found)
+
+
+def test_several_specifications_have_folders_of_their_own(run, tmp_path, monkeypatch):
+    """Each is run as it is alone; what cannot be run is refused before anything is done."""
+    one = write(tmp_path, GOOD)
+    other = tmp_path / "other.toml"
+    other.write_text(one.read_text())
+    before = set(tmp_path.rglob("*"))
+    refused(run("run", one, other), tmp_path, before, ["both named 'bad'", "other.toml", "another name"])
+    refused(run("run", one, "table.csv"), tmp_path, before, ["table.csv: of several sources each must be a spec"])
+    other.write_text(one.read_text().replace('name = "', 'name = "other-'))
+    ran = []
+
+    def pretend(job, *, scheduler, fresh, quiet):
+        ran.append((job.folder, scheduler, fresh, quiet))
+        return [], {}
+
+    monkeypatch.setattr(cli._Job, "run", pretend)
+    code, _, err = run("run", one, other, "-o", "all")
+    assert code == 0
+    assert ran == [(Path("all") / name, None, False, False) for name in ("bad", "other-bad")]
+    assert "1 of 2: bad" in err

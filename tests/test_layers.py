@@ -29,6 +29,7 @@ _ORDER = (
 )
 ALLOWED = {
     "errors": set(),
+    "answers": {"errors"},
     "files": {"errors"},
     "terminal": {"errors"},
     "progress": {"errors", "terminal"},
@@ -40,7 +41,7 @@ ALLOWED = {
     "strategies": {"errors", "deferred", "theory"},
     "evals": {"errors", "files", "terminal", "deferred", "theory", "strategies"},
     **{part: set(_ORDER[:place]) for place, part in enumerate(_ORDER) if place >= _ORDER.index("generative")},
-    "cli": set(_ORDER),
+    "cli": {*_ORDER, "answers"},
     "__init__": set(_ORDER),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 
 import numpy as np
@@ -92,6 +93,37 @@ def select(evals: xr.Dataset, query: str) -> xr.Dataset:
     mask = _matches(evals, query)
     chosen = evals.isel(row=np.flatnonzero(mask))
     return chosen.assign_attrs(data_sha256=data_sha256(chosen))
+
+
+def short_names(evals: xr.Dataset) -> xr.Dataset:
+    """Drop from the names of LLMs their provider, and their date, where that leaves them all different.
+
+    Parameters
+    ----------
+    evals : xarray.Dataset
+        What `read_evals` returned; dimension ``row``.
+
+    Returns
+    -------
+    xarray.Dataset
+        With other names of LLMs, and so another ``data_sha256``.
+
+    Examples
+    --------
+    >>> from ds3bayes.evals import read_evals
+    >>> table = pd.DataFrame({"model": ["acme/one-2025-08-07", "acme/one-mini-20250807"], "successes": [3, 4]})
+    >>> evals = read_evals(table.assign(benchmark="b", task="t", strategy="cot", attempts=8))
+    >>> sorted(short_names(evals)["model"].values.tolist())
+    ['one', 'one-mini']
+    """
+    short = {str(name): str(name) for name in evals["model"].values}
+    for part in (r"^[^/]*/", r"-20\d\d-?\d\d-?\d\d$"):
+        fewer = {name: re.sub(part, "", now) for name, now in short.items()}
+        if len(set(fewer.values())) == len(fewer) and all(fewer.values()):
+            short = fewer
+    names = np.array([short[str(name)] for name in evals["model"].values], dtype=object)
+    renamed = evals.assign(model=("row", names, evals["model"].attrs))
+    return renamed.assign_attrs(data_sha256=data_sha256(renamed))
 
 
 def split(evals: xr.Dataset, where: str | None, fraction: float, seed: int, by: str = "task") -> tuple[Mask, Mask]:

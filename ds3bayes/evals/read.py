@@ -10,7 +10,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ from ds3bayes.evals.schema import (
     COLUMNS,
     KEY,
     SYNONYMS,
+    UNNAMED,
     Column,
     misspelt,
     other_name,
     strategy_names,
 )
 from ds3bayes.strategies import STRATEGIES
-from ds3bayes.strategies.attempts import single_attempt
+from ds3bayes.strategies.attempts import DEFAULT_SAMPLER, single_attempt
 
 #: Rows of one kind of fault that are looked at for values that differ.
 _LOOKED_AT = 200
@@ -100,7 +101,7 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     >>> int(evals["successes"][0]), evals["task"].item()
     (5, '007')
     """
-    table = _load(source)
+    table, assumed = _completed(_load(source))
     faults = _Faults(table)
     columns, ignored = _match_headers(table, faults)
     typed = _type_columns(table, columns, faults)
@@ -115,6 +116,8 @@ def read_table(source: str | os.PathLike[str] | pd.DataFrame) -> xr.Dataset:
     if typed.has("answer"):
         cells |= _votes(typed, group, len(first), cells)
         del cells["answer"]
+    if assumed:
+        warnings.warn(f"{table.where}: {'; '.join(assumed)}", UserWarning, skip_file_prefixes=_HERE)
     if ignored:
         hints = [f"{name!r}{_hint(name, columns.absent)}" for name in ignored]
         warnings.warn(
@@ -275,15 +278,39 @@ class _Table:
     where: str
     name: str
     is_csv: bool = False
+    is_file: bool = True
 
     def place(self, row: int) -> str:
         return f"row {row + 1} (line {row + 2})" if self.is_csv else f"row {row + 1}"
 
 
+def _completed(table: _Table) -> tuple[_Table, list[str]]:
+    """Add what a file of counts may leave out, its benchmark and that attempts are single ones; and say so."""
+    assumed = []
+    frame, headers = table.frame, table.headers
+    if table.is_file and {"attempts", "successes"} <= set(headers):
+        for name, value, why in (
+            ("benchmark", UNNAMED, f"no column 'benchmark', so that it is called {UNNAMED!r}"),
+            (
+                "strategy",
+                DEFAULT_SAMPLER,
+                f"no column 'strategy', so that attempts are single ones ({DEFAULT_SAMPLER!r})",
+            ),
+        ):
+            unlike = [one for one in headers if one not in COLUMN]
+            if name not in headers and not any(
+                misspelt(one, (name,)) or name in other_name(one, (name,)) for one in unlike
+            ):
+                frame = frame.assign(**{f"\0{name}": value})
+                headers = (*headers, name)
+                assumed.append(why)
+    return replace(table, frame=frame, headers=headers), assumed
+
+
 def _load(source: str | os.PathLike[str] | pd.DataFrame) -> _Table:
     if isinstance(source, pd.DataFrame):
         headers = tuple(str(label) for label in source.columns)
-        return _Table(frame=source, headers=headers, where="the DataFrame", name="DataFrame")
+        return _Table(frame=source, headers=headers, where="the DataFrame", name="DataFrame", is_file=False)
     if not isinstance(source, str | os.PathLike):
         raise InputError(
             f"evaluations: got {type(source).__name__}; allowed: a path to a .csv or .parquet file, or a DataFrame"

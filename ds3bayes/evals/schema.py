@@ -18,6 +18,8 @@ from ds3bayes.strategies.base import ROW_COLUMNS
 Kind = Literal["text", "parts", "shares", "counts", "count", "number"]
 Merge = Literal["key", "sum", "mean", "max", "same", "moment", "join", "votes", "never", "drop"]
 
+#: The benchmark of a file that names none.
+UNNAMED = "unnamed"
 #: The largest count that a float64 holds exactly.
 LARGEST_COUNT = 2.0**53
 

@@ -1,4 +1,28 @@
-"""`ModelSpec`: everything that turns a table of evaluations into a model, readable as TOML."""
+"""`ModelSpec`: everything that turns a table of evaluations into a model, readable as TOML.
+
+A specification says where the data are, which rows to hold out, prices, and the questions; ``models/`` has examples.
+Every prior has a name and can be overridden, as in ``[priors]`` with ``reachability = { family = "Beta", alpha = 8.0,
+beta = 2.0 }``. ``ds3bayes.generative.capability.known_parameters()`` lists them with their meaning; ``ds3bayes
+validate SPEC --prior`` (or ``ds3.prior_beliefs``) draws what they believe about success and tokens before any fit.
+Prices of an LLM are ``[costs.NAME]`` with ``input_usd``, ``cached_input_usd`` and ``output_usd`` per million tokens;
+``flop_per_joule`` adds energy. Prices that the specification leaves open follow from ``cost_usd``, ``prompt_tokens``
+and ``completion_tokens`` where these determine them: two prices must explain the cost of every row. A quantity that
+cannot be known is left out with a reason, and a cap on such a cost is refused.
+
+Questions (``[query]``) and prices are apart from the fit. Change them, and ``decide``, ``predict``, ``report`` and
+``run`` on the kept fit give the new answers without sampling, and all but ``run``, which fits anew, say so if the
+table or the logs behind it have changed; anything else that changes the model is refused there, naming it, and fitted
+anew by ``run``.
+
+What a table holds beside counts is put to use without being asked for. Where some attempts were truncated, all cuts
+(``max_tokens``) of an LLM end one walk, and cuts never tried are predicted from it, with the share of attempts that
+they end (``truncated``). A budget that was asked for (``budget_tokens``) cuts nothing: success and tokens run along a
+curve in log budget through what was observed, less sure the further from it; what lies beyond says "extrapolated". A
+table without ``max_tokens`` whose rows count what their budgets truncated, and hold no attempt longer than its
+budget, means cuts. Tokens of wrong attempts follow those of right ones by a factor (``tokens.wrong = "log_normal"``)
+or DS3's lost state (``"lost_state"``: leave the path at a slip, wander, commit); ``.github/MEASURED.md`` has what the
+choices were measured to be worth.
+"""
 
 from __future__ import annotations
 

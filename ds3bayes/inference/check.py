@@ -77,7 +77,7 @@ def _left_out(
     found: dict[int, LeftOut] = {}
     reasons: dict[int, str] = {}
     # On a cluster every thread has a refit of its own.
-    shared = _Refitted(fit, group, seed, cores=2 if scheduler is None else 1)
+    shared = _Refitted(fit, group, seed, draws=REFIT_DRAWS, cores=2 if scheduler is None else 1)
     with workers(scheduler) as spread, keeping(found):
         for row, one in spread(_refit, places.tolist(), shared=shared, prepare=_ready):
             if isinstance(one, LeftOut):
@@ -94,6 +94,7 @@ class _Refitted:
     fit: xr.DataTree
     group: str
     seed: int
+    draws: int
     cores: int
 
 
@@ -111,7 +112,7 @@ def _ready(refitted: _Refitted) -> _Refits | str:
     fit, seed = refitted.fit, refitted.seed
     group: Any = refitted.group
     try:
-        wrapper = TaskRefits(fit, draws=REFIT_DRAWS, chains=2, seed=seed, cores=refitted.cores, var_name=group)
+        wrapper = TaskRefits(fit, draws=refitted.draws, chains=2, seed=seed, cores=refitted.cores, var_name=group)
     except InputError as error:
         return str(error)
     return _Refits(refitted, wrapper, _expected_success(fit, fit["posterior"].to_dataset(), seed))

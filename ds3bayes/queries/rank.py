@@ -65,12 +65,13 @@ def rank(
     Returns
     -------
     xarray.Dataset
-        Along ``option``, least expected rank first: ``success`` (mean), ``expected_rank``, ``rank_lower`` and
-        ``rank_upper`` (the shortest run of ranks that holds ``level`` of the probability), ``p_first``, ``p_tied``
-        (that success is practically tied with the first of the draw), ``model`` and ``strategy``; ``p_rank`` (option,
-        rank) probability of each rank, 1 being the best; ``p_above`` (option, other) that one succeeds more often than
-        another. Equal successes share their ranks evenly. ``attrs["sentence"]`` says who is first, and who may be;
-        ``attrs["bounds"]`` which options have no rank, being upper bounds.
+        Along ``option``, least expected rank first: ``success`` (mean) with ``success_lower`` and ``success_upper``
+        (the ends of its interval of ``level``), ``expected_rank``, ``rank_lower`` and ``rank_upper`` (the shortest run
+        of ranks that holds ``level`` of the probability), ``p_first``, ``p_tied`` (that success is practically tied
+        with the first of the draw), ``model`` and ``strategy``; ``p_rank`` (option, rank) probability of each rank, 1
+        being the best; ``p_above`` (option, other) that one succeeds more often than another. Equal successes share
+        their ranks evenly. ``attrs["sentence"]`` says who is first, and who may be; ``attrs["bounds"]`` which options
+        have no rank, being upper bounds.
 
     Raises
     ------
@@ -132,10 +133,13 @@ def rank(
     tied = (draws >= first - practical_tie(first, margin)).mean(axis=1)
     above = (draws[:, None] > draws[None]).mean(axis=2) + 0.5 * (draws[:, None] == draws[None]).mean(axis=2)
     np.fill_diagonal(above, np.nan)
+    lower, upper = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2], axis=1)
     probability = {"units": "1"}
     result = xr.Dataset(
         {
             "success": ("option", draws.mean(axis=1), {"units": "1", "long_name": "expected success"}),
+            "success_lower": ("option", lower, {"units": "1", "long_name": f"lower end of its {level:.0%} interval"}),
+            "success_upper": ("option", upper, {"units": "1", "long_name": f"upper end of its {level:.0%} interval"}),
             "expected_rank": ("option", expected, {"long_name": "expected rank, 1 being the best"}),
             "rank_lower": ("option", runs[:, 0], {"long_name": f"best rank of the {level:.0%} interval"}),
             "rank_upper": ("option", runs[:, 1], {"long_name": f"worst rank of the {level:.0%} interval"}),

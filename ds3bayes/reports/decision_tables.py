@@ -115,9 +115,19 @@ def ranking_table(result: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``option, strategy, success, expected_rank, rank_lower, rank_upper, p_first, p_tied``.
+        Columns ``option, strategy, success, success_lower, success_upper, expected_rank, rank_lower, rank_upper,
+        p_first, p_tied``.
     """
-    names = ["success", "expected_rank", "rank_lower", "rank_upper", "p_first", "p_tied"]
+    names = [
+        "success",
+        "success_lower",
+        "success_upper",
+        "expected_rank",
+        "rank_lower",
+        "rank_upper",
+        "p_first",
+        "p_tied",
+    ]
     return result[names].to_dataframe().reset_index()[["option", "strategy", *names]]
 
 

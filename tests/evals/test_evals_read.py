@@ -341,6 +341,18 @@ def test_many_faults_are_counted_and_every_kind_is_shown() -> None:
     ]
 
 
+def test_a_file_of_counts_may_leave_out_benchmark_and_strategy(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("model,task,attempts,successes\nm,1,8,5\nm,2,8,3\n")
+    with pytest.warns(UserWarning, match=r"no column 'benchmark', .* 'unnamed'; no column 'strategy', .*'cot'"):
+        evals = read_evals(tmp_path / "a.csv")
+    assert (set(evals["benchmark"].values), set(evals["strategy"].values)) == ({"unnamed"}, {"cot"})
+    # Not where a column may be meant for it.
+    (tmp_path / "a.csv").write_text("model,dataset,task,strategi,attempts,successes\nm,b,1,cot,8,5\n")
+    text = message(tmp_path / "a.csv")
+    assert "Did you mean to rename 'dataset'?" in text
+    assert "Did you mean 'strategy'?" in text
+
+
 def test_faults_of_one_kind_that_differ_are_told_by_three() -> None:
     frame = pd.DataFrame({"model": "m", "benchmark": "b", "task": range(283), "strategy": "cot", "attempts": 4})
     text = message(frame.assign(successes=-1 - np.arange(283)))

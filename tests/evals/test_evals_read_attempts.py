@@ -209,6 +209,19 @@ def test_several_columns_with_the_same_content_are_no_question() -> None:
     assert any("'correct', 'score' say the same" in note for note in account(evals)["notes"])
 
 
+def test_a_benchmark_without_a_name(tmp_path: Path) -> None:
+    frame = pd.DataFrame(ROWS).drop(columns="dataset").rename(columns={"question_id": "question"})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    evals = read_evals(tmp_path / "a.csv")
+    assert counts(evals) == RIGHT
+    assert set(evals["benchmark"].values) == {"unnamed"}
+    assert account(evals)["columns"]["benchmark"] == "unnamed, as no column says which"
+    # Of several files nobody knows whether they hold the same tasks.
+    frame.to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(InputError, match=r"benchmark .*: no column found"):
+        read_evals(tmp_path)
+
+
 def test_what_is_not_certain_is_refused_at_once() -> None:
     rows = [row | {"passed": not row["correct"], "tokens": 3} for row in ROWS]
     rows = [{name: value for name, value in row.items() if name not in ("llm", "dataset")} for row in rows]
@@ -216,7 +229,8 @@ def test_what_is_not_certain_is_refused_at_once() -> None:
     assert "success: could be 'correct', 'passed', which differ. Pass success=" in said
     assert "tokens: could be 'output_tokens', 'tokens', which differ" in said
     assert "model (name of the LLM): no column found. Pass model= with a column, or constants={'model': ...}" in said
-    assert "benchmark (" in said
+    # Which benchmark it is changes nothing within one source.
+    assert "benchmark" not in said
     assert "the columns are: question_id, epoch, correct, output_tokens, passed, tokens" in said
     fine = {"success": "correct", "ignore": ["tokens"], "constants": {"model": "m", "benchmark": "b"}}
     assert counts(read_attempts(rows, **fine)) == RIGHT

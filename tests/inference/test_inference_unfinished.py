@@ -7,7 +7,7 @@ import xarray as xr
 import ds3bayes as ds3
 from ds3bayes import files
 from ds3bayes.engine import journal
-from ds3bayes.inference.unfinished import Unfinished, keeping_in, remove_unfinished, unfinished_of
+from ds3bayes.inference.unfinished import Unfinished, about_fit, keeping_in, remove_unfinished, unfinished_of
 from ds3bayes.queries.calibration import by_simulation, held_out
 
 ABOUT = {"model": "a", "data": "b"}
@@ -49,23 +49,21 @@ def test_a_fit_goes_on_from_its_chains(evals, tmp_path, monkeypatch, short_fit, 
     assert len(begun) == 2
     for group in GROUPS:
         xr.testing.assert_identical(again[group].to_dataset(), whole[group].to_dataset())
-    # Until it is saved, all of it is there.
-    short_fit(evals, resume=folder, **given)
-    assert len(begun) == 2
     ds3.save(again, tmp_path / "run.nc")
     assert {path.name for path in tmp_path.iterdir()} == {"run.nc"}
 
 
-def test_what_is_of_another_fit_is_not_used(evals, tmp_path, short_fit, capsys):
-    given = {"draws": 10, "tune": 10, "chains": 1, "resume": tmp_path / "x"}
-    short_fit(evals, **given)
-    for changes, named in (({"seed": 4}, "sampling"), ({"evals": evals.isel(row=slice(1, None))}, "data")):
-        other = {**given, **changes}
-        found = short_fit(other.pop("evals", evals), **other)
-        said = capsys.readouterr().err
-        assert said.startswith("starting anew: what ")
-        assert f"(1 chain done) is of another {named}" in " ".join(said.split())
-        assert found.attrs["seed"] == other.get("seed", 1)
+def test_a_fit_is_told_by_all_that_decides_its_numbers(evals):
+    spec = ds3.ModelSpec()
+    mine = about_fit(spec, evals, sampling=spec.sampling)
+    other = spec.model_copy(update={"sampling": spec.sampling.model_copy(update={"seed": 4})})
+    prior = ds3.ModelSpec.from_dict({"priors": {"spread": {"family": "HalfNormal", "sigma": 2.0}}})
+    for differs, about in (
+        ("sampling", about_fit(other, evals, sampling=other.sampling)),
+        ("data", about_fit(spec, evals.isel(row=slice(1, None)), sampling=spec.sampling)),
+        ("model", about_fit(prior, evals, sampling=prior.sampling)),
+    ):
+        assert {name for name in mine if about[name] != mine[name]} == {differs}
 
 
 def test_parts_are_whole_or_not_there(tmp_path):
@@ -124,10 +122,10 @@ def test_a_disk_that_cannot_keep_it_ends_nothing(evals, tmp_path, monkeypatch, s
 
 
 def test_sbc_goes_on_from_its_fits(evals, tmp_path, monkeypatch):
-    given = {"fits": 3, "tune": 20, "thin": 1, "cores": 1, "progress": False}
+    given = {"fits": 2, "tune": 20, "thin": 1, "cores": 1, "progress": False}
     whole = ds3.sbc(evals, **given)
     with monkeypatch.context() as patch:
-        interrupted(patch, by_simulation, "_fit_one", 2)
+        interrupted(patch, by_simulation, "_fit_one", 1)
         with pytest.raises(KeyboardInterrupt):
             ds3.sbc(evals, resume=tmp_path / "x", **given)
     made = interrupted(monkeypatch, by_simulation, "_fit_one", 9)

@@ -26,7 +26,7 @@ from ds3bayes.evals.read import BLANKS, as_number, as_text, read_table
 from ds3bayes.evals.readers.base import READERS, Account, Reader, as_evals
 from ds3bayes.evals.readers.grades import SCORE, check_full_credit, grades_of
 from ds3bayes.evals.readers.records import Float, Records, describe_text, first_record, flat, records_of, shown
-from ds3bayes.evals.schema import COLUMN, COLUMNS, KEY
+from ds3bayes.evals.schema import COLUMN, COLUMNS, KEY, UNNAMED
 from ds3bayes.strategies.attempts import DEFAULT_SAMPLER, single_attempt
 
 COLUMNS_SHOWN = 40
@@ -75,7 +75,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "seconds": ("seconds", "duration_seconds", "duration_s", "latency_s", "elapsed_seconds", "time_s"),
 }
 #: Names of an item or of one of its attempts, by what else there is.
-WEAK_TASKS = ("sample_id", "id", "item", "idx", "index")
+WEAK_TASKS = ("sample_id", "id", "item", "idx", "index", "question")
 #: Objects in whose fields numbers are looked for.
 CONTAINERS = frozenset({"usage", "token_usage", "response", "metrics", "metadata"})
 #: Columns that hold the answers or the reference: which, only their owner knows.
@@ -516,6 +516,9 @@ class _Attempts:
         for role in REQUIRED:
             if role not in found and role not in rules.wanted and role not in rules.constants:
                 what = "the outcome" if role == "success" else COLUMN[role].meaning
+                if role == "benchmark" and len(self.sources) == 1:
+                    rules.constants[role] = UNNAMED
+                    continue
                 constant = "" if role in ("success", "task") else f", or constants={{{role!r}: ...}}"
                 if not faults.found.tells(f"{role}:"):
                     faults.add(f"{role} ({what}): no column found. Pass {_keyword(role)} with a column{constant}")
@@ -626,6 +629,8 @@ class _Attempts:
         account.columns = {role: f"column {name!r}" for role, name in found.items()}
         account.columns["success"] += f", {rule}"
         account.columns |= {role: f"{shown(value)}, as stated" for role, value in rules.constants.items()}
+        if rules.constants.get("benchmark") == UNNAMED:
+            account.columns["benchmark"] = f"{UNNAMED}, as no column says which"
         if "strategy" not in found and "strategy" not in rules.constants:
             account.columns["strategy"] = "cot, as no column names another"
         self._note_unused(found, account)

@@ -1,4 +1,31 @@
-"""Kinds of capability: how an LLM's capability becomes its success on tasks."""
+"""Kinds of capability: how an LLM's capability becomes its success on tasks.
+
+What is latent in each, and what it predicts besides:
+
+* ``"free"`` (default): location and spread of each sampler, pooled over LLMs, families and reasoning efforts; efforts
+  at which an LLM was not run
+* ``"grouped"``: what groups of tasks, and classes of LLMs, have in common, and what an LLM is good at; success by
+  group: ``ds3.predict_by``
+* ``"loss_bridge"``: how the loss left by size, and by training tokens, limits skill; families; LLMs never evaluated:
+  ``ds3.predict_llms``
+* ``"skill_graph"``: mastery of every skill by every LLM, weights of prerequisites; tasks never tried, from their
+  skills
+* ``"latent_skills"``: a second skill that no table names, in which LLMs differ; tasks an LLM was not run on, from
+  LLMs like it
+* ``"skill_hierarchy"``: how training compute becomes concepts and levels of skills; levels and lengths of tasks; how
+  levels rise with compute
+
+Groups are columns: ``capability = { kind = "grouped", tasks = ["category"], llms = ["family"] }``; groups with few
+tasks borrow from the others. ``ds3.predict_by(fit, ["cot"], by="category")`` (``ds3bayes predict run.nc --by
+category``) gives success by group beside what was observed; other columns are kept by ``data.task_columns`` and
+``data.model_columns`` in the spec.
+
+A skill graph takes options: ``[capability]`` with ``kind = "skill_graph"`` and ``edges = [["counting", "algebra"]]``
+(known prerequisites; a cycle is refused and printed) or ``order = [...]`` (to be learned). ``ds3.learned_graph(fit)``
+returns masteries and edge probabilities beside those of the prior;
+``ds3bayes.reports.graph_figure.plot_learned_graph`` draws them. ``ds3bayes.generative.capability.register`` and
+``ds3bayes.generative.observation.register`` add your own.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,49 @@
+"""Stages of long work: a line that moves on a terminal, one that stays elsewhere."""
+
+import os
+import pty
+import re
+import sys
+
+import pytest
+
+from ds3bayes import progress
+from ds3bayes.progress import doing
+
+
+def test_a_stage_is_one_line_where_nothing_moves(capsys):
+    with doing("sampling", 500) as told:
+        told(200, 3)
+        assert told.left.startswith("about ")
+        told(500, 4)
+    with doing("quiet", show=False) as told:
+        told(1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"sampling: [\d.]+ s, 500 draws \([\d,]+ per second\), 4 divergences", line)
+
+
+def test_a_stage_that_is_stopped_says_how_far_it_came(capsys):
+    def stopped():
+        with doing("fits", 9, unit="fits") as told:
+            told(2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert re.search(r"fits: stopped after [\d.]+ s, 2 of 9 fits \([\d,]+ per second\)\n", capsys.readouterr().err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_a_terminal_sees_how_far_it_is_and_how_long_it_will_take(monkeypatch):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("COLUMNS", "150")
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setattr(progress, "_EVERY", 0.0)
+        with doing("sampling", 400) as told:
+            told(100, 2)
+            terminal.flush()
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert re.search(r"sampling .*about [\d.]+ s left, 100 of 400 draws \([\d,]+ per second\), 2 divergences", shown)
