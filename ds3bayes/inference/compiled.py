@@ -110,9 +110,9 @@ class CompiledModel:
         progress: Callable[[int, int], Any] | None = None,
         unfinished: Unfinished | None = None,
     ) -> xr.DataTree:
-        """Draw from the posterior: groups ``posterior``, ``sample_stats`` and ``unconstrained_posterior``.
+        """Draw from the posterior: groups ``posterior``, ``sample_stats`` and ``sampler_points``.
 
-        The last holds a few draws as the sampler sees them: ``point`` (chain, draw, coordinate).
+        The last holds a few draws as the sampler sees them: ``unconstrained`` (point, coordinate).
 
         Parameters
         ----------
@@ -277,8 +277,9 @@ def _as_tree(
     }
     groups = {"posterior": xr.Dataset(variables, {**places, **labels}), "sample_stats": xr.Dataset(renamed, places)}
     if "unconstrained_draw" in stats:
-        points = xr.Dataset({"point": (("chain", "draw", "coordinate"), stats["unconstrained_draw"])}, places)
-        groups["unconstrained_posterior"] = points.isel(draw=slice(None, None, -(-shape[1] // _POINTS)))
+        points = stats["unconstrained_draw"][:, :: -(-shape[1] // _POINTS)]
+        flat = points.reshape(-1, points.shape[-1])
+        groups["sampler_points"] = xr.Dataset({"unconstrained": (("point", "coordinate"), flat)})
     return xr.DataTree.from_dict(groups)
 
 

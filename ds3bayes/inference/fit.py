@@ -85,8 +85,8 @@ def fit(
     xarray.DataTree
         Groups ``posterior`` and ``sample_stats`` (chain, draw, ...), ``prior``, ``log_prior`` (per parameter),
         ``log_likelihood`` (per task and per aggregated row, at about ``task_draws`` draws), ``task_effects`` (chain,
-        draw, cell), ``observed_data`` and ``constant_data`` (row), and ``unconstrained_posterior``: a few draws as the
-        sampler sees them. Root attrs: schema number, model id, spec as JSON,
+        draw, cell), ``observed_data`` and ``constant_data`` (row), and ``sampler_points``: a few draws as the sampler
+        sees them. Root attrs: schema number, model id, spec as JSON,
         data hash, package versions, seed and times in seconds.
 
     Raises

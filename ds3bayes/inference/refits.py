@@ -91,8 +91,7 @@ class TaskRefits(az.SamplingWrapper):
         self.cores, self.task_draws = cores, task_draws
         self._posterior = fit["posterior"].to_dataset()
         # Without a few tasks, the posterior is near: chains start at draws of it.
-        points = fit["unconstrained_posterior"]["point"] if "unconstrained_posterior" in fit else None
-        self._points = None if points is None else points.values.reshape(-1, points.sizes["coordinate"])
+        self._points = fit["sampler_points"].to_dataset()["unconstrained"].values if "sampler_points" in fit else None
         self._population = (
             None if self.unit == "aggregate" else PopulationAtDraws(self.design, self.spec, self._posterior)
         )

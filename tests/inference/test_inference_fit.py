@@ -31,7 +31,7 @@ def any_fit(request) -> xr.DataTree:
 
 def test_groups_and_dims(any_fit):
     wanted = {"posterior", "sample_stats", "prior", "log_prior", "log_likelihood"}
-    assert set(any_fit.children) == wanted | {"task_effects", "observed_data", "constant_data"}
+    assert set(any_fit.children) == wanted | {"task_effects", "observed_data", "constant_data", "sampler_points"}
     posterior = any_fit["posterior"]
     assert (posterior.sizes["chain"], posterior.sizes["draw"]) == (2, 150)
     for name, variable in posterior.data_vars.items():
