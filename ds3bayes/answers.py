@@ -52,7 +52,7 @@ def _rows(meaning: str, **columns: Schema) -> Schema:
     return {"type": "array", "items": _object(**columns), "description": meaning}
 
 
-def _object(optional: tuple[str, ...] = (), **keys: Schema) -> Schema:
+def _object(optional: tuple[str, ...] = (), /, **keys: Any) -> Schema:
     return {
         "type": "object",
         "properties": keys,
