@@ -180,10 +180,20 @@ ANSWERS: dict[str, Schema] = {
         ]
     },
     "doctor": {
-        "type": "object",
-        "required": ["engine", "sampler"],
-        "additionalProperties": {"type": "string"},
-        "description": "what was found, by what was looked at; engine and sampler begin with ok where all is well",
+        "anyOf": [
+            {
+                "type": "object",
+                "required": ["engine", "sampler"],
+                "additionalProperties": {"type": "string"},
+                "description": "what was found, by what was looked at; engine and sampler begin with ok if all is well",
+            },
+            _rows(
+                "with --licenses: a row per package that is installed and depended on",
+                name=_text("package"),
+                version=_text("version"),
+                license=_text("as the package states it"),
+            ),
+        ]
     },
     "import": _object(table=_text("path"), rows=_count("rows written"), account=_ACCOUNT),
     "fit": _object(fit=_text("path of the fit")),

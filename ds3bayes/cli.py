@@ -27,6 +27,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -96,12 +97,6 @@ def _scenarios_starting(incomplete: str) -> list[str]:
 
 
 SpecFile = Annotated[Path, typer.Argument(help="model specification, a TOML file", show_default=False)]
-Source = Annotated[
-    str,
-    typer.Argument(
-        help="model specification (.toml), or evaluations: a table, a log, or a folder of logs", show_default=False
-    ),
-]
 FitFile = Annotated[Path, typer.Argument(help="a fit that `fit` or `run` wrote (.nc)", show_default=False)]
 With = Annotated[
     list[str] | None,
@@ -140,6 +135,7 @@ Scheduler = Annotated[
         help="address of a Dask scheduler whose workers share the work: tcp://HOST:8786; on predict, with --budgets",
     ),
 ]
+Fresh = Annotated[bool, typer.Option("--fresh", help="do not go on from what an interrupted command kept; start anew")]
 MaxCost = Annotated[float | None, typer.Option(help="largest expected cost per task; default from the spec")]
 Margin = Annotated[
     float | None, typer.Option(help="difference in success that is not worth paying for; default from the spec")
@@ -187,22 +183,30 @@ def main() -> None:
     except SystemExit as ended:
         # Typer takes Ctrl-C for itself.
         if ended.code == 130:
-            _say.print(_plain(_kept(files.written())))
+            _say.print(_plain(_kept(files.written(), [str(folder) for folder in _going_on if folder.exists()])))
         raise
     finally:
+        _going_on.clear()
         files.release()
 
 
-def _kept(names: list[str]) -> str:
-    """Say, of a command that was interrupted, what it had written by then."""
-    if not names:
-        return "interrupted; nothing was written"
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+#: Folders of unfinished work of this command.
+_going_on: list[Path] = []
+
+
+def _kept(names: list[str], unfinished: list[str]) -> str:
+    """Say, of a command that was interrupted, what it had written by then, and what it will go on from."""
+    said = f"kept, each of them whole: {_listed(names)}" if names else "nothing else was written"
+    if unfinished:
+        kept = f"what was done is kept in {_listed(unfinished)}: the same command goes on from there"
+        return f"interrupted; {kept} (--fresh starts anew); {said}"
     again = any(name.endswith("run.nc") for name in names)
-    return (
-        f"interrupted; kept, each of them whole: {', '.join(names[:6])}{more}"
-        f"{'; the same command goes on from the fit' if again else ''}"
-    )
+    said = said if names else "nothing was written"
+    return f"interrupted; {said}{'; the same command goes on from the fit' if again else ''}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _lines(error: InputError) -> str:
@@ -301,11 +305,24 @@ def schema(
     _print_json(of_answer(command))
 
 
-@app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --json"))
-def doctor(as_json: Json = False) -> None:
+@app.command(epilog=_examples("ds3bayes doctor", "ds3bayes doctor --licenses --json"))
+def doctor(
+    licenses: Annotated[
+        bool, typer.Option("--licenses", help="list every package that is depended on instead, with its licence")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Say what is installed, which engine runs models, and where results go. Exit code 1 if sampling will be slow."""
     from ds3bayes.engine.doctor import doctor as examine
+    from ds3bayes.engine.doctor import licenses as listed
 
+    if licenses:
+        rows = listed()
+        if as_json:
+            _print_json(rows)
+        else:
+            _show("packages that are depended on", rows, most=len(rows))  # type: ignore[arg-type]
+        return
     found = examine()
     if as_json:
         _print_json(found)
@@ -360,17 +377,22 @@ def fit(
     tune: Annotated[int | None, typer.Option(help="warm-up draws per chain, instead of the spec's")] = None,
     chains: Annotated[int | None, typer.Option(help="chains, instead of the spec's")] = None,
     seed: Annotated[int | None, typer.Option(help="random seed, instead of the spec's")] = None,
+    scheduler: Scheduler = None,
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
-    """Sample the posterior and save it."""
+    """Sample the posterior and save it.
+
+    Draws are kept as they come: after a kill, the same command goes on from them.
+    """
     with _starting(spec):
-        from ds3bayes.inference.fit import fit as sample
         from ds3bayes.inference.store import save
 
     files.claim(output, "fit", [spec])
     loaded, evals = _read(spec)
     files.refuse_taken(output, "fit", [loaded.data.path])
-    fitted = sample(evals, loaded, draws=draws, tune=tune, chains=chains, seed=seed)
+    asked: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    fitted = _fit(evals, loaded, output, fresh=fresh, scheduler=scheduler, **asked)
     path = save(_asked_by(fitted, spec, output.parent, source=loaded.data.path), output)
     if as_json:
         _print_json({"fit": str(path)})
@@ -395,6 +417,7 @@ def check(
     refits: Annotated[
         int, typer.Option(help="most tasks to refit without, where they cannot be left out otherwise", min=0)
     ] = 20,
+    scheduler: Scheduler = None,
     as_json: Json = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder for each check's table (.csv) and picture (.png)")
@@ -414,12 +437,13 @@ def check(
     if output is not None:
         files.claim_folder(output, {}, [fit_file])
     with doing("checking"):
-        results = run_checks(loaded, refits=refits)
+        results = run_checks(loaded, refits=refits, scheduler=scheduler)
     if by_simulation:
         from ds3bayes.queries.calibration import sbc, sbc_check
 
         evals, held_out = evals_of(loaded)
-        ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), tasks=tasks, progress=True)
+        simulated: dict[str, Any] = {"tasks": tasks, "scheduler": scheduler, "progress": True}
+        ranks = sbc(evals.isel(row=~held_out), spec_of(loaded), **simulated)
         results.append(sbc_check(ranks))
     if output is not None:
         from ds3bayes.reports.picture import write_picture
@@ -1100,24 +1124,30 @@ def calibrate(
     ] = None,
     least_attempts: Annotated[int, typer.Option(help="leave out LLMs with fewer attempts at some task")] = 1000,
     scheduler: Scheduler = None,
+    fresh: Fresh = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="also write all scores to this .nc file")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure on a table of many attempts how well pass@k is forecast from few, beside simpler rivals."""
+    """Measure on a table of many attempts how well pass@k is forecast from few, beside simpler rivals.
+
+    Fits are kept as they are done: after a kill, the same command goes on from them.
+    """
     from ds3bayes.generative.spec import ModelSpec
     from ds3bayes.queries.calibration import calibration_table, held_out_calibration, sampling_table
     from ds3bayes.queries.calibration.held_out import read_counts
 
     if output is not None:
         files.claim(output, "dataset", [table, *([] if spec is None else [spec])])
+    kept = _unfinished(output, fresh) if output is not None else _unfinished_here(f"calibrate-{table.stem}", fresh)
     result = held_out_calibration(
         read_counts(table),
         None if spec is None else ModelSpec.from_toml(spec),
         samples=samples or (10, 100),
         at=at or (100,),
         seeds=seeds,
+        resume=kept,
         fits=("alone", "joint") if joint else ("alone",),
         baselines=None if rival is None else [_rival(name) for name in rival],
         models=model,
@@ -1128,6 +1158,7 @@ def calibrate(
     )
     if output is not None:
         _write_dataset(result, output)
+    _finished(kept)
     rows, sampled = (of(result).to_dict("records") for of in (calibration_table, sampling_table))
     if as_json:
         _print_json({"left_out": result.attrs["left_out"], "scores": rows, "sampling": sampled})
@@ -1151,6 +1182,7 @@ def sbc(
     thin: Annotated[int, typer.Option(help="of this many draws of a fit, one is ranked")] = 5,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
     scheduler: Scheduler = None,
+    fresh: Fresh = False,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="draw the ranks to this .png, .svg, .pdf or .html")
     ] = None,
@@ -1158,16 +1190,19 @@ def sbc(
 ) -> None:
     """Check a spec by simulation: truths drawn from its priors should be ranked evenly in fits to data from them.
 
-    Data have the layout of the spec's table (LLMs, tasks, attempts). Exit code 1 if the check fails.
+    Data have the layout of the spec's table (LLMs, tasks, attempts). Exit code 1 if the check fails. Fits are kept as
+    they are done: after a kill, the same command goes on from them.
     """
     from ds3bayes.queries.calibration import sbc as by_simulation
     from ds3bayes.queries.calibration import sbc_check
 
     _refuse_picture(picture, spec)
     loaded, evals = _read(spec)
+    unfinished = _unfinished_here(f"sbc-{loaded.name}", fresh)
     ranks = by_simulation(
         evals,
         loaded,
+        resume=unfinished,
         fits=fits,
         tasks=tasks,
         drawn_by=drawn_by,  # type: ignore[arg-type]
@@ -1177,6 +1212,7 @@ def sbc(
         progress=True,
     )
     outcome = sbc_check(ranks)
+    _finished(unfinished)
     if picture is not None:
         from ds3bayes.reports.calibration_figure import plot_ranks
 
@@ -1207,13 +1243,27 @@ def sbc(
         "ds3bayes run logs/ --cost usd --max-cost 0.5 --target 0.8",
         "ds3bayes run attempts.csv --max-cost 4000",
         "ds3bayes run models/game24.toml --refit --json > answer.json",
+        "ds3bayes run specs/*.toml -o results --scheduler tcp://10.0.0.5:8786",
     )
 )
 def run(
-    source: Source,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="model specification (.toml), or evaluations: a table, a log, or a folder of logs; or several "
+            "specifications, each with results of its own",
+            show_default=False,
+        ),
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="folder of the results; default runs/NAME", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            help="folder of the results; default runs/NAME. Of several specifications, the folder of their folders",
+            show_default=False,
+        ),
     ] = None,
     cost: CostName = None,
     max_cost: MaxCost = None,
@@ -1223,6 +1273,8 @@ def run(
     refit: Annotated[
         bool, typer.Option("--refit", help="sample again even if the folder holds a fit of this very model and data")
     ] = False,
+    scheduler: Scheduler = None,
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
     """Do everything: read, validate, fit, check, predict, decide, report, all into one folder.
@@ -1231,91 +1283,167 @@ def run(
     and the folder gets `evals.parquet` and the `spec.toml` that was used, to be changed and run again.
 
     A fit of the same model, data, seed and versions that the folder already holds is used again, so that a change of
-    the spec's questions or prices is answered without sampling.
+    the spec's questions or prices is answered without sampling. Draws are kept as they come: after a kill, the same
+    command goes on from them.
     """
-    with _starting(source):
-        from ds3bayes.generative.arrange import make_design
+    with _starting(sources[0] if len(sources) == 1 else f"{len(sources)} sources"):
+        for name in ("inference.check", "inference.fit", "queries.decide", "reports"):
+            import_module(f"ds3bayes.{name}")
+    many = len(sources) > 1
+    if many and not all(source.endswith(".toml") for source in sources):
+        other = next(source for source in sources if not source.endswith(".toml"))
+        raise InputError(f"{other}: of several sources each must be a specification (.toml); run this one alone")
+    asked = {"cost": cost, "max_cost": max_cost, "success": target}
+    taken: dict[Path, str] = {}
+    jobs = []
+    for source in sources:
+        job = _ready(source, output, asked, options, many=many, refit=refit or fresh)
+        if job.folder in taken:
+            raise InputError(
+                f"{source} and {taken[job.folder]} are both named {job.spec.name!r}, and would share the folder "
+                f"{job.folder}: give one another name"
+            )
+        taken[job.folder] = source
+        jobs.append(job)
+    for job in jobs:
+        job.claim()
+    if scheduler is not None and many:
+        _fit_ahead([job for job in jobs if job.fitted is None], scheduler, fresh)
+    passed = True
+    for number, job in enumerate(jobs, start=1):
+        if many:
+            _say.print(f"[bold]{number} of {len(jobs)}: {_plain(job.spec.name)}[/]")
+        # Chains that were sampled ahead are not thrown away.
+        results, told = job.run(scheduler=scheduler, fresh=fresh and not (many and scheduler), quiet=as_json)
+        passed = passed and all(result.passed for result in results)
+        if as_json:
+            # Of several, a line each.
+            _print_json(told, indent=None if many else 2)
+    if strict and not passed:
+        raise typer.Exit(1)
+
+
+@dataclass
+class _Job:
+    """A source to run: what was read of it, where its results go, and the fit that is there, if one can be used."""
+
+    source: str
+    asked: dict[str, Any]
+    options: list[str] | None
+    spec: Any
+    evals: xr.Dataset
+    folder: Path
+    fitted: xr.DataTree | None
+
+    @property
+    def of_spec(self) -> bool:
+        """Whether it has a specification; it is made of its evaluations otherwise."""
+        return self.source.endswith(".toml")
+
+    @property
+    def path(self) -> Path:
+        """Of the fit."""
+        return self.folder / "run.nc"
+
+    def claim(self) -> None:
+        """Take the folder."""
+        files.claim_folder(
+            self.folder,
+            _RESULTS if self.of_spec else _RESULTS | {"evals.parquet": "table", "spec.toml": "spec"},
+            [self.source, *([] if self.spec.data is None else [self.spec.data.path])],
+        )
+
+    def run(self, *, scheduler: str | None, fresh: bool, quiet: bool) -> tuple[list[Any], dict[str, Any]]:
+        """Fit and answer; return the checks, and all for a program to read; show it if not ``quiet``."""
         from ds3bayes.inference.check import check as run_checks
-        from ds3bayes.inference.fit import fit as sample
         from ds3bayes.inference.store import save
-        from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
-        from ds3bayes.queries.decide import asking
         from ds3bayes.queries.decide import decide as answer
         from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
         from ds3bayes.reports import report as write
 
-    of_spec = source.endswith(".toml")
+        folder = self.folder
+        if not self.of_spec:
+            _keep_evaluations(self.spec, self.evals, folder)
+        named = (Path(self.source), self.asked) if self.of_spec else (folder / "spec.toml", {})
+        came_from = self.source if self.spec.data is None else self.spec.data.path
+        fitted = self.fitted
+        if fitted is None:
+            fitted = _fit(self.evals, self.spec, self.path, fresh=fresh, scheduler=scheduler)
+        else:
+            _say.print("the folder holds a fit of this model and these data: using it (--refit samples again)")
+        # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
+        fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=self.options)
+        save(fitted, self.path)
+        with doing("checking"):
+            results = run_checks(fitted, scheduler=scheduler)
+        with doing("predicting"):
+            pred = _predict(fitted, None, None)
+        _write_dataset(pred, folder / "predictions.nc")
+        compared = observed_vs_predicted(fitted)
+        decision = answer(fitted, pred)
+        for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
+            files.write(folder / name, "table", _csv(table))  # type: ignore[arg-type]
+        files.write(folder / "observed_vs_predicted.csv", "table", files.csv_bytes(compared))
+        with doing("drawing and writing the report"):
+            path = write(fitted, pred, folder / "report.html", checks=results)
+        if not quiet:
+            _show_checks(results)
+            held = compared[compared["rows"] == "held out"]
+            if len(held):
+                keep = ["model", "strategy", "quantity", "tasks", "observed", "mean", "lower", "upper", "inside"]
+                _show("held-out rows: observed, and predicted mean and 90 % interval", held[keep].to_dict("records"))
+            _show_decision(decision)
+        _say.print(f"report: [bold]{_plain(str(path))}[/]")
+        told = {
+            "folder": str(folder),
+            "checks": [_of_check(one) for one in results if not one.note],
+            "notes": [{"name": one.name, "sentence": one.sentence} for one in results if one.note],
+            "decision": decision.as_dict(),
+            "observed_vs_predicted": json.loads(compared.to_json(orient="records")),
+        }
+        return results, told
+
+
+def _ready(
+    source: str, output: Path | None, asked: dict[str, Any], options: list[str] | None, *, many: bool, refit: bool
+) -> _Job:
+    """Read a source, and refuse what cannot be run, before anything is written."""
+    from ds3bayes.generative.arrange import make_design
+    from ds3bayes.queries.answerable import refuse_at_once, refuse_unanswerable
+    from ds3bayes.queries.decide import asking
+
     if source.endswith(".nc"):
         raise InputError(
             f"{source}: is a fit, and `run` takes a specification (.toml) or evaluations; ask a fit with "
             f"`ds3bayes decide {source}`, `predict` or `report`"
         )
-    if of_spec:
+    if source.endswith(".toml"):
         if options:
             raise InputError(f"--with {options[0]}: is for evaluations without a spec; a spec's table takes none")
         with doing("reading the spec and its data"):
-            loaded, evals = _read(Path(source))
+            spec, evals = _read(Path(source))
     else:
-        loaded, evals = _of_evaluations(source, _options(options))
-        if max_cost is None and target is None:
-            cost, max_cost, target = _questions(cost)
-    asked = {"cost": cost, "max_cost": max_cost, "success": target}
-    loaded = asking(loaded, asked, "the command line")
-    folder = output if output is not None else Path("runs") / files.folder_name(loaded.name)
-    _say.print(f"[bold]{_plain(loaded.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
-    design = make_design(evals, loaded, loaded.held_out_rows(evals))
-    refuse_at_once(loaded, evals, design)
-    files.claim_folder(
-        folder,
-        _RESULTS if of_spec else _RESULTS | {"evals.parquet": "table", "spec.toml": "spec"},
-        [source, *([] if loaded.data is None else [loaded.data.path])],
-    )
-    fitted = None if refit else _same_fit(folder / "run.nc", loaded, evals)
+        spec, evals = _of_evaluations(source, _options(options))
+        if asked["max_cost"] is None and asked["success"] is None:
+            asked = dict(zip(("cost", "max_cost", "success"), _questions(asked["cost"]), strict=True))
+    spec = asking(spec, asked, "the command line")
+    folder = output
+    if folder is None or many:
+        folder = (output or Path("runs")) / files.folder_name(spec.name)
+    _say.print(f"[bold]{_plain(spec.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
+    design = make_design(evals, spec, spec.held_out_rows(evals))
+    refuse_at_once(spec, evals, design)
+    fitted = None if refit else _same_fit(folder / "run.nc", spec, evals)
     if fitted is None:
-        refuse_unanswerable(loaded, evals, design)
-    if not of_spec:
-        _keep_evaluations(loaded, evals, folder)
-    named = (Path(source), asked) if of_spec else (folder / "spec.toml", {})
-    came_from = source if loaded.data is None else loaded.data.path
-    if fitted is None:
-        fitted = sample(evals, loaded)
-    else:
-        _say.print("the folder holds a fit of this model and these data: using it (--refit samples again)")
-    # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
-    fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=options)
-    save(fitted, folder / "run.nc")
-    with doing("checking"):
-        results = run_checks(fitted)
-    with doing("predicting"):
-        pred = _predict(fitted, None, None)
-    _write_dataset(pred, folder / "predictions.nc")
-    compared = observed_vs_predicted(fitted)
-    decision = answer(fitted, pred)
-    for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
-        files.write(folder / name, "table", _csv(table))  # type: ignore[arg-type]
-    files.write(folder / "observed_vs_predicted.csv", "table", files.csv_bytes(compared))
-    with doing("drawing and writing the report"):
-        path = write(fitted, pred, folder / "report.html", checks=results)
-    if as_json:
-        _print_json(
-            {
-                "folder": str(folder),
-                "checks": [_of_check(one) for one in results if not one.note],
-                "notes": [{"name": one.name, "sentence": one.sentence} for one in results if one.note],
-                "decision": decision.as_dict(),
-                "observed_vs_predicted": json.loads(compared.to_json(orient="records")),
-            }
-        )
-    else:
-        _show_checks(results)
-        held = compared[compared["rows"] == "held out"]
-        if len(held):
-            keep = ["model", "strategy", "quantity", "tasks", "observed", "mean", "lower", "upper", "inside"]
-            _show("held-out rows: observed, and predicted mean and 90 % interval", held[keep].to_dict("records"))
-        _show_decision(decision)
-    _say.print(f"report: [bold]{_plain(str(path))}[/]")
-    if strict and not all(result.passed for result in results):
-        raise typer.Exit(1)
+        refuse_unanswerable(spec, evals, design)
+    return _Job(source, asked, options, spec, evals, folder, fitted)
+
+
+def _fit_ahead(jobs: list[_Job], scheduler: str, fresh: bool) -> None:
+    """Sample the chains of many fits on a cluster, all at once; each fit then goes on from its own."""
+    from ds3bayes.inference.fit import sample_ahead
+
+    sample_ahead([(job.evals, job.spec, _unfinished(job.path, fresh)) for job in jobs], scheduler)
 
 
 #: What `run` writes into its folder, beside the tables of the report.
@@ -1442,6 +1570,41 @@ def _table_bytes(table: Any, suffix: str) -> bytes:
     """Return a table as the bytes of a .csv or .parquet file, without columns that say nothing."""
     told = [name for name in table if table[name].notna().any() and (table[name] != "").any()]
     return files.csv_bytes(table[told]) if suffix.lower() == ".csv" else files.parquet_bytes(table[told])
+
+
+def _fit(
+    evals: xr.Dataset, spec: Any, output: Path, *, fresh: bool, scheduler: str | None = None, **sampling: Any
+) -> xr.DataTree:
+    """Fit, or go on with a fit that was interrupted before it was saved as ``output``."""
+    from ds3bayes.inference.fit import fit as sample
+
+    return sample(evals, spec, resume=_unfinished(output, fresh), scheduler=scheduler, **sampling)
+
+
+def _unfinished(output: Path, fresh: bool) -> Path:
+    """Return the folder that keeps what is done of an output; see to it that an interruption tells of it."""
+    from ds3bayes.inference.unfinished import remove_unfinished, unfinished_of
+
+    folder = unfinished_of(output)
+    if fresh:
+        remove_unfinished(folder)
+    _going_on.append(folder)
+    return folder
+
+
+def _unfinished_here(name: str, fresh: bool) -> Path | None:
+    """Return such a folder of work without an output, in the working directory; None if nothing can be written there.
+
+    `_finished` removes it.
+    """
+    return _unfinished(Path(files.folder_name(name)), fresh) if os.access(Path(), os.W_OK) else None
+
+
+def _finished(kept: Path | None) -> None:
+    from ds3bayes.inference.unfinished import remove_unfinished
+
+    if kept is not None:
+        remove_unfinished(kept)
 
 
 def _same_fit(path: Path, spec: Any, evals: xr.Dataset) -> xr.DataTree | None:
@@ -1643,7 +1806,7 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
     return files.csv_bytes(pd.DataFrame(rows))
 
 
-def _print_json(content: Any) -> None:
+def _print_json(content: Any, indent: int | None = 2) -> None:
     """Print JSON that any reader accepts: numbers that are not finite become null."""
     import numpy as np
 
@@ -1656,7 +1819,7 @@ def _print_json(content: Any) -> None:
             value = value.item()
         return None if isinstance(value, float) and not np.isfinite(value) else value
 
-    sys.stdout.write(json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(plain(content), indent=indent, allow_nan=False) + "\n")
 
 
 def _show(title: str, rows: list[dict[str, Any]], most: int = 30) -> None:

@@ -15,8 +15,8 @@ import signal
 import socket
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -371,10 +371,28 @@ def claim_folder(
     return folder
 
 
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Have a folder for this process alone within a block; it is made, and goes again if it stays empty.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If it cannot be written to, or another process, or this one, has it.
+    """
+    with ExitStack() as held:
+        _make(folder, held)
+        _hold(folder / _LOCK, folder, exclusive=True, held=held)
+        yield
+
+
 def release() -> None:
     """Give back what this process claimed; folders that were made for it, and are empty, go."""
     _held.close()
-    _mine.clear()
     _written.clear()
 
 
@@ -383,7 +401,7 @@ def written() -> list[str]:
     return list(dict.fromkeys(_written))
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, held: ExitStack = _held) -> None:
     """Make a folder; those that are made go again if they stay empty."""
     try:
         new = [one for one in (folder, *folder.absolute().parents) if not one.exists()]
@@ -391,7 +409,7 @@ def _make(folder: Path) -> None:
     except OSError as error:
         raise InputError(f"{folder}: is not a folder that you may write to ({_reason(error)}); name another") from None
     for one in reversed(new):
-        _held.callback(_remove_empty, one)
+        held.callback(_remove_empty, one)
 
 
 def _remove_empty(folder: Path) -> None:
@@ -399,8 +417,8 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _hold(lock: Path, output: Path, *, exclusive: bool) -> None:
-    """Lock a file for as long as this process claims things; the operating system unlocks it if the process ends."""
+def _hold(lock: Path, output: Path, *, exclusive: bool, held: ExitStack = _held) -> None:
+    """Lock a file until what is held is let go; the operating system unlocks it if the process ends."""
     if exclusive and lock.absolute() in _mine:
         raise InputError(f"{output}: is named for two outputs; name another file for one of them")
     if lock.absolute() in _mine:
@@ -424,7 +442,7 @@ def _hold(lock: Path, output: Path, *, exclusive: bool) -> None:
     os.ftruncate(handle, 0)
     os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
     _mine.add(lock.absolute())
-    _held.callback(_let_go, handle, lock)
+    held.callback(_let_go, handle, lock)
 
 
 def _locked(handle: int, exclusive: bool) -> bool:
@@ -439,6 +457,7 @@ def _locked(handle: int, exclusive: bool) -> bool:
 
 
 def _let_go(handle: int, lock: Path) -> None:
+    _mine.discard(lock.absolute())
     # Others may share it.
     if fcntl is None or _locked(handle, exclusive=True):
         with suppress(OSError):
@@ -508,8 +527,7 @@ def write(path: str | os.PathLike[str], kind: str, content: bytes | Callable[[st
     real = refuse_taken(path, kind)
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(real.parent, real.suffix)
-        try:
+        with _rewriting(real) as temporary:
             if isinstance(content, bytes):
                 temporary.write_bytes(content)
             else:
@@ -518,17 +536,7 @@ def write(path: str | os.PathLike[str], kind: str, content: bytes | Callable[[st
                 _add_seal(temporary, kind)
             if kind != "copy" and kind_of(temporary) != kind:
                 raise AssertionError(f"{path}: does not say that it is {KINDS[kind].what} of ds3bayes")
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            # Temporary files are private; an artifact gets the usual permissions.
-            mask = os.umask(0)
-            os.umask(mask)
-            temporary.chmod(0o666 & ~mask)
-            os.replace(temporary, real)
-            _written.append(str(path))
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        _written.append(str(path))
     except (OSError, RuntimeError) as error:
         # The netCDF library says RuntimeError when a disk is full; its kinds are faults of ours.
         if not isinstance(error, OSError) and type(error) is not RuntimeError:
@@ -537,6 +545,37 @@ def write(path: str | os.PathLike[str], kind: str, content: bytes | Callable[[st
             error
         )
     return path
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file of which nobody but this package knows, so that it is whole or as it was before.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder exists.
+    content : bytes
+    """
+    with _rewriting(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def _rewriting(path: Path) -> Iterator[Path]:
+    """Yield a temporary file that takes a file's name in one step, if nothing fails."""
+    temporary = _temporary(path.parent, path.suffix)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        # Temporary files are private; an artifact gets the usual permissions.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _temporary(folder: Path, suffix: str) -> Path:

@@ -574,6 +574,16 @@ def test_ctrl_c_says_what_was_kept(run, log, monkeypatch):
     code, _, err = run("fit", "out/spec.toml", "-o", "run.nc")
     assert (code, "interrupted; nothing was written" in err) == (130, True)
 
+    def begun(*_, resume, **__):
+        # As if draws had been made.
+        resume.mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ds3bayes.inference.fit.fit", begun)
+    code, _, err = run("run", log, "-o", "out", "--max-cost", "900")
+    assert code == 130
+    assert "what was done is kept in out/run.nc.unfinished: the same command goes on from there (--fresh" in err
+
 
 def test_output_of_a_pipe_has_no_colours_and_a_closed_one_is_no_failed_check(fit_file):
     start = [sys.executable, "-c", "from ds3bayes.cli import main; main()", "predict", str(fit_file)]
@@ -838,3 +848,37 @@ def test_a_table_folds_what_is_wider_than_its_column_and_a_message_breaks_no_lin
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
     cli._out.print(long)
     assert capsys.readouterr().out == f"{long}\n"
+
+
+def test_doctor_lists_licences(run):
+    rows = json.loads(run("doctor", "--licenses", "--json")[1])
+    found = {row["name"]: row for row in rows}
+    assert {"ds3bayes", "pymc", "numpy", "nutpie", "rich"} <= set(found)
+    assert found["numpy"]["version"] == np.__version__
+    assert "MIT" in found["nutpie"]["license"]
+    assert all(row["license"] for row in rows)
+    code, out, _ = run("doctor", "--licenses")
+    assert code == 0
+    assert all(name in out for name in found)
+
+
+def test_several_specifications_have_folders_of_their_own(run, tmp_path, monkeypatch):
+    """Each is run as it is alone; what cannot be run is refused before anything is done."""
+    one = write(tmp_path, GOOD)
+    other = tmp_path / "other.toml"
+    other.write_text(one.read_text())
+    before = set(tmp_path.rglob("*"))
+    refused(run("run", one, other), tmp_path, before, ["both named 'bad'", "other.toml", "another name"])
+    refused(run("run", one, "table.csv"), tmp_path, before, ["table.csv: of several sources each must be a spec"])
+    other.write_text(one.read_text().replace('name = "', 'name = "other-'))
+    ran = []
+
+    def pretend(job, *, scheduler, fresh, quiet):
+        ran.append((job.folder, scheduler, fresh, quiet))
+        return [], {}
+
+    monkeypatch.setattr(cli._Job, "run", pretend)
+    code, _, err = run("run", one, other, "-o", "all")
+    assert code == 0
+    assert ran == [(Path("all") / name, None, False, False) for name in ("bad", "other-bad")]
+    assert "1 of 2: bad" in err

@@ -12,6 +12,8 @@ tape       writes instructions, and holds a finished tape that any number of thr
 translate  one function per kind of PyTensor operation; users' models may use any that are there
 density    a PyMC model as two tapes: log density with gradient, and every variable as people read it
 starting   where chains start
+chains     chains beside each other, each by a seed of its own
+journal    what a chain was told of its density, kept in a file: a killed chain goes on from there
 nuts       NUTS by nutpie's Rust core, which calls a tape by its address
 fallback   what runs a model that has an operation which the machine lacks: nutpie's own compiler
 evaluate   expressions at many draws: task effects, pointwise likelihoods, densities of priors

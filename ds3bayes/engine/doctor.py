@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ds3bayes.engine import library, nuts
 from ds3bayes.engine.tape import Unsupported
@@ -56,6 +59,48 @@ def doctor() -> dict[str, str]:
     }
 
 
+def licenses() -> list[dict[str, str]]:
+    """List every installed package that ds3bayes depends on, itself or through others, extras included.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``version`` and ``license`` of each, by name: the licence as the package states it, in SPDX or its own
+        words, "not stated" if it does not.
+    """
+    found: dict[str, dict[str, str]] = {}
+    pending = [("ds3bayes", frozenset(_EXTRAS))]
+    seen = set(pending)
+    while pending:
+        name, extras = pending.pop()
+        try:
+            known = distribution(name)
+        except PackageNotFoundError:
+            continue
+        own = canonicalize_name(known.metadata["Name"])
+        found[own] = {"name": own, "version": known.version, "license": _license(known)}
+        for text in known.requires or ():
+            wanted = Requirement(text)
+            markers = [{"extra": extra} for extra in ("", *extras)]
+            if wanted.marker is None or any(wanted.marker.evaluate(one) for one in markers):
+                following = (canonicalize_name(wanted.name), frozenset(wanted.extras))
+                if following not in seen:
+                    seen.add(following)
+                    pending.append(following)
+    return [found[name] for name in sorted(found)]
+
+
+def _license(package: Distribution) -> str:
+    """Return the licence that a package states: an expression, else classifiers, else how its own text begins."""
+    metadata = package.metadata
+    stated = metadata.get("License-Expression", "")
+    classes = [one.rpartition(" :: ")[2] for one in metadata.get_all("Classifier", []) if one.startswith("License ::")]
+    texts: list[str | None] = [metadata.get("License", "")]
+    texts += [package.read_text(f"licenses/{name}") for name in metadata.get_all("License-File", [])]
+    own = next((text.strip().partition("\n")[0].strip() for text in texts if text), "")
+    return stated or ", ".join(one for one in classes if one != "OSI Approved") or own or "not stated"
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -63,4 +108,4 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "licenses"]

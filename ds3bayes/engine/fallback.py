@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
 import pymc as pm
 
+from ds3bayes.engine.chains import Drawn, plain
 from ds3bayes.engine.nuts import reports
-
-Array = np.ndarray
 
 
 class EngineWarning(UserWarning):
@@ -40,39 +39,70 @@ class Fallback:
             self._compiled = nutpie.compile_pymc_model(model)
         self.dims = {name: tuple(map(str, dims)) for name, dims in model.named_vars_to_dims.items()}
 
-    def sample(
-        self,
-        *,
-        draws: int,
-        tune: int,
-        chains: int,
-        cores: int,
-        seed: int,
-        progress: Callable[[int, int], Any] | None = None,
-        **settings: Any,
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Draw as `nuts.sample` does: posterior and statistics, (chain, draw, ...) each, without warm-up."""
-        import nutpie
+    @staticmethod
+    def beside_others() -> AbstractContextManager[Any]:
+        """Return a context for chains side by side: threads of BLAS within each would wait for one another."""
         from threadpoolctl import threadpool_limits
+
+        return threadpool_limits(limits=1, user_api="blas")
+
+    def chain(
+        self, *, draws: int, tune: int, seed: int, progress: Callable[[int, int], Any] | None = None, **settings: Any
+    ) -> FallbackChain:
+        """Start a chain, as `NutsChain` does."""
+        import nutpie
 
         report: dict[str, Any] = {}
         if progress is not None:
             report["progress_callback"] = reports(progress)
-        # Chains run side by side; threads of BLAS within each would wait for one another.
-        with threadpool_limits(limits=1, user_api="blas"):
-            drawn = nutpie.sample(
+        return FallbackChain(
+            nutpie.sample(
                 self._compiled,
                 draws=draws,
                 tune=tune,
-                chains=chains,
-                cores=cores,
+                chains=1,
+                cores=1,
                 seed=seed,
                 adaptation="low_rank",
                 save_warmup=False,
                 progress_bar=False,
+                blocking=False,
                 **settings,
                 **report,
             )
-        groups = (drawn[name].to_dataset() for name in ("posterior", "sample_stats"))
-        posterior, stats = ({str(name): values.values for name, values in one.data_vars.items()} for one in groups)
+        )
+
+
+class FallbackChain:
+    """A chain that nutpie samples; see `Chain`.
+
+    Parameters
+    ----------
+    sampler : nutpie sampler
+        In the background.
+    """
+
+    def __init__(self, sampler: Any) -> None:
+        self._sampler, self._drawn = sampler, None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long; return whether the chain is done."""
+        try:
+            self._drawn = self._sampler.wait(timeout=seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def take(self) -> Drawn:
+        """Return its variables and its statistics, (draw, ...) each, without warm-up."""
+        assert self._drawn is not None
+        groups = (self._drawn[name].to_dataset().isel(chain=0) for name in ("posterior", "sample_stats"))
+        posterior, stats = (
+            {str(name): plain(values.values) for name, values in one.data_vars.items()} for one in groups
+        )
         return posterior, stats
+
+    def stop(self) -> None:
+        """End it."""
+        if self._drawn is None:
+            self._sampler.cancel()

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow
 
+from ds3bayes.engine.chains import Drawn, plain
 from ds3bayes.engine.density import Density
+from ds3bayes.engine.journal import Journal
 from ds3bayes.engine.tape import Unsupported
 
 Array = np.ndarray
@@ -93,70 +95,91 @@ def _loaded(path: Path) -> Any:
     return module
 
 
-def sample(
-    density: Density,
-    *,
-    draws: int,
-    tune: int,
-    chains: int,
-    cores: int,
-    seed: int,
-    start: Callable[[int], Array],
-    progress: Callable[[int, int], Any] | None = None,
-    **settings: Any,
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Draw from a density.
+class NutsChain:
+    """A chain of NUTS on a density; see `Chain`.
 
     Parameters
     ----------
     density : Density
-    draws, tune, chains, cores, seed : int
+    draws, tune, seed : int
     start : callable
-        Takes a seed, returns the point (dim,) at which a chain starts.
+        Takes a seed, returns the point (dim,) at which the chain starts.
     progress : callable, optional
         Called now and then with the number of draws done, warm-up included, and how many of those after it diverged.
+    journal : Journal, optional
+        Answers what it knows of the density, and keeps the rest; closed with the chain.
     **settings
         Further settings of nutpie's low-rank NUTS.
-
-    Returns
-    -------
-    posterior, sample_stats : dict of str to array
-        Of shape (chain, draw, ...), without warm-up.
 
     Raises
     ------
     Unsupported
         If nutpie's core cannot be used.
     """
-    lib = core()
-    sizes: dict[str, int] = {}
-    tape, variables = density.tape, density.variables
-    model = lib.PyMcModel(
-        lib.LogpFunc(tape.log_density_address, tape.handle, tape),
-        lib.ExpandFunc(density.dim, variables.outputs, variables.expand_address, variables.handle, variables),
-        lib.PyVariable.new_variables(
-            list(density.names), ["float64"] * len(density.names), [list(one) for one in variables.shapes], sizes, {}
-        ),
-        density.dim,
-        sizes,
-        {},
-        start,
-        _no_adapter,
-    )
-    chosen = lib.PyNutsSettings.LowRank(seed)
-    chosen.update({"num_tune": tune, "num_draws": draws, "num_chains": chains, **settings})
-    callback = None if progress is None else reports(progress)
-    sampler = lib.PySampler.from_pymc(
-        chosen, cores, model, lib.ProgressType.none(), callback, 100, lib.PyStorage.arrow()
-    )
-    try:
-        sampler.wait(None)
-    except BaseException:
-        sampler.abort()
-        raise
-    drawn, stats = sampler.take_results().get_arrow_trace()
-    tuned = [int(one.column("tuning").to_numpy().sum()) for one in stats]
-    return _arrays(drawn, tuned), _arrays(stats, tuned, skip=_LONG)
+
+    def __init__(
+        self,
+        density: Density,
+        *,
+        draws: int,
+        tune: int,
+        seed: int,
+        start: Callable[[int], Array],
+        progress: Callable[[int, int], Any] | None = None,
+        journal: Journal | None = None,
+        **settings: Any,
+    ) -> None:
+        lib = core()
+        sizes: dict[str, int] = {}
+        variables = density.variables
+        asked: Any = density.tape if journal is None else journal
+        model = lib.PyMcModel(
+            lib.LogpFunc(asked.log_density_address, asked.handle, asked),
+            lib.ExpandFunc(density.dim, variables.outputs, variables.expand_address, variables.handle, variables),
+            lib.PyVariable.new_variables(
+                list(density.names),
+                ["float64"] * len(density.names),
+                [list(one) for one in variables.shapes],
+                sizes,
+                {},
+            ),
+            density.dim,
+            sizes,
+            {},
+            start,
+            _no_adapter,
+        )
+        chosen = lib.PyNutsSettings.LowRank(seed)
+        # One sampler for each chain: the core gives those that it runs together streams of one seed by their order.
+        chosen.update({"num_tune": tune, "num_draws": draws, "num_chains": 1, **settings})
+        callback = None if progress is None else reports(progress)
+        self._journal = journal
+        self._sampler = lib.PySampler.from_pymc(
+            chosen, 1, model, lib.ProgressType.none(), callback, 100, lib.PyStorage.arrow()
+        )
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long; return whether the chain is done."""
+        try:
+            self._sampler.wait(seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def take(self) -> Drawn:
+        """Return its variables and its statistics, (draw, ...) each, without warm-up."""
+        (drawn,), (stats,) = self._sampler.take_results().get_arrow_trace()
+        tuned = int(stats.column("tuning").to_numpy().sum())
+        return _arrays(drawn, tuned), _arrays(stats, tuned, skip=_LONG)
+
+    def stop(self) -> None:
+        """End it, and write what its journal holds."""
+        try:
+            self._sampler.abort()
+        finally:
+            # Nothing asks any more.
+            if self._journal is not None:
+                self._journal.close()
 
 
 def reports(progress: Callable[[int, int], Any]) -> Callable[[list[Any]], None]:
@@ -176,17 +199,13 @@ def _no_adapter(*arguments: Any, **named: Any) -> None:
     raise NotImplementedError
 
 
-def _arrays(batches: list[Any], tuned: list[int], skip: tuple[str, ...] = ()) -> dict[str, Array]:
-    """Put the chains' columns together, without warm-up: (chain, draw, ...)."""
-    return {
-        name: np.stack([_numbers(batch.column(name))[warm:] for batch, warm in zip(batches, tuned, strict=True)])
-        for name in batches[0].column_names
-        if name not in skip
-    }
+def _arrays(batch: Any, tuned: int, skip: tuple[str, ...] = ()) -> dict[str, Array]:
+    """Return a chain's columns without warm-up: (draw, ...)."""
+    return {name: plain(_values(batch.column(name)))[tuned:] for name in batch.column_names if name not in skip}
 
 
-def _numbers(column: Any) -> Array:
-    """A column of numbers, or of arrays of one shape, as an array whose first axis counts draws."""
+def _values(column: Any) -> Array:
+    """A column of numbers or texts, or of arrays of one shape, as an array whose first axis counts draws."""
     shape = (column.field.metadata or {}).get(b"shape", b"").decode()
     inner = tuple(int(length) for length in shape.split(",")) if shape else ()
     values = pyarrow.array(column)

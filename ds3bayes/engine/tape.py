@@ -473,7 +473,8 @@ class Tape:
         self._sizes = [int(np.prod(shape, dtype=np.int64)) for shape in self.shapes]
         # The machine reads these in place.
         self._arrays = (table, constants, whole, output)
-        self._library = load()
+        #: The machine that runs it.
+        self.library = load()
         description = _Description(
             instructions=len(table),
             instruction=table.ctypes.data,
@@ -487,13 +488,13 @@ class Tape:
             outputs=output.size,
             output=output.ctypes.data,
         )
-        opened = self._library.machine_open
+        opened = self.library.machine_open
         opened.restype, opened.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
         handle = opened(ctypes.byref(description))
         if not handle:
             raise Unsupported("a tape that the machine does not take (an unknown instruction, or no memory)")
         self.handle: int = handle
-        close = self._library.machine_close
+        close = self.library.machine_close
         close.restype, close.argtypes = None, [ctypes.c_void_p]
         self._finalizer = weakref.finalize(self, close, ctypes.c_void_p(handle))
 
@@ -510,12 +511,12 @@ class Tape:
     @property
     def log_density_address(self) -> int:
         """Address of the function of value and gradient; it takes `handle` as its data."""
-        return _address(self._library.machine_log_density)
+        return address(self.library.machine_log_density)
 
     @property
     def expand_address(self) -> int:
         """Address of the function of the outputs; it takes `handle` as its data."""
-        return _address(self._library.machine_expand)
+        return address(self.library.machine_expand)
 
     def log_density(self, point: Array) -> tuple[float, Array]:
         """Return the result and its gradient (dim,) at a point (dim,); NaN and infinity come as they are."""
@@ -523,7 +524,7 @@ class Tape:
         if x.shape != (self.dim,):
             raise ValueError(f"a point of this tape has {self.dim} numbers, got an array of shape {x.shape}")
         slopes, value = np.empty(self.dim), ctypes.c_double()
-        call = self._library.machine_log_density
+        call = self.library.machine_log_density
         call.restype = ctypes.c_int64
         call.argtypes = [ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
         fault = call(self.dim, x.ctypes.data, slopes.ctypes.data, ctypes.addressof(value), self.handle)
@@ -549,7 +550,7 @@ class Tape:
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ValueError(f"points of this tape have shape (n, {self.dim}), got {x.shape}")
         out = np.empty((len(x), self.outputs))
-        call = self._library.machine_evaluate
+        call = self.library.machine_evaluate
         call.restype = ctypes.c_int64
         call.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
 
@@ -576,12 +577,13 @@ class Tape:
         """Return (name, seconds forward, seconds in reverse) of every instruction at a point."""
         x = np.ascontiguousarray(point, dtype=np.float64)
         spent = np.zeros((len(self.names), 2))
-        call = self._library.machine_profile
+        call = self.library.machine_profile
         call.restype = ctypes.c_int64
         call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
         call(self.handle, x.ctypes.data, repeats, spent.ctypes.data)
         return [(name, float(one), float(other)) for name, (one, other) in zip(self.names, spent, strict=True)]
 
 
-def _address(function: Any) -> int:
+def address(function: Any) -> int:
+    """Return where a function of a library is."""
     return int(ctypes.cast(function, ctypes.c_void_p).value or 0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
 
+from ds3bayes.cluster import keeping, workers
 from ds3bayes.errors import InputError
 from ds3bayes.generative.task_effects import new_task_effects, success_of_attempts
 from ds3bayes.inference.artifact import design_of, spec_of
@@ -25,7 +28,9 @@ from ds3bayes.inference.checks import (
 from ds3bayes.inference.refits import TaskRefits
 
 
-def check(fit: xr.DataTree, *, refits: int = MAX_REFITS, seed: int = 0) -> list[CheckResult]:
+def check(
+    fit: xr.DataTree, *, refits: int = MAX_REFITS, seed: int = 0, scheduler: str | None = None
+) -> list[CheckResult]:
     """Run every check on a fit, and note what it rests on.
 
     Parameters
@@ -36,58 +41,106 @@ def check(fit: xr.DataTree, *, refits: int = MAX_REFITS, seed: int = 0) -> list[
         them out; 0 for none. Each takes 500 draws.
     seed : int, default 0
         Of the replicated data.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers make a refit each: the same ones,
+        by the seed. Needs the extra ``distributed``.
 
     Returns
     -------
     list of CheckResult
         Checks: convergence, posterior prediction of the task population, leave-one-task-out. Notes, which cannot fail:
         prior contraction, sensitivity of predictions to the prior.
+
+    Raises
+    ------
+    InputError
+        If the cluster has no scheduler, no worker or other versions.
     """
     return [
         convergence(fit),
         posterior_prediction(fit, seed=seed),
-        leave_out_by_refits(fit, refits=refits, seed=seed),
+        leave_out_by_refits(fit, refits=refits, seed=seed, scheduler=scheduler),
         informed(fit),
         sensitivity(fit),
     ]
 
 
-def leave_out_by_refits(fit: xr.DataTree, *, refits: int, seed: int = 0) -> CheckResult:
+def leave_out_by_refits(fit: xr.DataTree, *, refits: int, seed: int = 0, scheduler: str | None = None) -> CheckResult:
     """Check `leave_one_out` with refits, of two chains of 250 draws, for what importance sampling cannot leave out."""
-    return leave_one_out(fit, refits=refits, leave_out=partial(_left_out, fit=fit, seed=seed))
+    return leave_one_out(fit, refits=refits, leave_out=partial(_left_out, fit=fit, seed=seed, scheduler=scheduler))
 
 
-def _left_out(group: str, places: np.ndarray, *, fit: xr.DataTree, seed: int) -> tuple[dict[int, LeftOut], str]:
+def _left_out(
+    group: str, places: np.ndarray, *, fit: xr.DataTree, seed: int, scheduler: str | None
+) -> tuple[dict[int, LeftOut], str]:
     """Leave tasks out by refits, by their order; and the reason why some, or all, could not be."""
     found: dict[int, LeftOut] = {}
-    reasons: dict[str, None] = {}
+    reasons: dict[int, str] = {}
+    # On a cluster every thread has a refit of its own.
+    shared = _Refitted(fit, group, seed, draws=REFIT_DRAWS, cores=2 if scheduler is None else 1)
+    with workers(scheduler) as spread, keeping(found):
+        for row, one in spread(_refit, places.tolist(), shared=shared, prepare=_ready):
+            if isinstance(one, LeftOut):
+                found[row] = one
+            else:
+                reasons[row] = one
+    return found, "; ".join(dict.fromkeys(reasons[row] for row in sorted(reasons)))
+
+
+@dataclass(frozen=True)
+class _Refitted:
+    """What every refit needs."""
+
+    fit: xr.DataTree
+    group: str
+    seed: int
+    draws: int
+    cores: int
+
+
+@dataclass(frozen=True)
+class _Refits:
+    """That, with the model, which a process compiles once, and what the fit itself expects."""
+
+    refitted: _Refitted
+    wrapper: TaskRefits
+    before: dict[str, tuple[float, float]]
+
+
+def _ready(refitted: _Refitted) -> _Refits | str:
+    """Prepare for refits; return why there can be none, if so."""
+    fit, seed = refitted.fit, refitted.seed
+    group: Any = refitted.group
     try:
-        wrapper = TaskRefits(fit, draws=REFIT_DRAWS, chains=2, seed=seed, var_name=group)  # type: ignore[arg-type]
+        wrapper = TaskRefits(fit, draws=refitted.draws, chains=2, seed=seed, cores=refitted.cores, var_name=group)
     except InputError as error:
-        return found, str(error)
-    before = _expected_success(fit, fit["posterior"].to_dataset(), seed)
-    for row, place in enumerate(places):
-        try:
-            without, left = wrapper.sel_observations(place)
-            refit = wrapper.draw(without)
-        except InputError as error:
-            reasons[str(error)] = None
-            continue
-        posterior = refit["posterior"].to_dataset()
-        if largest_rhat(posterior) > MAX_RHAT_OF_REFIT:
-            reasons["their chains disagree"] = None
-            continue
-        likelihood = wrapper.log_likelihood__i(left, refit).values
-        after = _expected_success(fit, posterior, seed)
-        sds = {label: abs(after[label][0] - mean) / max(sd, 1e-12) for label, (mean, sd) in before.items()}
-        most = max(sds, key=lambda label: sds[label])
-        found[row] = LeftOut(
-            elpd=float(logsumexp(likelihood) - np.log(likelihood.size)),
-            sds=sds[most],
-            by=abs(after[most][0] - before[most][0]),
-            words=f"{most} from {before[most][0]:.3f} to {after[most][0]:.3f}",
-        )
-    return found, "; ".join(reasons)
+        return str(error)
+    return _Refits(refitted, wrapper, _expected_success(fit, fit["posterior"].to_dataset(), seed))
+
+
+def _refit(place: int, refits: _Refits | str) -> LeftOut | str:
+    """Fit without a task; return what that changes, or why it cannot be said."""
+    if isinstance(refits, str):
+        return refits
+    fit, before = refits.refitted.fit, refits.before
+    without, left = refits.wrapper.sel_observations(np.array(place))
+    try:
+        refit = refits.wrapper.draw(without)
+    except InputError as error:
+        return str(error)
+    posterior = refit["posterior"].to_dataset()
+    if largest_rhat(posterior) > MAX_RHAT_OF_REFIT:
+        return "their chains disagree"
+    likelihood = refits.wrapper.log_likelihood__i(left, refit).values
+    after = _expected_success(fit, posterior, refits.refitted.seed)
+    sds = {label: abs(after[label][0] - mean) / max(sd, 1e-12) for label, (mean, sd) in before.items()}
+    most = max(sds, key=lambda label: sds[label])
+    return LeftOut(
+        elpd=float(logsumexp(likelihood) - np.log(likelihood.size)),
+        sds=sds[most],
+        by=abs(after[most][0] - before[most][0]),
+        words=f"{most} from {before[most][0]:.3f} to {after[most][0]:.3f}",
+    )
 
 
 def _expected_success(

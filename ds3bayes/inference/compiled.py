@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from pytensor.graph.traversal import toposort
 
 from ds3bayes.deferred import pm, pt
 from ds3bayes.engine import nuts
+from ds3bayes.engine.chains import Chain, Drawn, chain_seed, run
 from ds3bayes.engine.density import Density, Program, start_of
 from ds3bayes.engine.fallback import EngineWarning, Fallback
 from ds3bayes.engine.library import MachineError
@@ -25,6 +27,7 @@ from ds3bayes.generative.model import assemble
 from ds3bayes.generative.spec import ModelSpec, Sampling
 from ds3bayes.inference.coordinates import COORDINATES, for_sampler
 from ds3bayes.inference.nowhere import refuse_nowhere
+from ds3bayes.inference.unfinished import Unfinished
 
 Array = np.ndarray
 Tensor = Any
@@ -102,6 +105,7 @@ class CompiledModel:
         cores: int = 2,
         brief: bool = False,
         progress: Callable[[int, int], Any] | None = None,
+        unfinished: Unfinished | None = None,
     ) -> xr.DataTree:
         """Draw from the posterior: groups ``posterior`` and ``sample_stats``.
 
@@ -114,14 +118,44 @@ class CompiledModel:
             Spend little on a short warm-up: most of it would go into long trajectories before scales are known.
         progress : callable, optional
             Called now and then with the number of draws done, warm-up included, and of those that diverged after it.
+        unfinished : Unfinished, optional
+            Where draws are kept as they come, and found again.
         """
+        drawn = dict(
+            self.chains(
+                range(sampling.chains),
+                sampling,
+                cores=cores,
+                brief=brief,
+                progress=progress,
+                unfinished=unfinished,
+            )
+        )
+        return self.tree(drawn)
+
+    def chains(
+        self,
+        numbers: Iterable[int],
+        sampling: Sampling,
+        *,
+        cores: int = 2,
+        brief: bool = False,
+        progress: Callable[[int, int], Any] | None = None,
+        unfinished: Unfinished | None = None,
+    ) -> Iterator[tuple[int, Drawn]]:
+        """Sample some of the chains, and yield each as it is done: the same ones as together with the others.
+
+        Parameters
+        ----------
+        numbers : iterable of int
+            Which chains, from 0.
+        sampling, cores, brief, progress, unfinished
+            As for `sample`.
+        """
+        length = sampling.draws + self.tune(sampling)
         settings: dict[str, Any] = {
             "draws": sampling.draws,
             "tune": self.tune(sampling),
-            "chains": sampling.chains,
-            "cores": cores,
-            "seed": sampling.seed,
-            "progress": progress,
             "target_accept": sampling.target_accept,
             # Arms on the same tasks move together; a low-rank mass matrix follows that. What the first few draws say of
             # it is shrunk more than by default (1e-5), and trajectories end after 255 steps: else half of all steps of
@@ -132,13 +166,67 @@ class CompiledModel:
             "maxdepth": 6 if brief else 8,
             "early_window_switch_freq": 5 if brief else 10,
         }
+        numbers = list(numbers)
+        # Filled before threads read it.
+        done = dict.fromkeys(numbers, (0, 0))
+
+        def of_chain(number: int) -> Callable[[int, int], Any] | None:
+            def tell(draws: int, divergences: int) -> None:
+                done[number] = (draws, divergences)
+                if progress is not None:
+                    progress(*(sum(counts) for counts in zip(*done.values(), strict=True)))
+
+            return None if progress is None else tell
+
+        missing = []
+        for number in numbers:
+            found = None if unfinished is None else unfinished.chain(number)
+            if found is None:
+                missing.append(number)
+            else:
+                done[number] = (length, int(found[1]["diverging"].sum()))
+                yield number, found
+        if not missing:
+            return
+        start = self._start()
+
+        def begin(number: int) -> Chain:
+            own: dict[str, Any] = {
+                **settings,
+                "seed": chain_seed(sampling.seed, number),
+                "progress": of_chain(number),
+            }
+            if isinstance(self.density, Fallback):
+                return self.density.chain(**own)
+            journal = None if unfinished is None else unfinished.journal(number, self.density.tape)
+            return nuts.NutsChain(self.density, start=start, journal=journal, **own)
+
+        with Fallback.beside_others() if isinstance(self.density, Fallback) else nullcontext():
+            for number, drawn in run(begin, missing, cores):
+                if unfinished is not None:
+                    unfinished.keep_chain(number, drawn)
+                yield number, drawn
+
+    def _start(self) -> Callable[[int], Array]:
+        """Return what makes the point at which a chain starts, given a seed."""
         if isinstance(self.density, Fallback):
-            posterior, stats = self.density.sample(**settings)
-        else:
-            start = (
-                _moved(typical_point(self.density), 0.1) if self._starts_typically else _moved(self.density.start, 1.0)
-            )
-            posterior, stats = nuts.sample(self.density, start=start, **settings)
+            return lambda seed: np.zeros(0)
+        if self._starts_typically:
+            return _moved(typical_point(self.density), 0.1)
+        return _moved(self.density.start, 1.0)
+
+    def tree(self, chains: Mapping[int, Drawn]) -> xr.DataTree:
+        """Return all chains as groups ``posterior`` and ``sample_stats``.
+
+        Parameters
+        ----------
+        chains : mapping of int to (posterior, statistics)
+            By their numbers.
+        """
+        inorder = [chains[number] for number in sorted(chains)]
+        posterior, stats = (
+            {name: np.stack([chain[part][name] for chain in inorder]) for name in inorder[0][part]} for part in (0, 1)
+        )
         return _as_tree(self.density.dims, self.coords, posterior, stats)
 
 

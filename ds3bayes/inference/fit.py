@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 
 import numpy as np
@@ -21,6 +24,8 @@ from ds3bayes.generative.task_effects import points_at_draws, task_effects
 from ds3bayes.inference.artifact import SCHEMA, log_prior, prior_draws
 from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
+from ds3bayes.inference.spread_chains import Order, sampled_there
+from ds3bayes.inference.unfinished import about_fit, keeping_in
 from ds3bayes.progress import doing
 
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
@@ -44,6 +49,8 @@ def fit(
     cores: int = 2,
     seed: int | None = None,
     task_draws: int | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    scheduler: str | None = None,
     progress: bool = True,
 ) -> xr.DataTree:
     """Sample the posterior of a model given evaluations.
@@ -61,6 +68,15 @@ def fit(
     task_draws : int, optional
         About how many posterior draws get task effects (and so predictions), evenly thinned per chain: 1000, and fewer,
         down to 200, where tasks times samplers exceed 20,000, so that memory is bounded.
+    resume : path, optional
+        Folder in which draws are kept as they come. If this process is killed, the same call goes on from there: it
+        loses at most the last second of sampling, and the draws are those of a call that was not interrupted, bit for
+        bit. What it holds of another model, data, seed or version is removed, and a line says so. ``save(fit, PATH)``
+        removes the folder ``PATH.unfinished``; any other is yours to remove. Of a model that numba must compile
+        (`EngineWarning`), and with ``scheduler``, only whole chains are kept.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers sample a chain each: the same
+        draws, by the seed. Needs the extra ``distributed``.
     progress : bool, default True
         Show what is being done: on a terminal with the time left, draws per second and divergences as they come, else a
         line for every stage once it is done.
@@ -76,13 +92,18 @@ def fit(
     Raises
     ------
     InputError
-        If the evaluations or the spec cannot be used; before anything is compiled.
+        If the evaluations or the spec cannot be used; before anything is compiled. If the cluster has no scheduler, no
+        worker or other versions.
+    ClusterError
+        If the cluster gave chains up.
 
     Warns
     -----
     FitWarning
         One for each fault of the draws (divergences, chains that disagree, too few effective draws, tree depth, energy)
         and one if many tasks are influential; each names the parameter or task, by how much, and what to set.
+    UserWarning
+        If ``resume`` could not keep all draws.
     """
     spec = spec or ModelSpec()
     changes = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
@@ -98,13 +119,21 @@ def fit(
     design = make_design(evals, spec, held_out)
 
     times = {}
-    with doing("building the model", show=progress) as told:
-        # One data set: its numbers stay constants of the code.
-        compiled = compile_model(design, spec, swap=False)
-        times["compile_seconds"] = told.seconds
-    with doing("sampling", (sampling.draws + compiled.tune(sampling)) * sampling.chains, show=progress) as told:
-        tree = compiled.sample(sampling, cores=cores, progress=told)
-        times["sample_seconds"] = told.seconds
+    with keeping_in(resume, about_fit(spec, evals, sampling=sampling.model_dump_json())) as kept:
+        with doing("building the model", show=progress) as told:
+            # One data set: its numbers stay constants of the code.
+            compiled = compile_model(design, spec, swap=False)
+            times["compile_seconds"] = told.seconds
+        length = sampling.draws + compiled.tune(sampling)
+        if scheduler is None:
+            with doing("sampling", length * sampling.chains, show=progress) as told:
+                tree = compiled.sample(sampling, cores=cores, progress=told, unfinished=kept)
+                times["sample_seconds"] = told.seconds
+        else:
+            with doing("sampling on the cluster", sampling.chains, unit="chains", show=progress) as told:
+                order = Order(design=design, spec=spec, sampling=sampling, unfinished=kept)
+                tree = compiled.tree(sampled_there([order], scheduler, told)[0])
+                times["sample_seconds"] = told.seconds
     with doing("drawing task effects", show=progress) as told:
         posterior = tree["posterior"].to_dataset()
         most = _task_draws(design) if task_draws is None else task_draws
@@ -134,6 +163,35 @@ def fit(
     }
     warn_of_faults(result)
     return result
+
+
+def sample_ahead(
+    fits: Sequence[tuple[xr.Dataset, ModelSpec, str | os.PathLike[str]]], scheduler: str, *, progress: bool = True
+) -> None:
+    """Sample the chains of many fits on a cluster, all at once; `fit` with the same ``resume`` then finds them.
+
+    Parameters
+    ----------
+    fits : sequence of (evaluations, spec, folder)
+        The folder is that of ``resume``, one for each.
+    scheduler, progress
+        As for `fit`.
+
+    Raises
+    ------
+    InputError, ClusterError
+        As from `fit`. Chains that were done are kept.
+    """
+    with ExitStack() as held:
+        orders = []
+        for evals, spec, folder in fits:
+            about = about_fit(spec, evals, sampling=spec.sampling.model_dump_json())
+            kept = held.enter_context(keeping_in(folder, about))
+            design = make_design(evals, spec, spec.held_out_rows(evals))
+            orders.append(Order(design=design, spec=spec, sampling=spec.sampling, unfinished=kept))
+        total = sum(order.sampling.chains for order in orders)
+        with doing(f"sampling {len(orders)} fits on the cluster", total, unit="chains", show=progress) as told:
+            sampled_there(orders, scheduler, told)
 
 
 def _task_draws(design: Design) -> int:

@@ -20,6 +20,7 @@ from ds3bayes.evals import data_sha256
 from ds3bayes.generative.rows import searches
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.artifact import DIGEST_SINCE, SCHEMA, evals_of, stored_evals
+from ds3bayes.inference.unfinished import remove_unfinished, unfinished_of
 
 _GROUPS = ("posterior", "sample_stats", "prior", "log_likelihood", "task_effects", "observed_data", "constant_data")
 _REQUIRED = ("schema", "model_id", "spec", "data_sha256", "versions", "seed")
@@ -32,6 +33,8 @@ def save_dataset(dataset: xr.Dataset, path: str | Path) -> Path:
 
 def save(fit: xr.DataTree, path: str | Path) -> Path:
     """Write a fit to a netCDF file (`.nc`) atomically, with a digest of its values.
+
+    Draws that `fit` kept in the folder ``PATH.unfinished`` are then removed.
 
     Parameters
     ----------
@@ -56,7 +59,9 @@ def save(fit: xr.DataTree, path: str | Path) -> Path:
     whole = fit.copy()
     whole.attrs = {**fit.attrs, "digest": digest(fit)}
     try:
-        return _write_fit(whole, Path(path))
+        written = _write_fit(whole, Path(path))
+        remove_unfinished(unfinished_of(path))
+        return written
     except files.OutputError as error:
         kept = _kept_elsewhere(whole, Path(path))
         where = (

@@ -138,7 +138,8 @@ def next_evals(
     affordable = np.isfinite(success) if max_cost is None else costs <= max_cost
     values = np.where(affordable, success, 0.0)
     now = values.mean(axis=0)
-    perfect = float(values.max(axis=1).mean() - now.max())
+    # Rounding may take it below.
+    perfect = max(0.0, float(values.max(axis=1).mean() - now.max()))
     chosen = choose(success, costs, affordable, margin)[2]
     said = [str(text) for text, one in zip(options, bound, strict=True) if not one]
     labels, reduction, upper, paid = [], [], [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,7 @@ from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.inference.check_pictures import draw_uniformity
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.inference.compiled import CompiledModel, compile_model
+from ds3bayes.inference.unfinished import about_fit, keeping_in, with_kept
 from ds3bayes.progress import doing
 
 _RANKS = 19
@@ -55,6 +57,7 @@ def sbc(
     thin: int = 5,
     cores: int = 2,
     seed: int = 0,
+    resume: str | os.PathLike[str] | None = None,
     scheduler: str | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
@@ -86,6 +89,9 @@ def sbc(
     cores : int, default 2
         Fits made at the same time, without a cluster.
     seed : int, default 0
+    resume : path, optional
+        Folder in which fits are kept as they come: if this process is killed, the same call goes on from those that
+        were done, with the same result. Yours to remove.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers make the fits: the same ones, by
         the seed. Needs the extra ``distributed``.
@@ -121,15 +127,29 @@ def sbc(
     draw, truth = _drawn(table, spec, fits, drawn_by, seed)
     sampling = spec.sampling.model_copy(update={"draws": (_RANKS + 1) * thin, "tune": tune, "chains": 1})
     drawn = _Drawn(draw=draw, truth=truth, spec=fit_spec or spec, sampling=sampling, thin=thin)
+    about = about_fit(
+        spec, evals, fit=drawn.spec.model_id, fits=fits, tasks=tasks, drawn_by=drawn_by, tune=tune, thin=thin, seed=seed
+    )
     ranked: dict[int, _Ranked] = {}
     started = time.perf_counter()
     # Threads suffice here: sampling runs outside of Python. Where expressions were written, PyTensor need not note.
     with (
         pytensor.config.change_flags(traceback__limit=0),
         _counts_of_any_kind(),
+        keeping_in(resume, about) as kept,
         workers(scheduler, threads=cores) as spread,
     ):
-        done = spread(_fit_one, range(fits), shared=drawn, prepare=_Fitter.of)
+        done = with_kept(
+            spread,
+            _fit_one,
+            range(fits),
+            kept,
+            "fit",
+            packed=_Ranked.arrays,
+            unpacked=_Ranked.of,
+            shared=drawn,
+            prepare=_Fitter.of,
+        )
         with keeping(ranked), doing("fitting simulated data", fits, unit="fits", show=progress) as told:
             for index, one in done:
                 ranked[index] = one
@@ -191,6 +211,23 @@ class _Ranked:
     divergences: int
     anew: bool
     compile_seconds: float
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return it as arrays by name."""
+        told = {name: np.asarray(getattr(self, name)) for name in ("divergences", "anew", "compile_seconds")}
+        named = {"ranks": self.ranks, "correlations": self.correlations}
+        return told | {f"{part}/{name}": values for part, own in named.items() for name, values in own.items()}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> _Ranked:
+        """Return what `arrays` gave."""
+        parts: dict[str, dict[str, np.ndarray]] = {"ranks": {}, "correlations": {}}
+        for label, values in arrays.items():
+            part, _, name = label.partition("/")
+            if name:
+                parts[part][name] = values
+        told: dict[str, Any] = {name: arrays[name].item() for name in ("divergences", "anew", "compile_seconds")}
+        return cls(ranks=parts["ranks"], correlations=parts["correlations"], **told)
 
 
 def _fit_one(index: int, fitter: _Fitter) -> _Ranked:

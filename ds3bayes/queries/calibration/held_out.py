@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from ds3bayes.generative.spec import ModelSpec, Sampling
 from ds3bayes.generative.task_effects import success_of_attempts, task_effects
 from ds3bayes.inference.checks import largest_rhat
 from ds3bayes.inference.compiled import CompiledModel, compile_model
+from ds3bayes.inference.unfinished import about_fit, keeping_in, with_kept
 from ds3bayes.progress import doing
 from ds3bayes.queries.calibration.baselines import BASELINES, Counts, Forecaster
 from ds3bayes.queries.calibration.coverage import pass_at_k
@@ -32,6 +34,8 @@ from ds3bayes.queries.calibration.scores import crps, log_score, pit
 from ds3bayes.strategies.attempts import DEFAULT_SAMPLER
 
 Fit = Literal["alone", "joint"]
+# Draws of each sampler's success at its tasks, and how sampling went.
+_Made = tuple[list[np.ndarray], dict[str, float]]
 
 #: Names of our own forecasts, by how LLMs are fitted.
 OURS: dict[Fit, str] = {"alone": "ds3bayes", "joint": "ds3bayes, joint fit"}
@@ -59,6 +63,7 @@ def held_out_calibration(
     chains: int = 2,
     cores: int = 2,
     forecast_draws: int = 500,
+    resume: str | os.PathLike[str] | None = None,
     scheduler: str | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
@@ -95,6 +100,9 @@ def held_out_calibration(
         Of each fit; chains at the same time.
     forecast_draws : int, default 500
         Draws of every forecast.
+    resume : path, optional
+        Folder in which fits are kept as they come: if this process is killed, the same call goes on from those that
+        were done, with the same result. Yours to remove.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers make the fits: the same ones, by
         their seeds. Needs the extra ``distributed``; rivals, which are quick, forecast here.
@@ -203,13 +211,27 @@ def held_out_calibration(
                 for k in at:
                     score_rival((place, row, column, seed), k, name, counts)
             told(told.done + 1)
+    about = about_fit(
+        spec,
+        evals,
+        sampling=sampling.model_dump_json(),
+        samples=list(samples),
+        seeds=seeds,
+        fits=list(fits),
+        samplers=labels,
+        forecast_draws=forecast_draws,
+    )
     made: list[int] = []
     with (
+        keeping_in(resume, about) as kept,
         workers(scheduler) as spread,
         keeping(made),
         doing("fits and their forecasts", len(cells), unit="fits", show=progress) as told,
     ):
-        for number, (forecasts, how) in spread(_fit, cells, shared=shared, prepare=_Compiled):
+        done = with_kept(
+            spread, _fit, cells, kept, "fit", packed=_arrays, unpacked=_forecasts, shared=shared, prepare=_Compiled
+        )
+        for number, (forecasts, how) in done:
             cell = cells[number]
             made.append(number)
             which, column = list(fits).index(cell.fit), list(samples).index(cell.samples)
@@ -418,7 +440,7 @@ class _Compiled:
         return self.models[which]
 
 
-def _fit(cell: _Cell, compiled: _Compiled) -> tuple[list[np.ndarray], dict[str, float]]:
+def _fit(cell: _Cell, compiled: _Compiled) -> _Made:
     """Fit samplers together; return draws (S, T) of each one's success at its tasks, and how sampling went."""
     common, sampling = compiled.common, cell.sampling
     spec, forecast_draws = common.spec, common.forecast_draws
@@ -443,6 +465,19 @@ def _fit(cell: _Cell, compiled: _Compiled) -> tuple[list[np.ndarray], dict[str, 
         place = {str(cell_task[cell]): cell for cell in mine}
         drawn.append(q[:, [place[str(name)] for name in table["task"]]])
     return drawn, {"seconds": seconds, **_told(tree)}
+
+
+def _arrays(made: _Made) -> dict[str, np.ndarray]:
+    """Return what `_fit` made as arrays by name."""
+    forecasts, how = made
+    told = {f"how/{name}": np.asarray(value) for name, value in how.items()}
+    return told | {f"forecast/{place}": values for place, values in enumerate(forecasts)}
+
+
+def _forecasts(arrays: Mapping[str, np.ndarray]) -> _Made:
+    """Return what `_arrays` was given."""
+    how = {name[4:]: float(value) for name, value in arrays.items() if name.startswith("how/")}
+    return [arrays[f"forecast/{place}"] for place in range(len(arrays) - len(how))], how
 
 
 def _told(tree: xr.DataTree) -> dict[str, float]:
