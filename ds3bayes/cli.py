@@ -1696,7 +1696,7 @@ def _load(path: Path) -> xr.DataTree:
 
 def _among(models: list[str] | None, fitted: xr.DataTree) -> list[str]:
     """Return the LLMs that were asked for, each once, after making sure that they were evaluated."""
-    known = list(dict.fromkeys(map(str, fitted["constant_data"]["model"].values)))
+    known = list(dict.fromkeys(map(str, fitted["constant_data"].to_dataset()["model"].values)))
     for name in models or []:
         if name not in known:
             raise InputError(

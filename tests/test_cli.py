@@ -574,6 +574,16 @@ def test_ctrl_c_says_what_was_kept(run, log, monkeypatch):
     code, _, err = run("fit", "out/spec.toml", "-o", "run.nc")
     assert (code, "interrupted; nothing was written" in err) == (130, True)
 
+    def begun(*_, resume, **__):
+        # As if draws had been made.
+        resume.mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ds3bayes.inference.fit.fit", begun)
+    code, _, err = run("run", log, "-o", "out", "--max-cost", "900")
+    assert code == 130
+    assert "what was done is kept in out/run.nc.unfinished: the same command goes on from there (--fresh" in err
+
 
 def test_output_of_a_pipe_has_no_colours_and_a_closed_one_is_no_failed_check(fit_file):
     start = [sys.executable, "-c", "from ds3bayes.cli import main; main()", "predict", str(fit_file)]

@@ -72,10 +72,11 @@ def fit(
         Folder in which draws are kept as they come. If this process is killed, the same call goes on from there: it
         loses at most the last second of sampling, and the draws are those of a call that was not interrupted, bit for
         bit. What it holds of another model, data, seed or version is removed, and a line says so. ``save(fit, PATH)``
-        removes the folder ``PATH.unfinished``; any other is yours to remove.
+        removes the folder ``PATH.unfinished``; any other is yours to remove. Of a model that numba must compile
+        (`EngineWarning`), and with ``scheduler``, only whole chains are kept.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers sample a chain each: the same
-        draws, by the seed. Needs the extra ``distributed``. With ``resume``, whole chains are kept.
+        draws, by the seed. Needs the extra ``distributed``.
     progress : bool, default True
         Show what is being done: on a terminal with the time left, draws per second and divergences as they come, else a
         line for every stage once it is done.

@@ -109,8 +109,8 @@ class Unfinished:
         with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
             return dict(arrays)
 
-    def keep(self, kind: str, number: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep the arrays of a part.
+    def keep(self, kind: str, number: int, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Keep the arrays of a part; return whether they could be.
 
         Parameters
         ----------
@@ -130,6 +130,8 @@ class Unfinished:
             files.replace(self.folder / f"{kind}-{number}.npz", seal + content)
         except OSError as error:
             self.fault = str(error)
+            return False
+        return True
 
     def chain(self, number: int) -> Drawn | None:
         """Return what a chain drew, if it was done."""
@@ -145,11 +147,11 @@ class Unfinished:
     def keep_chain(self, number: int, drawn: Drawn) -> None:
         """Keep what a chain drew, in place of its journal."""
         named = zip(("posterior", "stats"), drawn, strict=True)
-        self.keep("chain", number, {f"{part}/{name}": one for part, own in named for name, one in own.items()})
+        arrays = {f"{part}/{name}": one for part, own in named for name, one in own.items()}
         journal = self._journals.pop(number, None)
         if journal is not None and journal.told.lost and not self.fault:
             self.fault = "no room on its disk"
-        if self.get("chain", number) is not None:
+        if self.keep("chain", number, arrays):
             (self.folder / f"chain-{number}.journal").unlink(missing_ok=True)
 
     def journal(self, number: int, tape: Tape) -> Journal | None:
