@@ -15,6 +15,7 @@ Schema = dict[str, Any]
 #: Raised where a key changes its meaning or goes.
 VERSION = 1
 _ENDS = ("", "_lower", "_upper")
+_LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 
 def _text(meaning: str, *allowed: str) -> Schema:
@@ -362,12 +363,31 @@ ANSWERS: dict[str, Schema] = {
     },
     "calibrate": _object(
         left_out=_text("LLMs left out, and why"),
-        scores={
-            "type": "array",
-            "items": {"type": "object", "required": ["forecaster", "samples", "at", "crps", "coverage"]},
-            "description": "by forecaster, samples per task and k: mean CRPS, and coverage of 90 % intervals",
-        },
-        sampling={"type": "array", "items": {"type": "object"}, "description": "how the fits were sampled"},
+        scores=_rows(
+            "by forecaster, samples per task and k; means over LLMs and subsamples",
+            **{
+                "samples": _count("attempts per task that it is forecast from"),
+                "at": _count("k of the pass@k that is forecast"),
+                "forecaster": _text("who forecasts"),
+                "forecasts": _count("how many forecasts"),
+                "mae": _number("mean absolute error", 0),
+                "crps": _number("mean CRPS, smaller being better", 0),
+                "log_score": _number("mean log density of what was observed"),
+                **{f"cover {level}": _chance(f"coverage of intervals of {level}") for level in _LEVELS},
+                "crps above ours": _number("difference of mean CRPS"),
+                "se": _number("its standard error", 0),
+            },
+        ),
+        sampling=_rows(
+            "how the fits were sampled",
+            fit=_text("of one LLM, or of all in one", "alone", "joint"),
+            samples=_count("attempts per task"),
+            fits=_count("how many fits"),
+            divergences=_number("divergences in all", 0),
+            r_hat=_number("largest r-hat"),
+            ess=_number("smallest effective sample size", 0),
+            seconds=_number("of all", 0),
+        ),
     ),
     "sbc": _object(
         passed=_truth("whether truths are ranked evenly"),

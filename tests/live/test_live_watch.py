@@ -5,11 +5,13 @@ import json
 import shutil
 import warnings
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
 
 import ds3bayes as ds3
+from ds3bayes.answers import schema
 from ds3bayes.cli import main
 from ds3bayes.live.watch import Trouble, Update, watch
 
@@ -151,6 +153,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
         main()
     assert not ended.value.code
     told = json.loads(capsys.readouterr().out)
+    jsonschema.validate(told, schema("watch"))
     assert told["changed"]
     assert told["done"]
     assert "strong" in told["line"]

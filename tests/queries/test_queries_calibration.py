@@ -2,6 +2,7 @@
 
 import json
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 import ds3bayes as ds3
+from ds3bayes.answers import schema
 from ds3bayes.cli import app
 from ds3bayes.inference.artifact import prior_draws
 from ds3bayes.queries.calibration import BASELINES, by_simulation, held_out, uniformity
@@ -283,6 +285,7 @@ def test_commands(from_the_prior, tmp_path, root, monkeypatch):
     answer = CliRunner().invoke(app, words)
     assert answer.exit_code == 0, answer.output
     told = json.loads(answer.stdout)
+    jsonschema.validate(told, schema("calibrate"))
     assert told["left_out"] == "none"
     assert {row["forecaster"] for row in told["scores"]} == {"ds3bayes", *BASELINES}
     assert [(row["fit"], row["fits"], row["divergences"]) for row in told["sampling"]] == [("alone", 2, 0)]

@@ -3,6 +3,7 @@
 import json
 from xml.etree import ElementTree
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from scipy.optimize import brentq
 from typer.testing import CliRunner
 
 import ds3bayes as ds3
+from ds3bayes.answers import schema
 from ds3bayes.cli import app
 from ds3bayes.queries.gate import Gate, _further
 
@@ -93,6 +95,7 @@ def test_what_it_writes(tmp_path):
     result = CliRunner().invoke(app, ["gate", *paths, "--markdown", written[0], "--junit", written[1], "--json"])
     assert result.exit_code == 1, result.output
     found = json.loads(result.stdout)
+    jsonschema.validate(found, schema("gate"))
     assert found["verdict"] == "worse"
     assert found["benchmarks"][0]["tasks"] == 60
     text = (tmp_path / "gate.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from scipy.special import expit, ndtr, ndtri
 from typer.testing import CliRunner
 
 import ds3bayes as ds3
+from ds3bayes.answers import schema
 from ds3bayes.cli import app
 from ds3bayes.deferred import pt
 from ds3bayes.engine.evaluate import AtPoints
@@ -271,6 +273,7 @@ def test_the_command_line(pair, tmp_path):
     result = CliRunner().invoke(app, [*asked, "--json", "-o", str(drawn)])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
+    jsonschema.validate(found, schema("plan"))
     wanted = ds3.plan(pair, "a", "b", difference=0.05, attempts=[1, 4])
     assert found["chosen_tasks"] == float(wanted["chosen_tasks"])
     assert len(found["designs"]) == wanted.sizes["tasks"] * 2
