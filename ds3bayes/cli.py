@@ -1250,7 +1250,7 @@ def run(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="model specification (.toml), or evaluations: a table, a log, or a folder of logs; or several "
             "specifications, each with results of its own",
             show_default=False,

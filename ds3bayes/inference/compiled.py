@@ -201,7 +201,7 @@ class CompiledModel:
                 yield number, found
         if not missing:
             return
-        start = self._start() if near is None else _one_of(near)
+        start = self._start(unfinished) if near is None else _one_of(near)
 
         def begin(number: int) -> Chain:
             own: dict[str, Any] = {
@@ -220,13 +220,18 @@ class CompiledModel:
                     unfinished.keep_chain(number, drawn)
                 yield number, drawn
 
-    def _start(self) -> Callable[[int], Array]:
+    def _start(self, unfinished: Unfinished | None) -> Callable[[int], Array]:
         """Return what makes the point at which a chain starts, given a seed."""
         if isinstance(self.density, Fallback):
             return lambda seed: np.zeros(0)
-        if self._starts_typically:
-            return _moved(typical_point(self.density), 0.1)
-        return _moved(self.density.start, 1.0)
+        if not self._starts_typically:
+            return _moved(self.density.start, 1.0)
+        # Finding it takes seconds.
+        found = None if unfinished is None else unfinished.get("start", 0)
+        point = typical_point(self.density) if found is None else found["point"]
+        if unfinished is not None and found is None:
+            unfinished.keep("start", 0, {"point": point})
+        return _moved(point, 0.1)
 
     def tree(self, chains: Mapping[int, Drawn]) -> xr.DataTree:
         """Return all chains as groups ``posterior`` and ``sample_stats``.

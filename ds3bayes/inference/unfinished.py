@@ -75,6 +75,8 @@ def about_fit(spec: ModelSpec, evals: xr.Dataset, **more: object) -> dict[str, s
 class Unfinished:
     """What was done of a fit, or of many: whole chains or fits by their numbers, and journals of chains under way.
 
+    Of a fit also the point around which its chains start.
+
     A part is written under a temporary name and renamed, with a digest; a journal closes each of its records. So
     whatever a killed process left is either whole or not used.
 
@@ -168,8 +170,8 @@ class Unfinished:
         found: dict[str, int] = {}
         size = 0
         for path in self.folder.iterdir():
-            if path.suffix == ".npz":
-                kind = path.name.partition("-")[0]
+            kind = path.name.partition("-")[0]
+            if path.suffix == ".npz" and kind != "start":
                 found[kind] = found.get(kind, 0) + 1
             elif path.suffix == ".journal":
                 size += path.stat().st_size
