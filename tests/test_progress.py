@@ -23,14 +23,18 @@ def test_a_stage_is_one_line_where_nothing_moves(capsys):
 
 
 def test_a_stage_that_is_stopped_says_how_far_it_came(capsys):
-    def stopped():
+    def stopped(by):
         with doing("fits", 9, unit="fits") as told:
             told(2)
-            raise KeyboardInterrupt
+            raise by
 
     with pytest.raises(KeyboardInterrupt):
-        stopped()
+        stopped(KeyboardInterrupt)
     assert re.search(r"fits: stopped after [\d.]+ s, 2 of 9 fits \([\d,]+ per second\)\n", capsys.readouterr().err)
+    # What fails says so itself.
+    with pytest.raises(ValueError, match=r"^$"):
+        stopped(ValueError)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
