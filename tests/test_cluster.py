@@ -16,7 +16,9 @@ import xarray as xr
 import ds3bayes as ds3
 from ds3bayes import cluster as spreading
 from ds3bayes.cluster import ClusterError, workers
-from ds3bayes.inference import check, compiled
+from ds3bayes.generative.arrange import make_design
+from ds3bayes.inference import check
+from ds3bayes.inference.compiled import compile_model
 from ds3bayes.inference.fit import sample_ahead
 from ds3bayes.inference.unfinished import Unfinished
 from ds3bayes.queries import grid
@@ -213,10 +215,12 @@ def test_sbc_is_the_same_there(cluster):
     assert np.unique(here["location"]).size > 1
 
 
-def test_chains_are_the_same_there_and_go_on_after_a_failure(cluster, tmp_path, monkeypatch, short_fit, capsys):
+def test_chains_of_fits_are_the_same_there_and_go_on_after_a_failure(cluster, tmp_path, monkeypatch, short_fit):
+    sampling = {"draws": 20, "tune": 20, "chains": 2}
+    specs = [ds3.ModelSpec.from_dict({"sampling": {**sampling, "seed": seed}}) for seed in (1, 2)]
     evals = ds3.simulate(tasks=3, attempts=4, seed=1).evals
-    given = {"draws": 20, "tune": 20, "chains": 3}
-    here, folder = short_fit(evals, **given), tmp_path / "x"
+    here = [compile_model(make_design(evals, spec), spec, swap=False).sample(spec.sampling) for spec in specs]
+    fits = [(evals, spec, tmp_path / str(place)) for place, spec in enumerate(specs)]
     keep = Unfinished.keep_chain
 
     def failing(kept, number, drawn):
@@ -226,25 +230,19 @@ def test_chains_are_the_same_there_and_go_on_after_a_failure(cluster, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(Unfinished, "keep_chain", failing)
         with pytest.raises(ClusterError):
-            short_fit(evals, resume=folder, scheduler=cluster.scheduler_address, **given)
-    assert len(list(folder.glob("chain-*.npz"))) == 1
-    there = short_fit(evals, resume=folder, scheduler=cluster.scheduler_address, **given)
-    assert ": 1 chain done" in capsys.readouterr().err
-    for group in ("posterior", "sample_stats", "task_effects"):
-        xr.testing.assert_identical(here[group].to_dataset(), there[group].to_dataset())
-
-
-def test_chains_of_many_fits_are_sampled_ahead(cluster, tmp_path, monkeypatch, short_fit):
-    sampling = {"draws": 20, "tune": 20, "chains": 2}
-    specs = [ds3.ModelSpec.from_dict({"sampling": {**sampling, "seed": seed}}) for seed in (1, 2)]
-    evals = ds3.simulate(tasks=3, attempts=4, seed=1).evals
-    fits = [(evals, spec, tmp_path / str(place)) for place, spec in enumerate(specs)]
+            sample_ahead(fits, cluster.scheduler_address, progress=False)
+    assert len(list(tmp_path.glob("*/chain-*.npz"))) == 1
     sample_ahead(fits, cluster.scheduler_address, progress=False)
-    here = short_fit(evals, specs[1], seed=2, **sampling)
-    with monkeypatch.context() as patch:
-        patch.setattr(compiled, "run", None)
-        found = short_fit(evals, specs[1], resume=tmp_path / "1", seed=2, **sampling)
-    xr.testing.assert_identical(found["posterior"].to_dataset(), here["posterior"].to_dataset())
+    assert len(list(tmp_path.glob("*/chain-*.npz"))) == 4
+    # Nothing is left to sample, here or there.
+    given = {"seed": 2, "scheduler": "nowhere", **sampling}
+    found = short_fit(evals, specs[1], resume=tmp_path / "1", **given)
+    xr.testing.assert_identical(found["posterior"].to_dataset(), here[1]["posterior"].to_dataset())
+    for place in (0, 1):
+        kept = Unfinished(tmp_path / str(place))
+        for chain in (0, 1):
+            drawn = kept.chain(chain)[0]["spread"]
+            np.testing.assert_array_equal(drawn, here[place]["posterior"]["spread"].values[chain])
 
 
 def test_refits_of_a_check_are_the_same_there(cluster, monkeypatch, short_fit):

@@ -12,7 +12,7 @@ from ds3bayes.engine import build
 
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 # Tests of kernels compile libraries of their own: these would not look at this one.
-TESTS = ("tests/engine/test_engine_instructions.py",)
+TESTS = ("tests/engine/test_engine_instructions.py", "tests/engine/test_engine_journal.py")
 # Every shipped spec: all points of a tape at once, in threads, and its gradient.
 SPECS = """
 import sys
@@ -37,16 +37,23 @@ def environment(tmp_path_factory) -> dict[str, str]:
     gcc = shutil.which("gcc")
     if gcc is None or not sys.platform.startswith("linux"):
         pytest.skip("the sanitizers of gcc on Linux are not found")
-    found = subprocess.run([gcc, "-print-file-name=libasan.so"], capture_output=True, check=True, text=True)
-    runtime = Path(found.stdout.strip())
-    if not runtime.is_absolute():
+    # With the library whose exceptions it watches, which extensions of Python bring along later.
+    runtimes = []
+    for name in ("libasan.so", "libstdc++.so.6"):
+        found = subprocess.run([gcc, f"-print-file-name={name}"], capture_output=True, check=True, text=True)
+        runtimes.append(found.stdout.strip())
+    if not all(Path(one).is_absolute() for one in runtimes):
         pytest.skip("gcc comes without its sanitizers")
     folder = tmp_path_factory.mktemp("sanitized")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CC", gcc)
         build.compile_machine(folder, levels=build.levels_here()[:1], extra=SANITIZERS)
     # Python itself is not made to free all that it takes.
-    options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1", "LD_PRELOAD": str(runtime)}
+    options = {
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "LD_PRELOAD": " ".join(runtimes),
+    }
     return {**os.environ, **options, "DS3BAYES_MACHINE": str(folder)}
 
 
