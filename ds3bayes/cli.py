@@ -1373,14 +1373,16 @@ class _Job:
             _say.print("the folder holds a fit of this model and these data: using it (--refit samples again)")
         # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
         fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=self.options)
-        save(fitted, self.path)
+        with doing("saving the fit"):
+            save(fitted, self.path)
         with doing("checking"):
             results = run_checks(fitted, scheduler=scheduler)
         with doing("predicting"):
             pred = _predict(fitted, None, None)
-        _write_dataset(pred, folder / "predictions.nc")
-        compared = observed_vs_predicted(fitted)
-        decision = answer(fitted, pred)
+        with doing("deciding"):
+            _write_dataset(pred, folder / "predictions.nc")
+            compared = observed_vs_predicted(fitted)
+            decision = answer(fitted, pred)
         for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
             files.write(folder / name, "table", _csv(table))  # type: ignore[arg-type]
         files.write(folder / "observed_vs_predicted.csv", "table", files.csv_bytes(compared))
@@ -1431,11 +1433,12 @@ def _ready(
     if folder is None or many:
         folder = (output or Path("runs")) / files.folder_name(spec.name)
     _say.print(f"[bold]{_plain(spec.name)}[/]: {evals.sizes['row']} rows, {int(evals['attempts'].sum())} attempts")
-    design = make_design(evals, spec, spec.held_out_rows(evals))
-    refuse_at_once(spec, evals, design)
-    fitted = None if refit else _same_fit(folder / "run.nc", spec, evals)
-    if fitted is None:
-        refuse_unanswerable(spec, evals, design)
+    with doing("looking at what is asked"):
+        design = make_design(evals, spec, spec.held_out_rows(evals))
+        refuse_at_once(spec, evals, design)
+        fitted = None if refit else _same_fit(folder / "run.nc", spec, evals)
+        if fitted is None:
+            refuse_unanswerable(spec, evals, design)
     return _Job(source, asked, options, spec, evals, folder, fitted)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
@@ -121,29 +121,38 @@ def doing(what: str, total: int | None = None, *, unit: str = "draws", show: boo
     # Colours can be forced where nothing moves: in a notebook, or in a log.
     moving = show and console.is_terminal and sys.stderr.isatty()
     told = Told(total, unit, lambda _: None)
-    ended = "stopped after "
-    try:
-        if moving:
-            with Progress(
-                SpinnerColumn(), TextColumn(plain(what)), BarColumn(30), _Clock(told), console=console, transient=True
-            ) as bar:
-                line = bar.add_task("", total=total)
-                last = [0.0]
 
-                def picture(now: Told) -> None:
-                    if time.perf_counter() - last[0] >= _EVERY:
-                        last[0] = time.perf_counter()
-                        bar.update(line, completed=now.done)
-
-                told.show = picture
-                yield told
-        else:
-            yield told
-        ended = ""
-    finally:
+    def over(ended: str = "") -> None:
         if show:
             counted = f", {told.counted}" if told.counted else ""
             console.print(plain(f"{what}: {ended}{lasted(told.seconds)}{counted}"))
+
+    try:
+        with _moving(what, told, console) if moving else nullcontext():
+            yield told
+    except KeyboardInterrupt:
+        over("stopped after ")
+        raise
+    # What fails says so itself.
+    over()
+
+
+@contextmanager
+def _moving(what: str, told: Told, console: Terminal) -> Iterator[None]:
+    """Show a line that moves, and goes once the stage is over."""
+    columns = (SpinnerColumn(), TextColumn(plain(what)), BarColumn(30), _Clock(told))
+    with Progress(*columns, console=console, transient=True) as bar:
+        line = bar.add_task("", total=told.total)
+        shown = 0.0
+
+        def picture(now: Told) -> None:
+            nonlocal shown
+            if time.perf_counter() - shown >= _EVERY:
+                shown = time.perf_counter()
+                bar.update(line, completed=now.done)
+
+        told.show = picture
+        yield
 
 
 __all__ = ["Told", "doing", "lasted"]

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -23,14 +24,18 @@ def test_a_stage_is_one_line_where_nothing_moves(capsys):
 
 
 def test_a_stage_that_is_stopped_says_how_far_it_came(capsys):
-    def stopped():
+    def stopped(by):
         with doing("fits", 9, unit="fits") as told:
             told(2)
-            raise KeyboardInterrupt
+            raise by
 
     with pytest.raises(KeyboardInterrupt):
-        stopped()
+        stopped(KeyboardInterrupt)
     assert re.search(r"fits: stopped after [\d.]+ s, 2 of 9 fits \([\d,]+ per second\)\n", capsys.readouterr().err)
+    # What fails says so itself.
+    with pytest.raises(ValueError, match=r"^$"):
+        stopped(ValueError)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
@@ -44,6 +49,12 @@ def test_a_terminal_sees_how_far_it_is_and_how_long_it_will_take(monkeypatch):
         with doing("sampling", 400) as told:
             told(100, 2)
             terminal.flush()
-    shown = os.read(ours, 1 << 16).decode()
+    shown = b""
+    # Once the other end is closed, and all is read, reading is an error on Linux.
+    with suppress(OSError):
+        while part := os.read(ours, 1 << 16):
+            shown += part
     os.close(ours)
-    assert re.search(r"sampling .*about [\d.]+ s left, 100 of 400 draws \([\d,]+ per second\), 2 divergences", shown)
+    assert re.search(
+        r"sampling .*about [\d.]+ s left, 100 of 400 draws \([\d,]+ per second\), 2 divergences", shown.decode()
+    )

@@ -2,8 +2,8 @@
 
 Strategies have a text form: ``cot(budget_tokens=16000)`` (asked), ``cot(max_tokens=4000)`` (cut), ``best_of_n(n=16,
 verifier=noisy(d=1.5))``, ``best_of_n(n=16, verifier=learned(name=prm))`` (its discrimination comes from the fit),
-``majority(n=8)``, ``pass_power(n=4)``, ``tot(branching=5, kept_states=5, outputs=5, evaluator=noisy(d=2))``. One that
-leaves the effort open is predicted at every effort observed.
+``majority(n=8, wrong_shares=[0.5, 0.3, 0.2])``, ``pass_power(n=4)``, ``tot(branching=5, kept_states=5, outputs=5,
+evaluator=noisy(d=2))``. One that leaves the effort open is predicted at every effort observed.
 
 Beside those there are ``weighted_best_of_n(n=16, verifier=noisy(d=1))``, ``early_stopping_majority(n=16,
 confidence=0.95)``, ``g_pass(n=16, right=8)``, ``revision(n=4, check=noisy(d=2), threshold=1)``, ``beam(branching=4,
