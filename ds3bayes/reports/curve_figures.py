@@ -58,6 +58,7 @@ def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | 
     ax : matplotlib.axes.Axes, optional
         Draw the first panel here instead.
     """
+    curves = _named(curves)
     kinds = list(dict.fromkeys(curves.lines["kind"]))
     finite = sorted(set(curves.lines.loc[np.isfinite(curves.lines["x"]), "x"]))
     span = _span(curves.lines, curves.points)
@@ -87,6 +88,18 @@ def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | 
     if (curves.points["kind"] == "").any():
         handles.append(Line2D([], [], color=GREY, marker="D", markersize=5, linestyle="", label="single attempts"))
     return _panels(curves, panel, handles + _seen(curves.points), width, ax)
+
+
+def _named(curves: Curves) -> Curves:
+    """Name lines by their sampler, too, where an LLM has several."""
+    if curves.lines.groupby(["model", "benchmark"])["walk"].nunique().max() <= 1:
+        return curves
+    lines = curves.lines.assign(kind=curves.lines["walk"] + ", " + curves.lines["kind"])
+    several = curves.points["kind"] != ""
+    points = curves.points.assign(
+        kind=(curves.points["walk"] + ", " + curves.points["kind"]).where(several, curves.points["kind"])
+    )
+    return Curves(lines=lines, points=points)
 
 
 @_styled
@@ -152,7 +165,7 @@ def _dot_beyond(axes: Axes, line: pd.DataFrame) -> None:
 def say_curves(curves: Curves, what: str, unit: str) -> str:
     """Put `success_against_attempts` or `success_against_budget` in words, with the numbers of each line's ends."""
     said = []
-    for (model, benchmark, kind), line in curves.lines.groupby(["model", "benchmark", "kind"], sort=False):
+    for (model, benchmark, kind), line in _named(curves).lines.groupby(["model", "benchmark", "kind"], sort=False):
         finite = line[np.isfinite(line["x"])].sort_values("x")
         ends = [
             f"{row.x:,.0f} {unit} {_said(row)}" + (" (extrapolated)" if getattr(row, "extrapolated", False) else "")

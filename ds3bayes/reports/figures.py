@@ -29,6 +29,8 @@ from ds3bayes.reports.tables import HARDLY_LEARNED, Sweep, is_share, worth_showi
 
 #: Widths in inches; a picture narrower than `_NARROW` puts its labels above the rows.
 WIDE, PHONE = 9.0, 3.8
+#: Width in inches at which a picture of a page can be read on every screen.
+SLIM = 4.6
 _NARROW = 6.0
 # Options of least regret that are labelled, on a wide and on a narrow page; those on the frontier always are.
 _LABELS = (15, 8)
