@@ -119,6 +119,12 @@ def success_against_cost(
     return _chart(draw, caption, keys, "chart costs")
 
 
+def _cut(text: str, width: float) -> str:
+    """Shorten a text to about so many pixels, in the middle: names differ at both ends."""
+    most = max(8, int(width / 6.6))
+    return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[len(text) - most + most // 2 :]}"
+
+
 def _steps(points: Sequence[tuple[float, float]]) -> str:
     """Return the path of a line that rises in steps."""
     if not points:
@@ -233,7 +239,7 @@ def curves(found: Curves, caption: str, alt: str, *, x_label: str, y_label: str,
         marked = [(x(one), tick(one)) for one in ticks[::room]]
         drawing.axes(whole, y, x_label=x_label, x_ticks=[*marked, *([(end, endless)] if has_end else [])])
         title = " · ".join(where) if len({name for _, name in found.panels}) > 1 else where[0]
-        drawing.text(left + 4, high + 14, wrapped(title, width - 10)[0], kind="title")
+        drawing.text(left + 4, high + 14, _cut(title, width - 10), kind="title")
         mine = _of(lines, where)
         for (walk, kind), line in mine.groupby(["walk", "kind"], sort=False):
             name, dash = kind_class(colour(walk, kind)), DASHES[kinds.index(kind) % len(DASHES)]
@@ -291,7 +297,7 @@ def curves(found: Curves, caption: str, alt: str, *, x_label: str, y_label: str,
 
     def draw(width: float) -> Drawing:
         narrow = width < 600
-        columns = 1 if narrow or len(panels) == 1 else min(3 if len(panels) > 2 else 2, len(panels))
+        columns = 1 if narrow else min(4 if len(panels) > 6 else 3, len(panels))
         wide = width / columns
         high = 200 if narrow and len(panels) > 2 else 300 if len(panels) == 1 and not narrow else 230
         drawing = Drawing(width, high * -(-len(panels) // columns), alt)
@@ -637,7 +643,7 @@ def cells(
 
     def draw(width: float) -> Drawing:
         narrow = width < 600
-        room = 2.0 if narrow else min(0.34 * width, 14 + 6.6 * max(len(str(one)) for one in lines))
+        room = 2.0 if narrow else min(0.45 * width, 14 + 6.4 * max(len(str(one)) for one in lines))
         size = min((width - room - 4) / len(columns), 40 if len(columns) < 12 else 22)
         drawing = Drawing(width, 0, alt)
         top = 18.0
@@ -652,10 +658,10 @@ def cells(
         for name in lines:
             high = min(max(size, 15.0), 22.0)
             if narrow:
-                drawing.text(2, top + 11, wrapped(str(name), width - 6)[0])
+                drawing.text(2, top + 11, _cut(str(name), width - 6))
                 top += 15
             else:
-                drawing.text(room - 6, top + high / 2 + 4, wrapped(str(name), room - 10)[0], anchor="end")
+                drawing.text(room - 6, top + high / 2 + 4, _cut(str(name), room - 10), anchor="end")
             for row in frame[frame[down] == name].itertuples():
                 left = room + size * place[getattr(row, across)]
                 sure = 0.25 + 0.75 * (1.0 - min(1.0, row.upper - row.lower))

@@ -54,6 +54,8 @@ _QUESTIONS = {
     "what was learned": "Which parameters did the data inform, and which are as the prior left them?",
     "dependence on the prior": "Would predictions move if the prior were a little weaker or stronger?",
 }
+# Panels of a picture, and an eighth of its rows, up to which it is not folded although it stands below another.
+_FEW = 3
 _TEMPLATES = {"html": "report.html.j2", "md": "report.md.j2"}
 
 
@@ -151,6 +153,7 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
             for part, rows in found.compared.groupby("rows", sort=False)
         ],
         "compared_pictures": _compared_pictures(found.compared),
+        "compared_few": len(found.compared) <= 8 * _FEW,
         "suspects": None if found.suspects is None else suspects_shown(found.suspects),
         "score": _score(found.compared),
         "verdict": _verdict(found.compared),
@@ -303,6 +306,7 @@ def _attempts(found: Evidence) -> list[dict[str, Any]]:
     return [
         {
             "name": "Success against attempts",
+            "many": len(shown.panels) > _FEW,
             "said": f"An oracle picks a right answer wherever there is one.{reach}{vote}",
             "picture": charts.curves(
                 shown,
@@ -328,6 +332,7 @@ def _budgets(found: Evidence) -> list[dict[str, Any]]:
     return [
         {
             "name": "Success against token budget",
+            "many": len(shown.panels) > _FEW,
             "said": "Of a budget that the LLM was asked to think for, the curve goes through what was observed. An "
             "attempt that is cut before the path of skills is finished fails, unless the data show that it answers all "
             "the same. Beyond what was observed, lines are dotted: extrapolated.",
