@@ -1,7 +1,7 @@
 """The pictures that a page draws itself: each a function from data to a picture at two widths, with its legend.
 
 One visual language: lines, bands and bars are predictions with their 90 % intervals, dark marks what was observed,
-crosses with the word "missed" what a prediction missed, grey the prior or a guide. Every mark tells its numbers on hover.
+crosses with the word "missed" what a prediction missed, grey the prior or a guide. Marks tell their numbers on hover.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,7 @@ class Chart:
     keys: tuple[Key, ...] = ()
 
 
-def _chart(
-    draw: Callable[[float], Drawing], caption: str, keys: Iterable[Key] = (), kind: str = "chart", margin: float = 0.0
-) -> Chart:
-    del margin
+def _chart(draw: Callable[[float], Drawing], caption: str, keys: Iterable[Key] = (), kind: str = "chart") -> Chart:
     return Chart(
         caption=caption,
         wide=draw(WIDE).svg(f"{kind} wide"),
@@ -240,60 +238,17 @@ def curves(found: Curves, caption: str, alt: str, *, x_label: str, y_label: str,
         drawing.axes(whole, y, x_label=x_label, x_ticks=[*marked, *([(end, endless)] if has_end else [])])
         title = " · ".join(where) if len({name for _, name in found.panels}) > 1 else where[0]
         drawing.text(left + 4, high + 14, _cut(title, width - 10), kind="title")
-        mine = _of(lines, where)
-        for (walk, kind), line in mine.groupby(["walk", "kind"], sort=False):
-            name, dash = kind_class(colour(walk, kind)), DASHES[kinds.index(kind) % len(DASHES)]
-            line = line.sort_values("x")
-            inside = line[np.isfinite(line["x"])]
-            at = [x(one) for one in inside["x"]]
-            drawing.band(
-                [(a, y(b)) for a, b in zip(at, inside["lower"], strict=True)],
-                [(a, y(b)) for a, b in zip(at, inside["upper"], strict=True)],
-                name,
-            )
-            means = [(a, y(b)) for a, b in zip(at, inside["mean"], strict=True)]
-            beyond = (
-                inside["extrapolated"].to_numpy(dtype=bool) if "extrapolated" in inside else np.zeros(len(at), bool)
-            )
-            for start, stop in _runs(beyond):
-                drawing.line(
-                    means[max(start - 1, 0) if beyond[start] else start : stop + (not beyond[start])],
-                    f"line {name}",
-                    "1 4" if beyond[start] else dash,
-                )
-            label = " · ".join(dict.fromkeys((walk, kind)))
-            for row, a in zip(inside.itertuples(), at, strict=True):
-                said = f"{label}, {row.x:,.0f}: {interval(row.mean, row.lower, row.upper)}"
-                said += ", extrapolated" if getattr(row, "extrapolated", False) else ""
-                drawing.box(a - 5, y(row.mean) - 5, 10, 10, "hover", said)
-            for row in line[np.isinf(line["x"])].itertuples():
-                drawing.line([(end, y(row.lower)), (end, y(row.upper))], f"bar {name}")
-                drawing.line([(end - 6, y(row.mean)), (end + 6, y(row.mean))], f"line {name}")
-                drawing.box(
-                    end - 7,
-                    y(row.mean) - 5,
-                    14,
-                    10,
-                    "hover",
-                    f"{label}, {endless}: {interval(row.mean, row.lower, row.upper)}",
-                )
+        for (walk, kind), line in _of(lines, where).groupby(["walk", "kind"], sort=False):
+            look = kind_class(colour(walk, kind)), DASHES[kinds.index(kind) % len(DASHES)]
+            _curve(drawing, line.sort_values("x"), look, x, y, end, endless)
         beside: dict[float, int] = {}
         for row in _of(points, where).itertuples():
-            place = colour(row.walk, row.kind) if by_walk or row.kind in kinds else -1
+            own = by_walk or row.kind in kinds
             at = end if np.isinf(row.x) else x(row.x)
             # Marks of several samplers at the same place stand side by side.
             at += 5.0 * beside.setdefault(row.x, 0) * (-1 if np.isinf(row.x) else 1)
             beside[row.x] += 1
-            name = kind_class(place) if place >= 0 else "seen"
-            said = f"{row.walk}{' · ' * bool(row.kind)}{row.kind}, observed, {_OBSERVED.get(row.rows, row.rows)}: {interval(row.success, row.lower, row.upper)}"
-            drawing.line([(at, y(row.lower)), (at, y(row.upper))], f"bar {name}")
-            drawing.mark(
-                at,
-                y(row.success),
-                max(place, 0) if place >= 0 else 3,
-                f"{name} {'open' if row.rows == 'held out' else 'full'}",
-                said,
-            )
+            _point(drawing, row, at, y, colour(row.walk, row.kind) if own else None)
 
     def draw(width: float) -> Drawing:
         narrow = width < 600
@@ -321,6 +276,41 @@ def curves(found: Curves, caption: str, alt: str, *, x_label: str, y_label: str,
     return _chart(draw, caption, keys)
 
 
+def _curve(
+    drawing: Drawing, line: pd.DataFrame, look: tuple[str, str], x: Scale, y: Scale, end: float, endless: str
+) -> None:
+    """Draw a mean with its band, dotted where it is extrapolated, and its limit beside it."""
+    kind, dash = look
+    inside, label = line[np.isfinite(line["x"])], " · ".join(dict.fromkeys(line[["walk", "kind"]].iloc[0]))
+    at = [x(one) for one in inside["x"]]
+    lower, mean, upper = (
+        [(a, y(b)) for a, b in zip(at, inside[name], strict=True)] for name in ("lower", "mean", "upper")
+    )
+    drawing.band(lower, upper, kind)
+    beyond = inside.get("extrapolated", pd.Series(False, inside.index)).to_numpy(dtype=bool)
+    for start, stop in _runs(beyond):
+        # What is extrapolated reaches to the last points that are not.
+        part = mean[max(start - 1, 0) : stop + 1] if beyond[start] else mean[start:stop]
+        drawing.line(part, f"line {kind}", "1 4" if beyond[start] else dash)
+    for row, a, far in zip(inside.itertuples(), at, beyond, strict=True):
+        said = f"{label}, {row.x:,.0f}: {interval(row.mean, row.lower, row.upper)}" + ", extrapolated" * bool(far)
+        drawing.box(a - 5, y(row.mean) - 5, 10, 10, "hover", said)
+    for row in line[np.isinf(line["x"])].itertuples():
+        drawing.line([(end, y(row.lower)), (end, y(row.upper))], f"bar {kind}")
+        drawing.line([(end - 6, y(row.mean)), (end + 6, y(row.mean))], f"line {kind}")
+        said = f"{label}, {endless}: {interval(row.mean, row.lower, row.upper)}"
+        drawing.box(end - 7, y(row.mean) - 5, 14, 10, "hover", said)
+
+
+def _point(drawing: Drawing, row: Any, at: float, y: Scale, place: int | None) -> None:
+    """Draw what was observed, in the look of its line if it has one, open where it was held out."""
+    kind, shape = ("seen", 3) if place is None else (kind_class(place), place)
+    label = " · ".join(dict.fromkeys(filter(None, (row.walk, row.kind))))
+    said = f"{label}, observed, {_OBSERVED.get(row.rows, row.rows)}: {interval(row.success, row.lower, row.upper)}"
+    drawing.line([(at, y(row.lower)), (at, y(row.upper))], f"bar {kind}")
+    drawing.mark(at, y(row.success), shape, f"{kind} {'open' if row.rows == 'held out' else 'full'}", said)
+
+
 def _of(frame: pd.DataFrame, where: tuple[str, str]) -> pd.DataFrame:
     return frame[(frame["model"] == where[0]) & (frame["benchmark"] == where[1])]
 
@@ -330,7 +320,7 @@ def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
     if not len(flags):
         return []
     cuts = [0, *(np.flatnonzero(flags[1:] != flags[:-1]) + 1).tolist(), len(flags)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(pairwise(cuts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -554,7 +544,9 @@ def prior_and_posterior(learned: pd.DataFrame, caption: str, alt: str) -> Chart:
         Table of the check `informed`.
     caption, alt : str
     """
-    groups = list(learned.groupby("parameter", sort=False))
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in learned.to_dict("records"):
+        groups.setdefault(str(row["parameter"]), []).append(row)
     named = len(learned) <= 40
 
     def draw(width: float) -> Drawing:
@@ -562,12 +554,14 @@ def prior_and_posterior(learned: pd.DataFrame, caption: str, alt: str) -> Chart:
         wide, step = width / columns, 22 if named else 5
         drawing = Drawing(width, 0, alt)
         tops = [0.0] * columns
-        for name, group in groups:
+        for name, group in groups.items():
             place = int(np.argmin(tops))
             left, top = wide * place + 8, tops[place]
-            before, log = group.iloc[0], bool(group["log scale"].iloc[0])
-            ends = group[["5%", "95%", "prior 5%", "prior 95%"]].to_numpy()
-            low, high = float(ends.min()), float(ends.max())
+            before, log = group[0], bool(group[0]["log scale"])
+            low, high = (
+                float(end([row[f"{of}{p}"] for row in group for of in ("", "prior ")]))
+                for end, p in ((min, "5%"), (max, "95%"))
+            )
             x = Scale(low, high if high > low else low + 1.0, left, left + wide - 24, log and low > 0)
             drawing.text(left, top + 13, str(name), kind="title")
             base = top + 20
@@ -579,10 +573,10 @@ def prior_and_posterior(learned: pd.DataFrame, caption: str, alt: str) -> Chart:
                 bottom - base,
                 "prior",
             )
-            members = _without_common_start([str(one) for one in group["of"]])
-            order = np.arange(len(group)) if named else np.argsort(group["50%"].to_numpy())
+            members = _without_common_start([str(row["of"]) for row in group])
+            order = range(len(group)) if named else sorted(range(len(group)), key=lambda one: group[one]["50%"])
             for line, member in enumerate(order):
-                row = group.iloc[member]
+                row = group[member]
                 y = base + step * line + (step - 4 if named else 2)
                 weak = row["sd ratio"] > HARDLY_LEARNED
                 kind = "missed" if weak else "k0"
@@ -673,7 +667,9 @@ def cells(
                 box.box(left, top, size, high, "hover", row.said)
                 link = getattr(row, "link", "")
                 drawing.parts.append(
-                    f'<a href="#{link}" tabindex="-1">{"".join(box.parts)}</a>' if link else "".join(box.parts)
+                    f'<a href="#{link}" tabindex="-1" aria-label="{escape(row.said)}">{"".join(box.parts)}</a>'
+                    if link
+                    else "".join(box.parts)
                 )
             top += high + (6 if narrow else 1)
         drawing.text(room, 12, what, kind="label")

@@ -47,8 +47,8 @@ class Curves:
         along it; ``x`` is infinite at its limit. Against tokens also ``extrapolated``: beyond what was observed.
     points : pandas.DataFrame
         ``model, benchmark, walk, kind, x, success, lower, upper, attempts, rows``: observed shares with 90 % intervals,
-        and whether the fit saw them (``fitted``, ``held out`` or ``partly held out``); ``x`` is infinite where attempts had
-        no budget. Those of other tasks than the curve's are left out.
+        and whether the fit saw them (``fitted``, ``held out`` or ``partly held out``); ``x`` is infinite where attempts
+        had no budget. Those of other tasks than the curve's are left out.
     """
 
     lines: pd.DataFrame

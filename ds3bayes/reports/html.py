@@ -97,7 +97,7 @@ def write_page(
     content = _content(found, title) | {
         "mark": files.MARK,
         # From a file of this package, that no data reach.
-        "script": Markup(script),  # noqa: S704
+        "script": Markup(script),
         "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         "files": [f"{tables_in}/{name}.csv" for name in written],
     }
@@ -453,8 +453,8 @@ def _tasks(found: Evidence) -> dict[str, Any] | None:
                 "benchmark": str(benchmark),
                 "picture": charts.cells(
                     shown,
-                    f"Predicted success of one attempt at each of the tasks of {benchmark}, the hardest at the left: the "
-                    f"darker the likelier, the smaller the less is known.{some}",
+                    f"Predicted success of one attempt at each of the tasks of {benchmark}, the hardest at the left: "
+                    f"the darker the likelier, the smaller the less is known.{some}",
                     f"Map of samplers and tasks of {benchmark}: predicted success from {frame['mean'].min():.3f} to "
                     f"{frame['mean'].max():.3f}, by task in what follows.",
                     across="task",
@@ -462,8 +462,8 @@ def _tasks(found: Evidence) -> dict[str, Any] | None:
                     what="tasks, from the hardest to the easiest",
                 ),
                 "each": [
-                    (f"{prefix}-{place}", name, said, table)
-                    for place, (name, said, table) in enumerate(task_map.of_tasks(shown))
+                    (f"{prefix}-{place}", name, said, rows)
+                    for place, (name, said, rows) in enumerate(task_map.of_tasks(shown))
                 ],
             }
         )

@@ -2,8 +2,8 @@
 
 No plotting library is embedded. Plotly and Vega-Lite take megabytes of script in every page, before any data; Vega
 compiles its expressions at run time, which a strict policy forbids unless it is given an interpreter of them; and what
-either draws is not there without script, nor in print before it ran. The page needs a handful of marks. This file writes
-them into the document, for wide and for narrow screens, light and dark, and a script of a few kilobytes moves them.
+either draws is not there without script, nor in print before it ran. The page needs a handful of marks. This file
+writes them into the document, for wide and narrow screens, light and dark, and a script of a few kilobytes moves them.
 Matplotlib draws the pictures that users make for themselves (`ds3bayes.plot_frontier` and its kin).
 """
 
@@ -163,10 +163,11 @@ class Drawing:
             self.text(left - 38 if left > 44 else left - 30, top - 9, y_label, kind="label")
 
     def svg(self, kind: str) -> str:
-        """Return the picture, as part of a page."""
+        """Return the picture, as part of a page; one that holds links is a group of them."""
         more = "".join(f' {name}="{escape(value)}"' for name, value in self.attributes.items())
+        role = "group" if any(part.startswith("<a ") for part in self.parts) else "img"
         return (
-            f'<svg class="{kind}" viewBox="0 0 {self.width:.0f} {self.height:.0f}" role="img" '
+            f'<svg class="{kind}" viewBox="0 0 {self.width:.0f} {self.height:.0f}" role="{role}" '
             f'aria-label="{escape(self.label)}"{more}>{"".join(self.parts)}</svg>'
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from ds3bayes.inference.artifact import evals_of
 from ds3bayes.queries.curves import thinned
 from ds3bayes.queries.predict import View
 from ds3bayes.queries.words import LEVEL, interval, mean_interval
-from ds3bayes.reports.tables import Shown
 from ds3bayes.strategies.base import ROW_COLUMNS
 
 #: Squares of a map, and tasks that can be opened one by one; a table of all is written beside the page.
@@ -100,26 +98,17 @@ def _seen(row: Any) -> str:
     return f"; observed {row.successes:,} of {row.attempts:,}" if row.attempts else "; not run"
 
 
-def of_tasks(shown: pd.DataFrame) -> Sequence[tuple[str, str, Shown]]:
-    """Return, for every task of a map, its name, a sentence and a table of what each sampler did at it."""
+def of_tasks(shown: pd.DataFrame) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
+    """Return, for every task of a map, its name, a sentence, and of each sampler its name, counts and prediction."""
+    found: dict[str, list[Any]] = {}
+    for row in shown.itertuples():
+        found.setdefault(str(row.task), []).append(row)
     result = []
-    for task, rows in shown.groupby("task", sort=False):
-        table = pd.DataFrame(
-            {
-                "sampler": rows["row"],
-                "right attempts": [
-                    f"{row.successes:,} of {row.attempts:,}" if row.attempts else "" for row in rows.itertuples()
-                ],
-                "predicted success of an attempt": [_predicted(row) for row in rows.itertuples()],
-            }
-        )
-        attempts, right = int(rows["attempts"].sum()), int(rows["successes"].sum())
-        said = f"{right:,} of {attempts:,} attempts right, predicted {rows['mean'].mean():.2f} on average"
-        result.append(
-            (
-                str(task),
-                said,
-                Shown(caption=f"Task {task}, by sampler", frame=table, numeric=frozenset(table.columns[1:])),
-            )
-        )
+    for task, rows in found.items():
+        attempts, right = sum(row.attempts for row in rows), sum(row.successes for row in rows)
+        predicted = sum(row.mean for row in rows) / len(rows)
+        said = f"{right:,} of {attempts:,} attempts right, predicted {predicted:.2f} on average"
+        seen = [f"{row.successes:,} of {row.attempts:,}" if row.attempts else "not run" for row in rows]
+        of_sampler = [(str(row.row), one, _predicted(row)) for row, one in zip(rows, seen, strict=True)]
+        result.append((task, said, of_sampler))
     return result

@@ -77,7 +77,7 @@ def _trend(
     """Gain, decay and sd of the trend that a ladder follows."""
     prefix, what, *_ = _RISES[ladder.by_budget]
     place = list(coords[f"benchmark_by_{what}"]).index(ladder.benchmark)
-    return tuple(given[f"{prefix}_{name}"][place] for name, _ in _OF_RISES)  # type: ignore[return-value]
+    return tuple(given[f"{prefix}_{name}"][place] for name, *_ in _OF_RISES)  # type: ignore[return-value]
 
 
 def _benchmarks(design: Design, *, by_budget: bool) -> list[str]:

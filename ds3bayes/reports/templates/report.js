@@ -82,8 +82,17 @@
   reveal();
 
   // ---- Numbers as the page writes them.
-  const grouped = (value, digits) =>
-    value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  // As Python rounds: by the exact value, and ties, which only dyadic fractions are, to even.
+  const fixed = (value, digits) => {
+    const size = Math.abs(value), tied = Number.isInteger(size * 2 ** (digits + 1)) && (size * 10 ** digits * 2) % 2 === 1;
+    if (!tied) return value.toFixed(digits);
+    const below = Math.floor(size * 10 ** digits);
+    return ((Math.sign(value) * (below + (below % 2))) / 10 ** digits).toFixed(digits);
+  };
+  const grouped = (value, digits) => {
+    const [whole, part] = fixed(value, digits).split(".");
+    return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (part ? `.${part}` : "");
+  };
   const number = (value, digits = 3) => {
     if (isNaN(value)) return "–";
     if (!isFinite(value)) return value > 0 ? "∞" : "−∞";
@@ -96,8 +105,8 @@
     }
     return grouped(value, Math.max(0, digits - 1 - size)).replaceAll("-", "−");
   };
-  const share = (value) => (isNaN(value) ? "–" : value.toFixed(3));
-  const chance = (value) => (isNaN(value) ? "–" : value < 0.005 ? "<0.01" : value > 0.995 ? ">0.99" : value.toFixed(2));
+  const share = (value) => (isNaN(value) ? "–" : grouped(value, 3));
+  const chance = (value) => (isNaN(value) ? "–" : value < 0.005 ? "<0.01" : value > 0.995 ? ">0.99" : grouped(value, 2));
   const interval = ([mean, low, high], write = share) => `${write(mean)} (${write(low)} to ${write(high)})`;
   const plain = (value) => Number(value.toPrecision(10)).toLocaleString("en-US", { maximumFractionDigits: 10 });
   const UNITS = { tokens: "tokens", flops: "FLOP", joules: "J", seconds: "s" };
@@ -237,7 +246,7 @@
     const said = `Best ${limit}: ${option(k)}, with success ${interval(successes[k])}${paid}`;
     if (k !== top) {
       const gap = Float64Array.from({ length: D }, (_, d) => success[top * D + d] - success[k * D + d]);
-      const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
+      const signed = (value) => `${value < 0 ? "−" : "+"}${grouped(Math.abs(value), 3)}`;
       const sorted = gap.slice().sort(), middle = gap.reduce((a, b) => a + b, 0) / D;
       const ends = [Math.min(quantile(sorted, 0.05), middle), Math.max(quantile(sorted, 0.95), middle)];
       return `${said}. It is the cheapest of ${found.tied.length} options practically tied within ${plain(asked.margin)} of expected success: ` +
