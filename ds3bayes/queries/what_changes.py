@@ -199,7 +199,7 @@ def _of_knowing(options: pd.DataFrame, place: int) -> str:
     """Say what knowing every success could gain: the expected value of perfect information."""
     regret = float(options["regret"].iloc[place])
     if regret < _WORTH:
-        return "More attempts: they cannot change it by anything worth having, by what the model knows."
+        return "More attempts: by what the model knows, they would gain nothing worth having."
     return (
         f"More attempts: knowing every option's success exactly would gain {share(regret)} of success on average, and "
         "no evaluation gains more (`next_evals` says which gains most for its cost)."

@@ -110,11 +110,14 @@ def success_against_cost(
     keys.append(Key(text=f"target, success {target:g}", kind="guide", dash="2 3"))
     if options["bound"].any():
         keys.append(Key(text="open: upper bound", kind="guide open", shape=0))
-    if (options["observed"].notna() & ~options["away"].astype(bool)).any():
-        keys.append(Key(text="observed", kind="seen", shape=3))
-    if options["away"].any():
-        keys.append(Key(text="observed, away from its prediction", kind="missed", shape=5))
-    return _chart(draw, caption, keys, "chart costs")
+    return _chart(draw, caption, [*keys, *_seen_keys(options)], "chart costs")
+
+
+def _seen_keys(options: pd.DataFrame) -> list[Key]:
+    """Explain the marks of what was observed, where there are any."""
+    away = options["away"].astype(bool)
+    keys = [Key(text="observed", kind="seen small", shape=3)] if (options["observed"].notna() & ~away).any() else []
+    return keys + ([Key(text="observed, away from its prediction", kind="missed", shape=5)] if away.any() else [])
 
 
 def _cut(text: str, width: float) -> str:
@@ -336,6 +339,9 @@ class Row:
     shape: int = 0
     said: str = ""
     header: bool = False
+    #: What was observed of other attempts than the interval is about, and whether it is away from what these say.
+    beside: float = np.nan
+    away: bool = False
 
 
 def rows(
@@ -386,10 +392,10 @@ def rows(
                 if narrow:
                     if row.header or np.isfinite(row.mean):
                         for one in lines_of:
-                            drawing.text(2, at + 11, one, kind=kind)
+                            drawing.text(2, at + 11, one, kind=f"above {kind}")
                             at += 14
-                    centre = at + 6
-                    at += 0 if row.header or not np.isfinite(row.mean) else 15
+                    centre = at + 7
+                    at += 0 if row.header or not np.isfinite(row.mean) else 17
                 else:
                     if place == 0:
                         for step, one in enumerate(lines_of):
@@ -418,6 +424,8 @@ def rows(
 def _interval(drawing: Drawing, row: Row, x: Scale, y: float) -> None:
     drawing.line([(x(row.lower), y), (x(row.upper), y)], f"bar thick {row.kind}")
     drawing.mark(x(row.mean), y, row.shape, f"{row.kind} full", row.said or row.label)
+    if np.isfinite(row.beside):
+        drawing.mark(x(row.beside), y, 5 if row.away else 3, "missed" if row.away else "seen small", row.said)
     if row.observed is None:
         return
     inside = row.lower <= row.observed <= row.upper
@@ -442,10 +450,14 @@ def success_alone(options: pd.DataFrame, caption: str, alt: str, target: float) 
             upper=row.success_upper,
             said=f"{row.option}: {interval(row.success, row.success_lower, row.success_upper)}"
             + (f", observed {share(row.observed)}" if np.isfinite(row.observed) else ""),
+            beside=row.observed,
+            away=bool(row.away),
         )
         for row in worth_showing(options).itertuples()
     ]
-    keys = [Key(text=f"target, success {target:g}", kind="axis strong", dash="")]
+    keys = [Key(text="predicted, 90 % interval", kind="k0", shape=0, dash="")]
+    keys += _seen_keys(options)
+    keys.append(Key(text=f"target, success {target:g}", kind="axis strong", dash=""))
     return rows([("", shown, "expected success")], caption, alt, line=target, keys=keys)
 
 

@@ -61,11 +61,12 @@ _TEMPLATES = {"html": "report.html.j2", "md": "report.md.j2"}
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure of matplotlib as the page holds it, legible on every screen, and said in words."""
+    """A figure of matplotlib as the page holds it, on narrow screens another if one is given, and said in words."""
 
     caption: str
     alt: str
     source: str
+    narrow: str = ""
 
 
 def write_page(
@@ -370,9 +371,10 @@ def _skills(found: Evidence) -> list[dict[str, Any]]:
                 "name": "The skill graph",
                 "said": "A task crosses the skills it needs; a skill builds on those with an arrow to it.",
                 "picture": _picture(
-                    curve_figures.skills(found.graph, width=figures.SLIM),
+                    curve_figures.skills(found.graph),
                     "Skills with the mean over LLMs of their mastery, and prerequisites by their probability.",
                     curve_figures.say_skills(found.graph),
+                    curve_figures.skills(found.graph, width=figures.PHONE),
                 ),
                 "map": _skill_map(curve_tables.masteries(found.graph)),
                 "tables": [
@@ -682,9 +684,9 @@ def _read_from(account: str | None) -> list[tuple[str, str]]:
     return [*rows, *(("Note", note) for note in told["notes"])]
 
 
-def _picture(figure: Figure, caption: str, alt: str) -> Picture:
-    """Store a figure as a data URI."""
-    return Picture(caption=caption, alt=alt, source=_svg(figure))
+def _picture(figure: Figure, caption: str, alt: str, narrow: Figure | None = None) -> Picture:
+    """Store a figure as a data URI, and another for narrow screens if it has to be one."""
+    return Picture(caption=caption, alt=alt, source=_svg(figure), narrow="" if narrow is None else _svg(narrow))
 
 
 def _svg(figure: Figure) -> str:
