@@ -36,6 +36,7 @@ from ds3bayes.generative.task_effects import points_at_draws, task_effects
 from ds3bayes.inference.artifact import SCHEMA, log_prior, prior_draws
 from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
+from ds3bayes.inference.notebook import show_in_notebooks
 from ds3bayes.terminal import Terminal
 
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
@@ -152,6 +153,7 @@ def fit(
         **{name: round(value, 3) for name, value in times.items()},
     }
     warn_of_faults(result)
+    show_in_notebooks()
     return result
 
 

@@ -20,6 +20,7 @@ from ds3bayes.evals import data_sha256
 from ds3bayes.generative.rows import searches
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.artifact import DIGEST_SINCE, SCHEMA, evals_of, stored_evals
+from ds3bayes.inference.notebook import show_in_notebooks
 
 _GROUPS = ("posterior", "sample_stats", "prior", "log_likelihood", "task_effects", "observed_data", "constant_data")
 _REQUIRED = ("schema", "model_id", "spec", "data_sha256", "versions", "seed")
@@ -138,6 +139,7 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
         raise InputError(f"{path}: damaged ({type(error).__name__}: {_first_line(error)}); refit") from error
     if found != tree.attrs["data_sha256"]:
         raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
+    show_in_notebooks()
     if spec is None:
         return tree
     tree = answering(tree, spec, str(path))

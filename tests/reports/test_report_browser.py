@@ -17,6 +17,7 @@ import pytest
 from hostile import EVIL, SPEC
 
 import ds3bayes as ds3
+from ds3bayes.reports import report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine's PATH")
@@ -244,6 +245,31 @@ def test_sliders_tables_and_print(moved):
     assert rows > kept >= 1
     assert none == 0
     assert (shut, opened) == (0, 0)
+
+
+def test_prices_move_the_costs(game24_fit, game24_spec, checks, tmp_path):
+    """Prompts and generated tokens go with their own prices, and what is within the cap with them."""
+    path = report(game24_fit, path=tmp_path / "r.html", checks=checks, tables_in=None)
+    steps = """
+    const [input, output] = page.querySelectorAll("#ask-prices input");
+    set(input, "10"); set(output, "40"); await settle(); found.push(read());
+    set(output, "6000"); await settle(); found.push(read());
+    """
+    cheap, dear = drive(path.read_text(encoding="utf-8"), tmp_path, steps)
+    name = next(iter(game24_spec.costs))
+    moved = game24_spec.model_dump(mode="json", exclude_none=True)
+    moved["costs"][name] |= {"input_usd": 10.0, "output_usd": 40.0}
+    priced = game24_fit.copy()
+    priced.attrs = {**game24_fit.attrs, "spec": ds3.ModelSpec.from_dict(moved).model_dump_json()}
+    at_spec, wanted = ds3.decide(game24_fit), ds3.decide(priced)
+    options = wanted.options.set_index("option").loc[at_spec.options["option"]]
+    said = [float(text.split()[0].replace(",", "")) for text in cheap["cells"][5]]
+    assert said == pytest.approx(options["cost"].to_list(), rel=5e-3)
+    assert cheap["chosen"] == wanted.chosen != at_spec.chosen
+    # Tokens are embedded in 65,536 steps, so that a draw at the very cap may fall on its other side.
+    for key in ("p_best", "p_affordable", "p_frontier", "p_reach"):
+        assert cheap[key] == pytest.approx(options[key].to_list(), abs=1.5 / cheap["draws"]), key
+    assert dear["chosen"] != cheap["chosen"]
 
 
 AXE = Path(os.environ.get("AXE_CORE", "node_modules/axe-core")) / "axe.min.js"
