@@ -442,7 +442,7 @@ def _tasks(found: Evidence) -> dict[str, Any] | None:
     """Return the map of samplers and tasks, with what is known of every task of it."""
     if found.tasks is None or found.tasks.empty:
         return None
-    maps = []
+    maps: list[dict[str, Any]] = []
     for benchmark, frame in found.tasks.groupby("benchmark", sort=False):
         shown = task_map.mapped(frame)
         prefix = f"task-{len(maps)}"

@@ -94,7 +94,8 @@ def described(name: str) -> Quantity:
     known = known_parameters()
     if name in known:
         return Quantity(known[name].meaning, known[name].unit)
-    for part in (DERIVED, *(kind.derived for kind in (*CAPABILITIES.values(), *OBSERVATIONS.values()))):
+    of_parts = [kind.derived for kind in CAPABILITIES.values()] + [one.derived for one in OBSERVATIONS.values()]
+    for part in (DERIVED, *of_parts):
         if name in part:
             return part[name]
     return Quantity("follows from other parameters; the part of the model that adds it does not say how", "not stated")
