@@ -22,6 +22,7 @@ from ds3bayes.reports.tables import HARDLY_LEARNED, Sweep, is_share, worth_showi
 
 # Options of least regret that are labelled, on a wide and on a narrow page; those recommended always are.
 _LABELS = {False: 14, True: 7}
+_FILLED = {"held out": "open", "partly held out": "part"}
 _OBSERVED = {"fitted": "seen by the fit", "held out": "held out", "partly held out": "partly held out"}
 
 
@@ -166,7 +167,7 @@ def _labels(options: pd.DataFrame, x: Scale, y: Scale, narrow: bool) -> dict[Any
     taken: list[tuple[float, float, float, float]] = []
     found = {}
     for row in kept.itertuples():
-        text = f"{row.number}  {_short(row.strategy)}" if in_words else str(row.number)
+        text = f"{row.number}  {short(row.strategy)}" if in_words else str(row.number)
         at, height, size = x(row.cost), y(row.success), 6.6 * len(text)
         best: tuple[float, Any] | None = None
         for far in (9, 16, 26):
@@ -191,7 +192,8 @@ def _common(one: tuple[float, float, float, float], other: tuple[float, float, f
     return wide * high if wide > 0 and high > 0 else 0.0
 
 
-def _short(strategy: str) -> str:
+def short(strategy: str) -> str:
+    """Shorten the text of a strategy for a label."""
     return strategy.replace("_states", "").replace("answer_", "").replace(", verifier=oracle", ", oracle")
 
 
@@ -274,8 +276,9 @@ def curves(found: Curves, caption: str, alt: str, *, x_label: str, y_label: str,
         keys.append(Key(text="extrapolated", kind="guide", dash="1 4"))
     if len(points):
         keys.append(Key(text="observed, seen by the fit", kind="seen full", shape=0))
-    if (points["rows"] == "held out").any():
-        keys.append(Key(text="observed, held out", kind="seen open", shape=0))
+    for rows, fill in _FILLED.items():
+        if (points["rows"] == rows).any():
+            keys.append(Key(text=f"observed, {rows}", kind=f"seen {fill}", shape=0))
     return _chart(draw, caption, keys)
 
 
@@ -311,7 +314,7 @@ def _point(drawing: Drawing, row: Any, at: float, y: Scale, place: int | None) -
     label = " · ".join(dict.fromkeys(filter(None, (row.walk, row.kind))))
     said = f"{label}, observed, {_OBSERVED.get(row.rows, row.rows)}: {interval(row.success, row.lower, row.upper)}"
     drawing.line([(at, y(row.lower)), (at, y(row.upper))], f"bar {kind}")
-    drawing.mark(at, y(row.success), shape, f"{kind} {'open' if row.rows == 'held out' else 'full'}", said)
+    drawing.mark(at, y(row.success), shape, f"{kind} {_FILLED.get(row.rows, 'full')}", said)
 
 
 def _of(frame: pd.DataFrame, where: tuple[str, str]) -> pd.DataFrame:
@@ -585,7 +588,7 @@ def prior_and_posterior(learned: pd.DataFrame, caption: str, alt: str) -> Chart:
                 bottom - base,
                 "prior",
             )
-            members = _without_common_start([str(row["of"]) for row in group])
+            members = without_common_start([str(row["of"]) for row in group])
             order = range(len(group)) if named else sorted(range(len(group)), key=lambda one: group[one]["50%"])
             for line, member in enumerate(order):
                 row = group[member]
@@ -618,7 +621,7 @@ def prior_and_posterior(learned: pd.DataFrame, caption: str, alt: str) -> Chart:
     return _chart(draw, caption, keys)
 
 
-def _without_common_start(labels: Sequence[str]) -> list[str]:
+def without_common_start(labels: Sequence[str]) -> list[str]:
     """Leave out what all labels begin with, in whole parts; a lone label needs no name."""
     parts = [label.split(" | ") for label in labels]
     if len(parts) == 1:
@@ -705,6 +708,8 @@ __all__ = [
     "evaluator_sweep",
     "prior_and_posterior",
     "rows",
+    "short",
     "success_against_cost",
     "success_alone",
+    "without_common_start",
 ]

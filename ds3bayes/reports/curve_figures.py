@@ -46,15 +46,13 @@ _DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)
 
 
 @_styled
-def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | None = None) -> Figure:
+def success_against_attempts(curves: Curves, *, ax: Axes | None = None) -> Figure:
     """Draw success against the number of attempts, one panel per LLM and benchmark, a line per selector.
 
     Parameters
     ----------
     curves : Curves
         From `curve_tables.by_attempts`.
-    width : float
-        In inches.
     ax : matplotlib.axes.Axes, optional
         Draw the first panel here instead.
     """
@@ -87,7 +85,7 @@ def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | 
     handles = [_handle(kind, _look(kind, kinds)) for kind in kinds]
     if (curves.points["kind"] == "").any():
         handles.append(Line2D([], [], color=GREY, marker="D", markersize=5, linestyle="", label="single attempts"))
-    return _panels(curves, panel, handles + _seen(curves.points), width, ax)
+    return _panels(curves, panel, handles + _seen(curves.points), ax)
 
 
 def _named(curves: Curves) -> Curves:
@@ -103,7 +101,7 @@ def _named(curves: Curves) -> Curves:
 
 
 @_styled
-def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | None = None) -> Figure:
+def success_against_budget(curves: Curves, *, ax: Axes | None = None) -> Figure:
     """Draw success of one attempt against its tokens, asked or cut, one panel per LLM and benchmark, a line per effort.
 
     Lines are dotted where they are extrapolated.
@@ -112,8 +110,6 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
     ----------
     curves : Curves
         From `curve_tables.by_budget`.
-    width : float
-        In inches.
     ax : matplotlib.axes.Axes, optional
         Draw the first panel here instead.
     """
@@ -150,7 +146,7 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
     handles = [_handle(k, _look(k, kinds)) for k in kinds] + _seen(curves.points)
     if curves.lines["extrapolated"].any():
         handles.append(Line2D([], [], color=GREY, linewidth=4, linestyle=(0, (0.4, 0.6)), label="extrapolated"))
-    return _panels(curves, panel, handles, width, ax)
+    return _panels(curves, panel, handles, ax)
 
 
 def _dot_beyond(axes: Axes, line: pd.DataFrame) -> None:
@@ -442,13 +438,12 @@ def _seen(points: pd.DataFrame) -> list[Line2D]:
     return handles
 
 
-def _panels(curves: Curves, draw: Any, handles: list[Line2D], width: float, ax: Axes | None) -> Figure:
+def _panels(curves: Curves, draw: Any, handles: list[Line2D], ax: Axes | None) -> Figure:
     """Draw one panel per LLM and benchmark on common axes."""
     where = curves.panels[:1] if ax is not None else curves.panels[:MOST_PANELS]
-    narrow = width < _NARROW
-    columns = 1 if narrow or len(where) == 1 else min(3, len(where))
+    columns = min(3, len(where))
     lines = -(-len(where) // columns)
-    size = (width, (0.72 * width if narrow else (0.48 if columns == 1 else 0.31) * width) * lines + 0.5)
+    size = (WIDE, (0.48 if columns == 1 else 0.31) * WIDE * lines + 0.5)
     figure, axes = root_figure(ax, size, lines, columns, share=True)
     several = len({benchmark for _, benchmark in curves.panels}) > 1
     grid = np.atleast_1d(axes)
@@ -458,5 +453,5 @@ def _panels(curves: Curves, draw: Any, handles: list[Line2D], width: float, ax: 
         panel.xaxis.set_tick_params(labelbottom=True)
     for panel in grid[len(where) :]:
         panel.set_visible(False)
-    show_legend(figure, grid[0], handles, width, ax)
+    show_legend(figure, grid[0], handles, WIDE, ax)
     return figure

@@ -63,7 +63,10 @@ class Scale:
             skip = max(1, int(np.ceil(decades * len(subs) / most))) if subs == (1,) else 1
             every = range(int(np.floor(low)), int(np.ceil(high)) + 1)
             found = [sub * 10.0**power for power in every if power % skip == 0 for sub in subs]
-            return [one for one in found if self.low * 0.999 <= one <= self.high * 1.001]
+            inside = [one for one in found if self.low * 0.999 <= one <= self.high * 1.001]
+            # Of less than a decade even steps say more.
+            if len(inside) > 2 or decades > 1:
+                return inside
         span = self.high - self.low
         size = 10.0 ** np.floor(np.log10(span / most))
         step = next(one * size for one in (1, 2, 5, 10) if span / (one * size) <= most)

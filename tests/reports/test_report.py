@@ -339,9 +339,8 @@ def test_long_lists_of_options_are_cut_and_the_rest_counted():
     assert {f"{n}." for n in front["number"]} <= {name.split()[0] for name in shown.frame["option"]}
 
 
-@pytest.mark.parametrize("width", [figures.WIDE, figures.PHONE])
-def test_labels_do_not_overlap(width):
-    figure = figures.success_against_cost(many_options(90), cost="tokens", max_cost=1e5, target=0.8, width=width)
+def test_labels_do_not_overlap():
+    figure = figures.success_against_cost(many_options(90), cost="tokens", max_cost=1e5, target=0.8)
     figure.draw_without_rendering()
     boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
     assert len(boxes) >= 8
@@ -349,22 +348,19 @@ def test_labels_do_not_overlap(width):
     assert len(overlapping) <= 1
 
 
-@pytest.mark.parametrize("width", [figures.WIDE, figures.PHONE])
-def test_figures_are_figures_and_leave_the_users_style_alone(fitted, checks, width):
+def test_figures_are_figures_and_leave_the_users_style_alone(fitted, checks):
     before = dict(rcParams)
     compared = tables.comparison(fitted)
     options = many_options(5)
     drawn = [
-        figures.success_against_cost(options, cost="usd", width=width),
-        figures.success_alone(options, target=0.5, width=width),
-        figures.compared_success(compared, width=width),
-        figures.compared_cost(compared, width=width),
-        figures.evaluator_sweep(tables.sweeps(fitted)[0], width=width),
-        figures.prior_and_posterior(checks[1].table, log_scaled=["spread"], width=width),
-        *(figures.check_outcome(one, width=width) for one in checks),
+        figures.success_against_cost(options, cost="usd"),
+        figures.success_alone(options, target=0.5),
+        figures.compared_success(compared),
+        figures.compared_cost(compared),
+        figures.prior_and_posterior(checks[1].table, log_scaled=["spread"]),
+        *(figures.check_outcome(one, width=width) for one in checks for width in (figures.WIDE, figures.SLIM)),
     ]
     assert all(isinstance(figure, Figure) for figure in drawn)
-    assert all(figure.get_figwidth() == width for figure in drawn)
     axes = [one for figure in drawn for one in figure.axes if one.get_visible()]
     assert all(one.get_xlabel() or one.get_title(loc="left") for one in axes)
     assert dict(rcParams) == before

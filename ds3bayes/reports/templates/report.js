@@ -70,7 +70,7 @@
   // ---- Print shows what is folded.
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
+    opened = [...document.querySelectorAll("details:not([open]):not(.task)")];
     for (const one of opened) one.open = true;
   });
   addEventListener("afterprint", () => opened.forEach((one) => (one.open = false)));
