@@ -503,7 +503,9 @@ def _decisions(decision: Decision, spec: ModelSpec) -> list[dict[str, Any]]:
     sections: list[tuple[Decision, list[str]]] = [(decision, [])] if len(decision.options) else []
     # Of the whole the summary just said the rest.
     sections += [(one, one.sentences) for one in decision.parts]
-    return [_decision(one, [text for text in said if text], spec) for one, said in sections]
+    return [
+        _decision(one, [text for text in said if text], spec) | {"whole": one is decision} for one, said in sections
+    ]
 
 
 def _decision(decision: Decision, sentences: list[str], spec: ModelSpec) -> dict[str, Any]:

@@ -76,7 +76,8 @@ class Scale:
 
 def tick(value: float) -> str:
     """Write the value of a tick."""
-    return number(value, 1) if abs(value) >= 1e9 else f"{value:,.10g}".replace("-", "−")
+    plain = value == 0 or 1e-4 <= abs(value) < 1e9
+    return f"{value:,.10g}".replace("-", "−") if plain else number(value, 1)
 
 
 def wrapped(text: str, width: float) -> list[str]:

@@ -137,8 +137,8 @@ onload = async () => {
   const cells = (key) => [...page.querySelectorAll(`#options td[data-key="${key}"]`)].map((one) => one.textContent);
   const read = () => ({ ...JSON.parse(box("ask-numbers").textContent), note: !box("answer-note").hidden,
     cells: ["p_best", "regret", "p_affordable", "p_reach", "p_frontier", "cost"].map(cells),
-    chosenMarks: page.querySelectorAll("svg.costs.wide .option.chosen").length,
-    target: page.querySelector("svg.costs .target").getAttribute("transform") });
+    chosenMarks: page.querySelectorAll("#asked svg.costs.wide .option.chosen").length,
+    target: page.querySelector("#asked svg.costs .target").getAttribute("transform") });
   try {
     STEPS
   } catch (one) {

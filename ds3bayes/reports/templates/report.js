@@ -303,7 +303,7 @@
     title.textContent = `P(success ≥ ${plain(asked.target)})`;
     const reached = table.querySelectorAll('[data-key="to_reach"]');
     for (const one of reached) one.classList.toggle("stale", !atSpec);
-    for (const svg of document.querySelectorAll("#decision svg.costs")) draw(svg, asked, found);
+    for (const svg of document.querySelectorAll("#asked svg.costs")) draw(svg, asked, found);
     $("ask-numbers").textContent = JSON.stringify({
       chosen: found.chosen < 0 ? "" : option(found.chosen), enough: found.enough < 0 ? "" : option(found.enough),
       p_best: [...found.best], regret: [...found.regret], p_affordable: [...found.affordable],
