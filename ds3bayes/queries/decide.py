@@ -14,13 +14,17 @@ from ds3bayes.errors import InputError
 from ds3bayes.generative.spec import ModelSpec, Query
 from ds3bayes.inference.artifact import spec_of
 from ds3bayes.queries.choices import best, cheapest, frontier
+from ds3bayes.queries.next_evals import next_evals
 from ds3bayes.queries.observed_options import observed_options
+from ds3bayes.queries.options import practical_tie
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.what_changes import what_changes
 from ds3bayes.queries.words import LEVEL, amount, chance, interval, mean_interval, number, share
 
 Array = np.ndarray
 
+# Draws of task effects for which the value of evaluations is found in about a second.
+_QUICK = 500_000
 #: What stands for all benchmarks of a decision on several.
 ALL = "all benchmarks"
 
@@ -188,7 +192,38 @@ def decide(
     query = asking(spec, asked, "decide").query
     if pred is None:
         pred = predict(fit, query.parsed() or None, tasks=query.tasks)
-    return decision_of(pred, query, observed_options(fit, pred))
+    return _with_evaluations(decision_of(pred, query, observed_options(fit, pred)), fit, pred, query)
+
+
+def _with_evaluations(decision: Decision, fit: xr.DataTree, pred: xr.Dataset, query: Query) -> Decision:
+    """Say which evaluation would help most, where there is something to gain and telling it takes a moment."""
+    sizes = fit["task_effects"].to_dataset().sizes
+    which = str(pred.attrs.get("tasks"))
+    if decision.parts or not decision.chosen or "cost" not in decision.draws or which not in ("observed", "new"):
+        return decision
+    options = decision.options[~decision.options["bound"].astype(bool)]
+    top = options.iloc[0]
+    enough = top["regret"] <= practical_tie(float(top["success"]), query.margin)
+    if enough or len(options) < 2 or sizes["chain"] * sizes["draw"] * sizes["cell"] > _QUICK:
+        return decision
+    try:
+        found = next_evals(
+            fit,
+            options.nlargest(3, "p_best")["option"].tolist(),
+            on=which,  # type: ignore[arg-type]
+            tasks=which,  # type: ignore[arg-type]
+            cost=query.cost,
+            max_cost=query.max_cost,
+            margin=query.margin,
+            perfect_check=query.checkable(decision.benchmark),
+            benchmark=decision.benchmark,
+        )
+    except InputError:
+        # Of what cannot be evaluated nothing is said.
+        return decision
+    sentence = found.attrs["sentence"]
+    said = f"More attempts: {sentence[:1].lower()}{sentence[1:]}"
+    return replace(decision, changes=(*(one for one in decision.changes if not one.startswith("More attempts:")), said))
 
 
 def asking(spec: ModelSpec, asked: Mapping[str, Any], where: str) -> ModelSpec:

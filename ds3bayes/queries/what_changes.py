@@ -74,7 +74,7 @@ def what_changes(options: pd.DataFrame, success: Array, cost: Array, query: Quer
     if priced and np.isfinite(cost).all() and now.real.sum() > 1:
         said += [_of_cap(now, place, names, query.cost), _of_price(now, place, options)]
         said += [_of_margin(now, place, options)]
-    said += [_of_target(now, options, query, priced=priced), _of_knowing(options, place)]
+    said += [_of_target(now, options, query, priced=priced), _of_knowing(options, place, query.margin)]
     return [one for one in said if one]
 
 
@@ -195,12 +195,12 @@ def _floor(value: float) -> str:
     return f"{np.floor(1000.0 * value) / 1000.0:.3f}"
 
 
-def _of_knowing(options: pd.DataFrame, place: int) -> str:
+def _of_knowing(options: pd.DataFrame, place: int, margin: float) -> str:
     """Say what knowing every success could gain: the expected value of perfect information."""
     regret = float(options["regret"].iloc[place])
     if regret < _WORTH:
         return "More attempts: by what the model knows, they would gain nothing worth having."
-    return (
-        f"More attempts: knowing every option's success exactly would gain {share(regret)} of success on average, and "
-        "no evaluation gains more (`next_evals` says which gains most for its cost)."
-    )
+    said = f"More attempts: knowing every option's success exactly would gain {share(regret)} of success on average"
+    if regret <= practical_tie(float(options["success"].max()), margin):
+        return f"{said}, within the margin of {margin:g} that is not worth paying for."
+    return f"{said}, and no evaluation gains more (`next_evals` says which gains most for its cost)."

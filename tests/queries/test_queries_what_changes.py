@@ -3,9 +3,11 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
+import ds3bayes as ds3
 from ds3bayes.generative.spec import Query
 from ds3bayes.queries.decide import decision_of
 
@@ -116,7 +118,30 @@ def test_what_knowing_more_could_gain():
     sure, unsure = decision_of(predicted(), Query()), decision_of(predicted(spread=0.1), Query())
     assert "nothing worth having" in said(sure, "More attempts:")
     regret = unsure.options[unsure.options["chosen"]]["regret"].item()
-    assert f"would gain {regret:.3f} of success on average" in said(unsure, "More attempts:")
+    text = said(unsure, "More attempts:")
+    assert f"would gain {regret:.3f} of success on average, and no evaluation gains more" in text
+    careless = decision_of(predicted(spread=0.03), Query(margin=0.03))
+    assert said(careless, "More attempts:").endswith("within the margin of 0.03 that is not worth paying for.")
+
+
+def test_where_something_is_to_gain_the_evaluation_that_gains_most_is_named(prior_fit):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"model": model, "benchmark": "b", "task": f"t{i}", "strategy": "cot", "attempts": 2}
+        | {"successes": int(rng.integers(0, 3)), "tokens_mean": 200.0 + 30.0 * i, "steps": 3}
+        for model in ("m", "n")
+        for i in range(8)
+    ]
+    fit = prior_fit(ds3.read_evals(pd.DataFrame(rows)), draws=60)
+    decision = ds3.decide(fit, ds3.predict(fit, ["cot"]), cost="tokens")
+    assert decision.options["regret"].min() > 0.01
+    text = said(decision, "More attempts:")
+    options = decision.options.nlargest(3, "p_best")["option"].tolist()
+    wanted = ds3.next_evals(fit, options, cost="tokens").attrs["sentence"]
+    assert wanted.startswith("Next run")
+    assert text == f"More attempts: n{wanted[1:]}"
+    # As with every other sentence, the report says the same.
+    assert text in decision.sentences
 
 
 def test_without_a_cost_only_the_target_and_knowing_more_are_said():
