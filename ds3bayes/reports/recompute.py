@@ -44,8 +44,6 @@ def embedded(decision: Decision, query: Query, prices: Mapping[str, Cost], most:
         return ""
     success, options = drawn["success"], decision.options
     cost = drawn.get("cost")
-    if cost is not None and not np.isfinite(cost).all():
-        cost = None
     models = list(dict.fromkeys(options["model"].astype(str)))
     moved = _prices(models, prices) if query.cost == "usd" and cost is not None and "tokens" in drawn else {}
     size = 4 * (4 + 4 * (cost is not None) + 2 * bool(moved)) * success.shape[1] / 3
@@ -71,7 +69,7 @@ def embedded(decision: Decision, query: Query, prices: Mapping[str, Cost], most:
         content["costs"] = _floats(_ordered(cost[::step]))
     if moved:
         # A pair of numbers per option stands for the ends of its logarithms.
-        tokens = np.log(np.maximum(drawn["tokens"][::step], 1e-9))
+        tokens = np.log(np.maximum(np.nan_to_num(drawn["tokens"][::step]), 1e-9))
         low, high = tokens.min(axis=0), tokens.max(axis=0)
         steps = np.round(_STEPS * (tokens - low) / np.maximum(high - low, 1e-12)).astype("<u2")
         content |= {"prices": moved, "tokens": _text(steps.T), "ends": np.stack([low, high], axis=1).tolist()}
@@ -79,15 +77,17 @@ def embedded(decision: Decision, query: Query, prices: Mapping[str, Cost], most:
 
 
 def _prices(models: list[str], prices: Mapping[str, Cost]) -> dict[str, list[float]]:
-    """Return prices of prompt and generated tokens of every LLM, none where one is not known."""
-    found = {model: prices[model] for model in models if model in prices}
-    if len(found) < len(models) or any(one.input_usd is None or one.output_usd is None for one in found.values()):
-        return {}
-    return {model: [float(one.input_usd or 0.0), float(one.output_usd or 0.0)] for model, one in found.items()}
+    """Return prices of prompt and generated tokens of the LLMs that have them."""
+    found = {}
+    for model in models:
+        one = prices.get(model)
+        if one is not None and one.input_usd is not None and one.output_usd is not None:
+            found[model] = [float(one.input_usd), float(one.output_usd)]
+    return found
 
 
 def _ordered(values: Array) -> Array:
-    """Round to single precision; of the options of a draw those that differ still do, in their order."""
+    """Round to single precision; of the options of a draw those that differ still do, in their order; NaN stays."""
     order = np.argsort(values, axis=1, kind="stable")
     exact = np.take_along_axis(values, order, axis=1)
     rounded = exact.astype(np.float32)

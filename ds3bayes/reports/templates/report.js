@@ -107,7 +107,7 @@
   };
   const share = (value) => (isNaN(value) ? "–" : grouped(value, 3));
   const chance = (value) => (isNaN(value) ? "–" : value < 0.005 ? "<0.01" : value > 0.995 ? ">0.99" : grouped(value, 2));
-  const interval = ([mean, low, high], write = share) => `${write(mean)} (${write(low)} to ${write(high)})`;
+  const interval = ([mean, low, high], write = share) => (isNaN(mean) ? "–" : `${write(mean)} (${write(low)} to ${write(high)})`);
   const plain = (value) => Number(value.toPrecision(10)).toLocaleString("en-US", { maximumFractionDigits: 10 });
   const UNITS = { tokens: "tokens", flops: "FLOP", joules: "J", seconds: "s" };
 
@@ -130,7 +130,7 @@
   // Cost at other prices: what generated tokens do not explain of it are prompts, which go with their own price.
   const priced = (prices) => {
     if (!costs || !prices) return costs;
-    const same = (model) => prices[model].every((one, place) => one === given.prices[model][place]);
+    const same = (model) => !prices[model] || prices[model].every((one, place) => one === given.prices[model][place]);
     if (given.options.every((one) => same(one.model))) return costs;
     const result = Float64Array.from(costs);
     given.options.forEach(({ model }, k) => {
@@ -185,8 +185,10 @@
         regret[k] += highest - Math.max(level[k], 0);
       }
       if (!cost) continue;
-      const at = (k) => cost[k * D + d], of = (k) => (bound[k] ? -1 : success[k * D + d]);
-      order.sort((a, b) => (bound[a] ? Infinity : at(a)) - (bound[b] ? Infinity : at(b)) || of(b) - of(a));
+      const at = (k) => cost[k * D + d], of = (k) => (bound[k] || isNaN(at(k)) ? -1 : success[k * D + d]);
+      // An option without a cost is on no frontier.
+      const key = (k) => (bound[k] || isNaN(at(k)) ? Infinity : at(k));
+      order.sort((a, b) => (key(a) === key(b) ? of(b) - of(a) : key(a) - key(b)));
       undominated(order, at, of, (k) => (front[k] += 1));
     }
     for (const one of [best, regret, affordable, candidate, reach, front]) one.forEach((value, k) => (one[k] = value / D));
@@ -206,7 +208,7 @@
       result.chosen = least >= 0 && !(cheap[least] >= cheap[first]) ? least : first;
     }
     if (cost) {
-      const real = every.filter((k) => !bound[k]);
+      const real = every.filter((k) => !bound[k] && isFinite(cheap[k]));
       const suffices = real.filter((k) => reach[k] >= confidence);
       const lowest = (among) => among.reduce((a, b) => (a < 0 || cheap[b] < cheap[a] ? b : a), -1);
       result.enough = lowest(suffices);
@@ -240,9 +242,12 @@
   };
   const choice = (found, asked) => {
     const limit = !costs ? "by success alone" : asked.cap === null ? "at any cost" : `for at most ${amount(asked.cap, true)} per task`;
-    if (found.chosen < 0) return `No option is within the cap of ${amount(asked.cap, true)} per task.`;
+    if (found.chosen < 0) {
+      const least = found.cheap.reduce((a, cost, k) => (bound[k] || isNaN(cost) || (a >= 0 && cost >= found.cheap[a]) ? a : k), -1);
+      return `No option is within the cap of ${amount(asked.cap, true)} per task; the cheapest is ${option(least)}, ${amount(found.cheap[least])}.`;
+    }
     const k = found.chosen, top = found.first;
-    const paid = found.cost ? ` for ${money(k, found.cost)}` : "";
+    const paid = found.cost && isFinite(found.cheap[k]) ? ` for ${money(k, found.cost)}` : "";
     const said = `Best ${limit}: ${option(k)}, with success ${interval(successes[k])}${paid}`;
     if (k !== top) {
       const gap = Float64Array.from({ length: D }, (_, d) => success[top * D + d] - success[k * D + d]);
@@ -254,9 +259,16 @@
         `${number(found.cheap[top] / found.cheap[k], 2)} times as much.`;
     }
     const lost = `it is the best option with probability ${chance(found.best[k])}, and choosing it loses ${share(found.regret[k])} of success on average.`;
-    const tied = found.tied.length > 1 && costs
-      ? ` Practically tied within ${plain(asked.margin)} of expected success are ${found.tied.length} options; it is the cheapest of them.` : "";
-    return `${said}; ${lost}${tied}`;
+    if (found.tied.length > 1) {
+      const next = [...found.tied].sort((a, b) => found.regret[a] - found.regret[b])[1];
+      return `${said}; ${lost} Practically tied within ${plain(asked.margin)} of expected success are ${found.tied.length} options; ` +
+        (costs ? "it is the cheapest of them." : `the next is ${option(next)}.`);
+    }
+    const likeliest = found.best.reduce((a, p, one) => (p > found.best[a] ? one : a), k);
+    if (likeliest === k) return `${said}; ${lost}`;
+    const over = found.affordable[likeliest];
+    return `${said}; ${lost} ${option(likeliest)} is more often the best (probability ${chance(found.best[likeliest])}), but loses ` +
+      `${share(found.regret[likeliest])} on average${over < 1 ? `, being over the cap with probability ${chance(1 - over)}` : ""}.`;
   };
   const enough = (found, asked) => {
     if (!found.cost) return "";
@@ -340,8 +352,8 @@
 
   // ---- Controls.
   const SPAN = 1000;
-  const cheapest = costs ? Math.min(...given.options.map((_, k) => mean(costs, k))) : 1;
-  const dearest = costs ? Math.max(...given.options.map((_, k) => summary(costs, k)[2])) : 1;
+  const known = costs ? costs.filter(isFinite) : [];
+  const [cheapest, dearest] = known.length ? [known.reduce((a, b) => Math.min(a, b)), known.reduce((a, b) => Math.max(a, b))] : [1, 1];
   const [lowest, highest] = [Math.log(Math.max(cheapest * 0.9, 1e-12)), Math.log(Math.max(dearest * 1.1, 1e-11))];
   const boxes = { cap: $("ask-cap"), target: $("ask-target"), confidence: $("ask-confidence"), margin: $("ask-margin") };
   const slide = { cap: $("ask-cap-slider"), target: $("ask-target-slider") };
