@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ds3bayes.queries.words import interval, number, share
+from ds3bayes.queries.words import chance, interval, number, share
 from ds3bayes.reports.curve_tables import MOST_PANELS, Curves, Levels, Scaling, masteries, prerequisites
 from ds3bayes.reports.figures import (
     _COLOURS,
@@ -317,7 +317,7 @@ def skills(learned: xr.Dataset, *, width: float = WIDE) -> Figure:
     rows = []
     for row in frame.itertuples():
         needed = edges[(edges["skill"] == row.skill) & (edges["probability"] >= 0.2)]
-        builds = ", ".join(f"{one.prerequisite} (P {one.probability:.2f})" for one in needed.itertuples())
+        builds = ", ".join(f"{one.prerequisite} (P {chance(one.probability)})" for one in needed.itertuples())
         label = f"{row.skill}, builds on {builds}" if builds else str(row.skill)
         rows.append(_Row(label=label, mean=row.mean, lower=row.lower, upper=row.upper))
     figure = Figure(figsize=(width, _height(rows, width)), layout="constrained")
@@ -336,7 +336,7 @@ def say_skills(learned: xr.Dataset) -> str:
         for row in frame[frame["llm"] == "mean over LLMs"].itertuples()
     ]
     said += [
-        f"{row.skill} builds on {row.prerequisite} with probability {row.probability:.2f}"
+        f"{row.skill} builds on {row.prerequisite} with probability {chance(row.probability)}"
         for row in prerequisites(learned).itertuples()
     ]
     return _listing("Mastery of skills, mean over LLMs with 90 % intervals, and their prerequisites.", said)
