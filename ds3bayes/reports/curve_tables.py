@@ -18,7 +18,7 @@ from ds3bayes.generative.design import Design
 from ds3bayes.generative.rows import row_strategy
 from ds3bayes.inference.artifact import design_of, evals_of, spec_of
 from ds3bayes.queries.bridge_rivals import bridge_on_held_out
-from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
+from ds3bayes.queries.curves import ATTEMPTS, DRAWS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
 from ds3bayes.queries.words import LEVEL, chance, interval, mean_interval, number, share
 from ds3bayes.reports.tables import Shown
@@ -33,6 +33,8 @@ _NORMAL = norm.ppf((np.arange(100) + 0.5) / 100)
 DIALS = {"budget_tokens": "asked budget", "max_tokens": "cut"}
 #: Panels of one picture; the tables have the rest.
 MOST_PANELS = 12
+# Samplers from which a curve is drawn from fewer draws.
+_MANY = 8
 _WHERE = ["model", "benchmark"]
 
 
@@ -77,7 +79,10 @@ def by_attempts(fit: xr.DataTree, tasks: str, most: int = 64, seed: int = 0) -> 
         If there are no such tasks.
     """
     attempts = sorted({*ATTEMPTS, *(2**k for k in range(int(np.ceil(np.log2(max(most, 1)))) + 1))})
-    found = attempts_curve(fit, attempts=attempts, tasks=tasks, samplers="all", seed=seed)  # type: ignore[arg-type]
+    samplers = sum(not arm.is_tree for arm in design_of(fit).arms)
+    # Of many samplers half of the draws say where their bands are, to a seventh of their width.
+    draws = DRAWS if samplers <= _MANY else DRAWS // 2
+    found = attempts_curve(fit, attempts=attempts, tasks=tasks, samplers="all", draws=draws, seed=seed)  # type: ignore[arg-type]
     lines = []
     for sampler in found["sampler"].values:
         for selector in found["selector"].values:
