@@ -81,8 +81,8 @@ def by_attempts(fit: xr.DataTree, tasks: str, most: int = 64, seed: int = 0) -> 
     attempts = sorted({*ATTEMPTS, *(2**k for k in range(int(np.ceil(np.log2(max(most, 1)))) + 1))})
     samplers = sum(not arm.is_tree for arm in design_of(fit).arms)
     # Of many samplers half of the draws say where their bands are, to a seventh of their width.
-    draws = DRAWS if samplers <= _MANY else DRAWS // 2
-    found = attempts_curve(fit, attempts=attempts, tasks=tasks, samplers="all", draws=draws, seed=seed)  # type: ignore[arg-type]
+    enough = DRAWS if samplers <= _MANY else DRAWS // 2
+    found = attempts_curve(fit, attempts=attempts, tasks=tasks, samplers="all", draws=enough, seed=seed)  # type: ignore[arg-type]
     lines = []
     for sampler in found["sampler"].values:
         for selector in found["selector"].values:
