@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from ds3bayes.engine.density import Density
 
@@ -40,7 +41,9 @@ def typical_point(density: Density) -> Array:
         visited.append((value, point.copy()))
         return -value, -slopes
 
-    minimize(descend, density.start, jac=True, method="L-BFGS-B", options={"maxfun": _MOST, "maxiter": _MOST})
+    # Its vectors are short: threads of BLAS would wait for one another, and round otherwise where there are more.
+    with threadpool_limits(limits=1, user_api="blas"):
+        minimize(descend, density.start, jac=True, method="L-BFGS-B", options={"maxfun": _MOST, "maxiter": _MOST})
     if not visited:
         return density.start
     enough = max(value for value, _ in visited) - density.dim / 2

@@ -132,8 +132,15 @@ def log(value: float) -> float:
     return float(np.log(value))
 
 
+class Quantity(NamedTuple):
+    """What a quantity of the model means, and its unit, for those that follow from parameters or stand around them."""
+
+    meaning: str
+    unit: str
+
+
 class Parameter(NamedTuple):
-    """A parameter of the model: its default prior, the coordinates it runs along, and its meaning.
+    """A parameter of the model: its default prior, the coordinates it runs along, its meaning and its unit.
 
     One that is ``of_a_task`` is latent for each task and no part of the population: checks do not list it.
     """
@@ -142,6 +149,7 @@ class Parameter(NamedTuple):
     dims: tuple[str, ...]
     meaning: str
     of_a_task: bool = False
+    unit: str = "not stated"
 
     @property
     def range(self) -> tuple[float, float]:
@@ -168,121 +176,164 @@ DEFAULTS: dict[str, Parameter] = {
         prior("LogNormal", mu=log(0.7), sigma=0.5),
         ("linked_arm",),
         "scale of a walk's own task effect on the logit, beside the shared difficulty",
+        unit="logit",
     ),
     "reachability": Parameter(
         prior("Beta", alpha=4.0, beta=1.0),
         ("model_benchmark",),
         "probability that all skills of a task are reachable by walks",
+        unit="probability",
     ),
     "soundness": Parameter(
         prior("Beta", alpha=9.0, beta=1.0),
         ("shared_benchmark",),
         "probability that a task is sound; what is not is failed by every attempt of every LLM",
+        unit="probability",
     ),
     "log_tokens": Parameter(
         prior("Normal", mu=log(500.0), sigma=2.5),
         ("timed_arm",),
         "mean over tasks of log generated tokens per attempt (per candidate for a tree)",
+        unit="log of tokens",
     ),
     "effort_tokens": Parameter(
         prior("Normal", mu=0.7, sigma=0.3),
         ("token_trend_by_effort",),
         "rise of log_tokens from one reasoning effort to the next",
+        unit="log of tokens",
     ),
     "effort_tokens_sd": Parameter(
         prior("LogNormal", mu=log(0.3), sigma=0.5),
         ("token_trend_by_effort",),
         "sd of an LLM's rise of log_tokens between two efforts around that trend",
+        unit="log of tokens",
     ),
     # Between none and all of a doubling, log 2: all of small budgets is used, and little more of ever larger ones.
     "doubling_tokens": Parameter(
         prior("Normal", mu=0.35, sigma=0.2),
         ("token_trend_by_budget",),
         "rise of log_tokens by doubling an asked budget of 16,000 tokens",
+        unit="log of tokens",
     ),
     "doubling_tokens_decay": Parameter(
         prior("LogNormal", mu=log(0.15), sigma=0.5),
         ("token_trend_by_budget",),
         "how fast that shrinks: a doubling further up it is exp(-decay) times as large",
+        unit="per doubling",
     ),
     "doubling_tokens_sd": Parameter(
         prior("LogNormal", mu=log(0.2), sigma=0.5),
         ("token_trend_by_budget",),
         "sd of an LLM's rise of log_tokens by doubling an asked budget around that trend",
+        unit="log of tokens",
     ),
     "effort_variation_sd": Parameter(
         prior("LogNormal", mu=log(0.2), sigma=0.5),
         ("token_trend",),
         "sd between efforts of an LLM of token_slope and of the logs of token_sd, length_spread and attempt_cv",
+        unit="log ratio",
     ),
     "token_slope": Parameter(
         prior("Normal", mu=0.2, sigma=0.4),
         ("timed_arm",),
         "rise of log tokens per unit of shared difficulty",
+        unit="log of tokens per sd of difficulty",
     ),
     "length_spread": Parameter(
         prior("LogNormal", mu=log(0.2), sigma=0.7),
         ("linked_timed_arm",),
         "sd of log tokens over tasks that comes from a task's own path length, common to all arms",
+        unit="log of tokens",
     ),
     "token_sd": Parameter(
         prior("LogNormal", mu=log(0.4), sigma=0.6),
         ("timed_arm",),
         "sd of log tokens between tasks of equal difficulty and path length",
+        unit="log of tokens",
     ),
     "attempt_cv": Parameter(
         prior("LogNormal", mu=log(0.2), sigma=0.6),
         ("free_path_arm",),
         "coefficient of variation of tokens between attempts on one task",
+        unit="ratio",
     ),
     "log_prompt": Parameter(
         prior("Normal", mu=log(200.0), sigma=2.5),
         ("prompted_arm",),
         "mean log prompt tokens per unit",
+        unit="log of tokens",
     ),
     "prompt_slope": Parameter(
         prior("Normal", mu=0.5, sigma=0.5),
         ("prompted_arm",),
         "rise of log prompt tokens with log generated tokens",
+        unit="log of prompt tokens per log of tokens",
     ),
     "prompt_sd": Parameter(
         prior("LogNormal", mu=log(0.1), sigma=1.0),
         ("prompted_arm",),
         "sd of log prompt tokens given those",
+        unit="log of tokens",
     ),
     "wrong_answer_concentration": Parameter(
         prior("LogNormal", mu=0.0, sigma=1.5),
         ("voted_arm",),
         "how widely wrong answers scatter: chance 1/(1+it) that two wrong answers agree",
+        unit="pseudo-count of a Dirichlet law",
     ),
     "overdispersion": Parameter(
         prior("Beta", alpha=1.0, beta=20.0),
         ("overdispersed_arm",),
         "correlation between the outcomes of attempts of one run at one task, beyond the task's own success",
+        unit="correlation",
     ),
     "step_discrimination": Parameter(
         prior("LogNormal", mu=log(1.5), sigma=0.6),
         ("tree",),
         "tree search: gap between scores of right and wrong steps, in score sds",
+        unit="sd of scores",
     ),
     "answer_fidelity": Parameter(
         prior("Beta", alpha=2.0, beta=2.0),
         ("tree",),
         "tree search: probability that a right kept state ends in a right answer",
+        unit="probability",
     ),
     "tree_interaction_sd": Parameter(
         prior("LogNormal", mu=log(0.35), sigma=0.6),
         ("tree_arm",),
         "tree search: scale of its own task effect, on the logit of the walk that it searches over",
+        unit="logit",
     ),
     "tree_offset": Parameter(
         prior("Normal", mu=0.0, sigma=2.0),
         ("tree",),
         "tree search: how much better its proposals are than the walk's steps, on the walk's logit",
+        unit="logit",
     ),
     "tree_slope": Parameter(
         prior("Normal", mu=0.2, sigma=0.25),
         ("tree",),
         "tree search: share of the walk's difficulty spread that it inherits",
+        unit="ratio",
     ),
+}
+
+#: What models have, whatever their capability, that follows from those.
+DERIVED: dict[str, Quantity] = {
+    "path_length": Quantity(
+        "skills on the path of a task, as tokens and their spread between attempts tell it", "skills per attempt"
+    ),
+    "pace": Quantity("skills that an attempt crosses per step of the spec's tokens_per_step", "skills per step"),
+    "skill_reachability": Quantity("probability that a single skill is reachable by walks", "probability"),
+    "anchor_log_tokens": Quantity(
+        "log_tokens of the effort or budget from which an LLM's others rise", "log of tokens"
+    ),
+    "log_tokens_rise": Quantity("rise of an LLM's log_tokens between neighbouring efforts or budgets", "log of tokens"),
+    "llm_token_slope": Quantity(
+        "an LLM's token_slope, around which its efforts and budgets vary", "log of tokens per sd of difficulty"
+    ),
+    "llm_length_spread": Quantity("an LLM's length_spread, around which its efforts and budgets vary", "log of tokens"),
+    "llm_token_sd": Quantity("an LLM's token_sd, around which its efforts and budgets vary", "log of tokens"),
+    "llm_attempt_cv": Quantity("an LLM's attempt_cv, around which its efforts and budgets vary", "ratio"),
 }

@@ -24,6 +24,7 @@ from ds3bayes.generative.task_effects import points_at_draws, task_effects
 from ds3bayes.inference.artifact import SCHEMA, log_prior, prior_draws
 from ds3bayes.inference.bounds import FEW_TASKS, MIN_DRAWS_OF_K
 from ds3bayes.inference.compiled import compile_model
+from ds3bayes.inference.notebook import show_in_notebooks
 from ds3bayes.inference.spread_chains import Order, sampled_there
 from ds3bayes.inference.unfinished import about_fit, keeping_in
 from ds3bayes.progress import doing
@@ -163,6 +164,7 @@ def fit(
         **{name: round(value, 3) for name, value in times.items()},
     }
     warn_of_faults(result)
+    show_in_notebooks()
     return result
 
 

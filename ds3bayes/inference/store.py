@@ -20,6 +20,7 @@ from ds3bayes.evals import data_sha256
 from ds3bayes.generative.rows import searches
 from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.inference.artifact import DIGEST_SINCE, SCHEMA, evals_of, stored_evals
+from ds3bayes.inference.notebook import show_in_notebooks
 from ds3bayes.inference.unfinished import remove_unfinished, unfinished_of
 
 _GROUPS = ("posterior", "sample_stats", "prior", "log_likelihood", "task_effects", "observed_data", "constant_data")
@@ -146,6 +147,7 @@ def load(path: str | Path, spec: ModelSpec | None = None) -> xr.DataTree:
         raise InputError(f"{path}: damaged ({type(error).__name__}: {_first_line(error)}); refit") from error
     if found != tree.attrs["data_sha256"]:
         raise InputError(f"{path}: its data do not match their hash (the file was altered); refit")
+    show_in_notebooks()
     if spec is None:
         return tree
     tree = answering(tree, spec, str(path))

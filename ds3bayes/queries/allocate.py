@@ -21,7 +21,7 @@ from ds3bayes.inference.artifact import design_of, spec_of
 from ds3bayes.queries.new_llms import bridge_given, effect_of_new, refuse_beyond_success, task_effects_of_new, walk_text
 from ds3bayes.queries.options import only_benchmark
 from ds3bayes.queries.predict import View
-from ds3bayes.queries.words import mean_interval
+from ds3bayes.queries.words import chance, mean_interval
 from ds3bayes.strategies import Strategy, parse_strategy
 
 Array = np.ndarray
@@ -378,6 +378,6 @@ def _sentence(at: xr.Dataset, seen: tuple[float, float]) -> str:
         f"({float(at['plan_training_share']):.0%} of the compute) and run {at['strategy'].item()}: expected success "
         f"{float(at['plan_success']):.3f} (90 % interval {float(at['plan_success_lower']):.3f} to "
         f"{float(at['plan_success_upper']):.3f}). The best size, had one known it, is {middle:.2g} ({low:.2g} to "
-        f"{high:.2g}); this strategy is the best with probability {float(at['p_best']):.2f}, and the plan loses "
+        f"{high:.2g}); this strategy is the best with probability {chance(float(at['p_best']))}, and the plan loses "
         f"{float(at['regret']):.3f} of success on average.{beyond}"
     )

@@ -9,6 +9,7 @@ import xarray as xr
 
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.queries.options import choose, is_bound, refuse_margin
+from ds3bayes.queries.words import chance
 
 Array = np.ndarray
 
@@ -212,7 +213,7 @@ def cheapest(
             likeliest = int(np.nanargmax(reached))
             said = (
                 f"none reaches {success:g} with probability {confidence:g}; nearest is "
-                f"{at['option'].values[likeliest]} with probability {reached[likeliest]:.2f}"
+                f"{at['option'].values[likeliest]} with probability {chance(reached[likeliest])}"
             )
         else:
             said = str(at["option"].values[int(np.nanargmax(at["chosen"].values))])

@@ -12,7 +12,7 @@ from ds3bayes.errors import InputError
 from ds3bayes.inference.artifact import design_of
 from ds3bayes.queries.options import draws_of, only_benchmark, parse_option
 from ds3bayes.queries.predict import predict
-from ds3bayes.queries.words import mean_interval
+from ds3bayes.queries.words import chance, mean_interval
 
 
 def compare(
@@ -144,15 +144,15 @@ def _sentence(
     else:
         where = f"On these {shared} tasks of {benchmark}" if shared else f"On the observed tasks of {benchmark}"
     success = [float(result[name].mean()) for name in ("success_a", "success_b")]
-    mean, low, high, chance = (float(result[name]) for name in ("mean", "lower", "upper", "p_better"))
+    mean, low, high, better = (float(result[name]) for name in ("mean", "lower", "upper", "p_better"))
     names = list(labels)
     if names[0].partition(" | ")[0] == names[1].partition(" | ")[0]:
         where = f"{where}, {names[0].partition(' | ')[0]}:"
         names = [name.partition(" | ")[2] for name in names]
     # The better one is named first.
-    if verdict == "b" or (verdict == "open" and chance < 0.5):
+    if verdict == "b" or (verdict == "open" and better < 0.5):
         names, success = names[::-1], success[::-1]
-        mean, low, high, chance = -mean, -high, -low, 1.0 - chance
+        mean, low, high, better = -mean, -high, -low, 1.0 - better
     values = (
         f"success {success[0]:.3f} against {success[1]:.3f}, difference {mean:+.3f} ({level:.0%} interval {low:+.3f} "
         f"to {high:+.3f})"
@@ -162,10 +162,6 @@ def _sentence(
     if verdict == "open":
         return (
             f"{where} {names[0]} and {names[1]} cannot be told apart: {values}; the first is better with probability "
-            f"{_chance(chance)}."
+            f"{chance(better)}."
         )
-    return f"{where} {names[0]} is better than {names[1]}, with probability {_chance(chance)}: {values}."
-
-
-def _chance(value: float) -> str:
-    return ">0.99" if value > 0.995 else f"{value:.2f}"
+    return f"{where} {names[0]} is better than {names[1]}, with probability {chance(better)}: {values}."

@@ -16,6 +16,7 @@ from ds3bayes.inference.artifact import design_of
 from ds3bayes.queries.choices import COSTS
 from ds3bayes.queries.grid import predict_grid
 from ds3bayes.queries.predict import View, predict, predict_limit
+from ds3bayes.queries.words import chance
 from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
 
@@ -218,17 +219,13 @@ def _sentence(result: xr.Dataset) -> str:
                 np.quantile(at[name].values[done], [0.5, 0.05, 0.95], method="inverted_cdf")
                 for name in ("setting", "cost")
             )
-            chance = "" if reach == 1.0 else f" with probability {_chance(reach)}, then"
+            likely = "" if reach == 1.0 else f" with probability {chance(reach)}, then"
             text = (
-                f"{where}: success {target:g} is reached{chance} at {dial} = {setting[0]:,.0f}{unit} "
+                f"{where}: success {target:g} is reached{likely} at {dial} = {setting[0]:,.0f}{unit} "
                 f"({setting[1]:,.0f} to {setting[2]:,.0f}) for {cost[0]:,.4g} {result['cost'].attrs['units']} "
                 f"({cost[1]:,.4g} to {cost[2]:,.4g})"
             )
         if never > 0.0:
-            text += f"; with probability {_chance(never)} no {dial} however large reaches it"
+            text += f"; with probability {chance(never)} no {dial} however large reaches it"
         said.append(text)
     return "; ".join(said)
-
-
-def _chance(value: float) -> str:
-    return "<0.01" if 0 < value < 0.005 else ">0.99" if 0.995 < value < 1 else f"{value:.2f}"

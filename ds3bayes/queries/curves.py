@@ -58,7 +58,7 @@ def attempts_curve(
     *,
     attempts: Sequence[int] = ATTEMPTS,
     tasks: Literal["observed", "new"] = "observed",
-    samplers: Sequence[str] | None = None,
+    samplers: Sequence[str] | Literal["all"] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -72,9 +72,9 @@ def attempts_curve(
         Numbers of attempts n, each at least 1.
     tasks : {"observed", "new"}, default "observed"
         These very tasks, or fresh ones of the same population.
-    samplers : sequence of str, optional
-        Labels ``LLM | benchmark | strategy`` of what makes one attempt. For each LLM and benchmark the one that
-        succeeds most often if absent.
+    samplers : sequence of str or "all", optional
+        Labels ``LLM | benchmark | strategy`` of what makes one attempt, or all of them. For each LLM and benchmark the
+        one that succeeds most often if absent.
     draws : int, default 240
         About how many posterior draws.
     seed : int, default 0
@@ -231,14 +231,16 @@ def _coords(view: View, arms: Sequence[Arm]) -> dict[str, Any]:
     }
 
 
-def _chosen(view: View, samplers: Sequence[str] | None) -> list[Arm]:
-    """Return the arms asked for, or for each LLM and benchmark the one that succeeds most often."""
+def _chosen(view: View, samplers: Sequence[str] | Literal["all"] | None) -> list[Arm]:
+    """Return the arms asked for, all of them, or for each LLM and benchmark the one that succeeds most often."""
     walks = {str(arm): arm for arm in view.design.arms if not arm.is_tree and view.has_tasks(arm)}
     if not walks:
         raise InputError(
             "no sampler of this fit has tasks to predict for: its rows are aggregates; ask for tasks='new', fresh ones "
             "of the same population"
         )
+    if samplers == "all":
+        return list(walks.values())
     if samplers is not None:
         unknown = [name for name in samplers if name not in walks]
         if unknown or not samplers:

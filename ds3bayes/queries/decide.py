@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +14,17 @@ from ds3bayes.errors import InputError
 from ds3bayes.generative.spec import ModelSpec, Query
 from ds3bayes.inference.artifact import spec_of
 from ds3bayes.queries.choices import best, cheapest, frontier
+from ds3bayes.queries.next_evals import next_evals
 from ds3bayes.queries.observed_options import observed_options
+from ds3bayes.queries.options import practical_tie
 from ds3bayes.queries.predict import predict
+from ds3bayes.queries.what_changes import what_changes
 from ds3bayes.queries.words import LEVEL, amount, chance, interval, mean_interval, number, share
 
 Array = np.ndarray
 
+# Draws of task effects for which the value of evaluations is found in about a second.
+_QUICK = 500_000
 #: What stands for all benchmarks of a decision on several.
 ALL = "all benchmarks"
 
@@ -42,33 +47,71 @@ class Decision:
         ``observed, observed_tasks, observed_lower, observed_upper, away, edge``: success on the tasks that it was run
         on, where a prediction for these same tasks puts it with probability .9, whether it is outside, and whether
         inside at the very edge. NaN and False for options that were not run.
+    cost : str
+        Which cost it weighs.
     chosen : str
         The option to deploy, empty if there is none.
     choice, enough, reach : str
         Sentences: what to deploy, the cheapest that reaches the target, what reaching it costs. The latter two are
         empty where the cost is not predicted.
+    changes : tuple of str
+        What would change the choice: the cap, the price, the margin or the target at which it is another, and what
+        knowing more could gain. Of the whole only, not of its parts.
+    borne_out : tuple of str
+        What was observed of the options that are recommended, where a prediction for the same tasks agrees with it.
     notes : tuple of str
         What else must be known: bounds, predictions away from what was observed, options left out.
     weights : dict of str to float
         Share of each benchmark, summing to 1.
     parts : tuple of Decision
         Of each benchmark alone, where there are several.
+    draws : dict of str to numpy.ndarray
+        What it rests on: ``success`` and, where they are predicted, ``cost`` and ``tokens``, each of shape (draws,
+        options) in the order of the options.
     """
 
     benchmark: str
     options: pd.DataFrame
+    cost: str = "tokens"
     chosen: str
     choice: str
     enough: str
     reach: str
+    changes: tuple[str, ...] = ()
+    borne_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     weights: Mapping[str, float]
     parts: tuple[Decision, ...] = ()
+    draws: Mapping[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def sentences(self) -> list[str]:
         """All that is said, the choice first."""
-        return [one for one in (self.choice, self.enough, self.reach, *self.notes) if one]
+        return [one for _, said in self.card for one in said]
+
+    @property
+    def headline(self) -> str:
+        """Success and cost of what is chosen, each with its 90 % interval; empty if nothing is."""
+        if not self.chosen:
+            return ""
+        row = self.options[self.options["chosen"]].iloc[0]
+        return f"success {_success(row)}" + (f", {_money(row, self.cost)}" if np.isfinite(row["cost"]) else "")
+
+    @property
+    def card(self) -> list[tuple[str, list[str]]]:
+        """All that is said, under headings: what to choose, what reaches the target, what would change it, and so on.
+
+        Headings under which there is nothing to say are left out.
+        """
+        headed = [
+            ("Choose", [self.choice]),
+            ("To reach the target", [self.enough, self.reach]),
+            ("What would change it", self.changes),
+            ("What was observed", self.borne_out),
+            ("Mind", self.notes),
+        ]
+        found = [(heading, [one for one in said if one]) for heading, said in headed]
+        return [(heading, said) for heading, said in found if said]
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -88,6 +131,8 @@ class Decision:
             "choice": self.choice,
             "enough": self.enough,
             "reach": self.reach,
+            "changes": list(self.changes),
+            "borne_out": list(self.borne_out),
             "notes": list(self.notes),
             "options": self.options.to_dict("records"),
             "parts": [one.as_dict() for one in self.parts],
@@ -147,7 +192,38 @@ def decide(
     query = asking(spec, asked, "decide").query
     if pred is None:
         pred = predict(fit, query.parsed() or None, tasks=query.tasks)
-    return decision_of(pred, query, observed_options(fit, pred))
+    return _with_evaluations(decision_of(pred, query, observed_options(fit, pred)), fit, pred, query)
+
+
+def _with_evaluations(decision: Decision, fit: xr.DataTree, pred: xr.Dataset, query: Query) -> Decision:
+    """Say which evaluation would help most, where there is something to gain and telling it takes a moment."""
+    sizes = fit["task_effects"].to_dataset().sizes
+    which = str(pred.attrs.get("tasks"))
+    if decision.parts or not decision.chosen or "cost" not in decision.draws or which not in ("observed", "new"):
+        return decision
+    options = decision.options[~decision.options["bound"].astype(bool)]
+    top = options.iloc[0]
+    enough = top["regret"] <= practical_tie(float(top["success"]), query.margin)
+    if enough or len(options) < 2 or sizes["chain"] * sizes["draw"] * sizes["cell"] > _QUICK:
+        return decision
+    try:
+        found = next_evals(
+            fit,
+            options.nlargest(3, "p_best")["option"].tolist(),
+            on=which,  # type: ignore[arg-type]
+            tasks=which,  # type: ignore[arg-type]
+            cost=query.cost,
+            max_cost=query.max_cost,
+            margin=query.margin,
+            perfect_check=query.checkable(decision.benchmark),
+            benchmark=decision.benchmark,
+        )
+    except InputError:
+        # Of what cannot be evaluated nothing is said.
+        return decision
+    sentence = found.attrs["sentence"]
+    said = f"More attempts: {sentence[:1].lower()}{sentence[1:]}"
+    return replace(decision, changes=(*(one for one in decision.changes if not one.startswith("More attempts:")), said))
 
 
 def asking(spec: ModelSpec, asked: Mapping[str, Any], where: str) -> ModelSpec:
@@ -182,12 +258,13 @@ def decision_of(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None = 
     parts = tuple(_decide(pred.sel(benchmark=[name]), query, observed, {name: 1.0}) for name in shares)
     prices = _of_prices(pred, query.cost)
     if len(parts) == 1:
-        return replace(parts[0], notes=(*parts[0].notes, *prices))
+        return replace(_changing(parts[0], query), notes=(*parts[0].notes, *prices))
     joint = _weighted(pred, shares)
     if not np.isfinite(joint["success"].values).any():
         return Decision(
             benchmark=ALL,
             options=parts[0].options.iloc[:0],
+            cost=query.cost,
             chosen="",
             choice=f"No option was run on all of {', '.join(shares)}, so each is decided on its own.",
             enough="",
@@ -196,7 +273,7 @@ def decision_of(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None = 
             weights=shares,
             parts=parts,
         )
-    one = _decide(joint, query, _weighted_observed(observed, shares), shares)
+    one = _changing(_decide(joint, query, _weighted_observed(observed, shares), shares), query)
     weighed = ", ".join(f"{name} {weight:.2g}" for name, weight in shares.items())
     how = "weighed" if query.weights is not None else "weighed alike"
     left = [name for name in benchmarks if name not in shares]
@@ -206,6 +283,16 @@ def decision_of(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None = 
     parts = tuple(replace(each, notes=_without(each.notes, _of_bounds(each.options))) for each in parts)
     notes = (note, *one.notes, *_missing(pred, parts, one), *prices)
     return replace(one, notes=notes, weights=shares, parts=parts)
+
+
+def _changing(one: Decision, query: Query) -> Decision:
+    """Add what would change a decision."""
+    drawn = one.draws
+    if "success" not in drawn:
+        return one
+    priced = "cost" in drawn
+    costs = drawn["cost"] if priced else np.full_like(drawn["success"], np.nan)
+    return replace(one, changes=tuple(what_changes(one.options, drawn["success"], costs, query, priced=priced)))
 
 
 def _of_prices(pred: xr.Dataset, cost: str) -> list[str]:
@@ -310,6 +397,7 @@ def _decide(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None, share
     there = np.isfinite(frame["success"].to_numpy())
     keys = (-frame["success"].to_numpy(), frame["regret"].fillna(np.inf).to_numpy(), frame["bound"].to_numpy())
     order = [place for place in np.lexsort(keys) if there[place]]
+    tokens = {"tokens": _draws(pred, "tokens", frame)[:, order]} if "tokens" in pred else {}
     frame, draws, to_reach = frame.iloc[order].reset_index(drop=True), draws[:, order], to_reach[:, order]
     frame.insert(0, "number", np.arange(1, len(frame) + 1))
     frame = _beside(frame, observed, str(pred["benchmark"].values[0]))
@@ -318,12 +406,15 @@ def _decide(pred: xr.Dataset, query: Query, observed: pd.DataFrame | None, share
     return Decision(
         benchmark=str(pred["benchmark"].values[0]),
         options=frame,
+        cost=cost,
         chosen="" if chosen.empty else str(chosen["option"].iloc[0]),
         choice=_choice(frame, draws, query, priced),
         enough=_enough(frame, query) if priced and candidates.any() else "",
         reach=_reach(to_reach[:, candidates].min(axis=1), query) if priced and candidates.any() else "",
+        borne_out=tuple(_borne_out(frame)),
         notes=(*_notes(frame, compared=observed is not None), *_of_bounds(frame)),
         weights=dict(shares),
+        draws={"success": draws, **({"cost": costs[:, order]} if priced else {}), **tokens},
     )
 
 
@@ -398,6 +489,17 @@ def _chosen(options: pd.DataFrame, draws: Array, query: Query, priced: bool) -> 
             + (f", being over the cap with probability {chance(1 - likeliest['p_affordable'])}." if over else ".")
         )
     return said
+
+
+def _borne_out(options: pd.DataFrame) -> list[str]:
+    """Say of what is recommended what was observed, where it agrees with the prediction for the same tasks."""
+    return [
+        f"{row.option} was run on {row.observed_tasks:,.0f} tasks: success {share(row.observed)}, "
+        f"{'at the edge of' if row.edge else 'where'} {share(row.observed_lower)} to {share(row.observed_upper)}"
+        f"{', which' if row.edge else ''} is predicted for these same tasks."
+        for row in options[options["chosen"] | options["enough"]].itertuples()
+        if np.isfinite(row.observed) and not row.away
+    ]
 
 
 def _notes(options: pd.DataFrame, *, compared: bool) -> list[str]:

@@ -23,6 +23,7 @@ from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import Cost, ModelSpec
 from ds3bayes.generative.task_effects import new_task_effects
 from ds3bayes.inference.artifact import design_of, prices_of, spec_of
+from ds3bayes.inference.notebook import show_in_notebooks
 from ds3bayes.strategies import Strategy, parse_strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
 from ds3bayes.strategies.base import Learned, as_verifier
@@ -118,6 +119,7 @@ def predict(
     and capped at 1 when an extrapolation to a larger one would exceed it.
     """
     _check_outcome(outcome, outcome_tasks, outcome_attempts, fresh=tasks == "new", per_task=per_task)
+    show_in_notebooks()
     view = View.of(fit, tasks, calibrated, new_tasks, seed)
     chosen = expand(view, strategies)
     labels = list(chosen)

@@ -37,12 +37,12 @@ def share(value: float) -> str:
 
 
 def chance(value: float) -> str:
-    """Write a probability with two decimals, never rounded to certainty."""
+    """Write a share of posterior draws with two decimals; neither none nor all of them are certainty."""
     if np.isnan(value):
         return "–"
-    if 0 < value < 0.005:
+    if value < 0.005:
         return "<0.01"
-    return ">0.99" if 0.995 < value < 1 else f"{value:.2f}"
+    return ">0.99" if value > 0.995 else f"{value:.2f}"
 
 
 def interval(mean: float, lower: float, upper: float, cost: bool = False) -> str:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ds3bayes.queries.words import interval, number, share
+from ds3bayes.queries.words import chance, interval, number, share
 from ds3bayes.reports.curve_tables import MOST_PANELS, Curves, Levels, Scaling, masteries, prerequisites
 from ds3bayes.reports.figures import (
     _COLOURS,
@@ -46,18 +46,17 @@ _DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)
 
 
 @_styled
-def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | None = None) -> Figure:
+def success_against_attempts(curves: Curves, *, ax: Axes | None = None) -> Figure:
     """Draw success against the number of attempts, one panel per LLM and benchmark, a line per selector.
 
     Parameters
     ----------
     curves : Curves
         From `curve_tables.by_attempts`.
-    width : float
-        In inches.
     ax : matplotlib.axes.Axes, optional
         Draw the first panel here instead.
     """
+    curves = _named(curves)
     kinds = list(dict.fromkeys(curves.lines["kind"]))
     finite = sorted(set(curves.lines.loc[np.isfinite(curves.lines["x"]), "x"]))
     span = _span(curves.lines, curves.points)
@@ -86,11 +85,23 @@ def success_against_attempts(curves: Curves, *, width: float = WIDE, ax: Axes | 
     handles = [_handle(kind, _look(kind, kinds)) for kind in kinds]
     if (curves.points["kind"] == "").any():
         handles.append(Line2D([], [], color=GREY, marker="D", markersize=5, linestyle="", label="single attempts"))
-    return _panels(curves, panel, handles + _seen(curves.points), width, ax)
+    return _panels(curves, panel, handles + _seen(curves.points), ax)
+
+
+def _named(curves: Curves) -> Curves:
+    """Name lines by their sampler, too, where an LLM has several."""
+    if curves.lines.groupby(["model", "benchmark"])["walk"].nunique().max() <= 1:
+        return curves
+    lines = curves.lines.assign(kind=curves.lines["walk"] + ", " + curves.lines["kind"])
+    several = curves.points["kind"] != ""
+    points = curves.points.assign(
+        kind=(curves.points["walk"] + ", " + curves.points["kind"]).where(several, curves.points["kind"])
+    )
+    return Curves(lines=lines, points=points)
 
 
 @_styled
-def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | None = None) -> Figure:
+def success_against_budget(curves: Curves, *, ax: Axes | None = None) -> Figure:
     """Draw success of one attempt against its tokens, asked or cut, one panel per LLM and benchmark, a line per effort.
 
     Lines are dotted where they are extrapolated.
@@ -99,8 +110,6 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
     ----------
     curves : Curves
         From `curve_tables.by_budget`.
-    width : float
-        In inches.
     ax : matplotlib.axes.Axes, optional
         Draw the first panel here instead.
     """
@@ -137,7 +146,7 @@ def success_against_budget(curves: Curves, *, width: float = WIDE, ax: Axes | No
     handles = [_handle(k, _look(k, kinds)) for k in kinds] + _seen(curves.points)
     if curves.lines["extrapolated"].any():
         handles.append(Line2D([], [], color=GREY, linewidth=4, linestyle=(0, (0.4, 0.6)), label="extrapolated"))
-    return _panels(curves, panel, handles, width, ax)
+    return _panels(curves, panel, handles, ax)
 
 
 def _dot_beyond(axes: Axes, line: pd.DataFrame) -> None:
@@ -152,7 +161,7 @@ def _dot_beyond(axes: Axes, line: pd.DataFrame) -> None:
 def say_curves(curves: Curves, what: str, unit: str) -> str:
     """Put `success_against_attempts` or `success_against_budget` in words, with the numbers of each line's ends."""
     said = []
-    for (model, benchmark, kind), line in curves.lines.groupby(["model", "benchmark", "kind"], sort=False):
+    for (model, benchmark, kind), line in _named(curves).lines.groupby(["model", "benchmark", "kind"], sort=False):
         finite = line[np.isfinite(line["x"])].sort_values("x")
         ends = [
             f"{row.x:,.0f} {unit} {_said(row)}" + (" (extrapolated)" if getattr(row, "extrapolated", False) else "")
@@ -308,7 +317,7 @@ def skills(learned: xr.Dataset, *, width: float = WIDE) -> Figure:
     rows = []
     for row in frame.itertuples():
         needed = edges[(edges["skill"] == row.skill) & (edges["probability"] >= 0.2)]
-        builds = ", ".join(f"{one.prerequisite} (P {one.probability:.2f})" for one in needed.itertuples())
+        builds = ", ".join(f"{one.prerequisite} (P {chance(one.probability)})" for one in needed.itertuples())
         label = f"{row.skill}, builds on {builds}" if builds else str(row.skill)
         rows.append(_Row(label=label, mean=row.mean, lower=row.lower, upper=row.upper))
     figure = Figure(figsize=(width, _height(rows, width)), layout="constrained")
@@ -327,7 +336,7 @@ def say_skills(learned: xr.Dataset) -> str:
         for row in frame[frame["llm"] == "mean over LLMs"].itertuples()
     ]
     said += [
-        f"{row.skill} builds on {row.prerequisite} with probability {row.probability:.2f}"
+        f"{row.skill} builds on {row.prerequisite} with probability {chance(row.probability)}"
         for row in prerequisites(learned).itertuples()
     ]
     return _listing("Mastery of skills, mean over LLMs with 90 % intervals, and their prerequisites.", said)
@@ -429,13 +438,12 @@ def _seen(points: pd.DataFrame) -> list[Line2D]:
     return handles
 
 
-def _panels(curves: Curves, draw: Any, handles: list[Line2D], width: float, ax: Axes | None) -> Figure:
+def _panels(curves: Curves, draw: Any, handles: list[Line2D], ax: Axes | None) -> Figure:
     """Draw one panel per LLM and benchmark on common axes."""
     where = curves.panels[:1] if ax is not None else curves.panels[:MOST_PANELS]
-    narrow = width < _NARROW
-    columns = 1 if narrow or len(where) == 1 else min(3, len(where))
+    columns = min(3, len(where))
     lines = -(-len(where) // columns)
-    size = (width, (0.72 * width if narrow else (0.48 if columns == 1 else 0.31) * width) * lines + 0.5)
+    size = (WIDE, (0.48 if columns == 1 else 0.31) * WIDE * lines + 0.5)
     figure, axes = root_figure(ax, size, lines, columns, share=True)
     several = len({benchmark for _, benchmark in curves.panels}) > 1
     grid = np.atleast_1d(axes)
@@ -445,5 +453,5 @@ def _panels(curves: Curves, draw: Any, handles: list[Line2D], width: float, ax: 
         panel.xaxis.set_tick_params(labelbottom=True)
     for panel in grid[len(where) :]:
         panel.set_visible(False)
-    show_legend(figure, grid[0], handles, width, ax)
+    show_legend(figure, grid[0], handles, WIDE, ax)
     return figure

@@ -18,9 +18,9 @@ from ds3bayes.generative.design import Design
 from ds3bayes.generative.rows import row_strategy
 from ds3bayes.inference.artifact import design_of, evals_of, spec_of
 from ds3bayes.queries.bridge_rivals import bridge_on_held_out
-from ds3bayes.queries.curves import ATTEMPTS, attempts_curve, budget_curve
+from ds3bayes.queries.curves import ATTEMPTS, DRAWS, attempts_curve, budget_curve
 from ds3bayes.queries.new_llms import predict_llms
-from ds3bayes.queries.words import LEVEL, interval, mean_interval, number, share
+from ds3bayes.queries.words import LEVEL, chance, interval, mean_interval, number, share
 from ds3bayes.reports.tables import Shown
 from ds3bayes.strategies import Strategy
 from ds3bayes.strategies.attempts import AttemptStrategy
@@ -33,6 +33,8 @@ _NORMAL = norm.ppf((np.arange(100) + 0.5) / 100)
 DIALS = {"budget_tokens": "asked budget", "max_tokens": "cut"}
 #: Panels of one picture; the tables have the rest.
 MOST_PANELS = 12
+# Samplers from which a curve is drawn from fewer draws.
+_MANY = 8
 _WHERE = ["model", "benchmark"]
 
 
@@ -46,9 +48,9 @@ class Curves:
         ``model, benchmark, walk, kind, x, mean, lower, upper``: what one attempt is, the name of the line, and success
         along it; ``x`` is infinite at its limit. Against tokens also ``extrapolated``: beyond what was observed.
     points : pandas.DataFrame
-        ``model, benchmark, kind, x, success, lower, upper, attempts, rows``: observed shares with 90 % intervals, and
-        whether the fit saw them (``fitted``, ``held out`` or ``partly held out``); ``x`` is infinite where attempts had
-        no budget. Those of other tasks than the curve's are left out.
+        ``model, benchmark, walk, kind, x, success, lower, upper, attempts, rows``: observed shares with 90 % intervals,
+        and whether the fit saw them (``fitted``, ``held out`` or ``partly held out``); ``x`` is infinite where attempts
+        had no budget. Those of other tasks than the curve's are left out.
     """
 
     lines: pd.DataFrame
@@ -61,7 +63,7 @@ class Curves:
 
 
 def by_attempts(fit: xr.DataTree, tasks: str, most: int = 64, seed: int = 0) -> Curves:
-    """Return success against the number of attempts, by selector, with its limits.
+    """Return success against the number of attempts of every sampler, by selector, with its limits.
 
     Parameters
     ----------
@@ -77,7 +79,10 @@ def by_attempts(fit: xr.DataTree, tasks: str, most: int = 64, seed: int = 0) -> 
         If there are no such tasks.
     """
     attempts = sorted({*ATTEMPTS, *(2**k for k in range(int(np.ceil(np.log2(max(most, 1)))) + 1))})
-    found = attempts_curve(fit, attempts=attempts, tasks=tasks, seed=seed)  # type: ignore[arg-type]
+    samplers = sum(not arm.is_tree for arm in design_of(fit).arms)
+    # Of many samplers half of the draws say where their bands are, to a seventh of their width.
+    enough = DRAWS if samplers <= _MANY else DRAWS // 2
+    found = attempts_curve(fit, attempts=attempts, tasks=tasks, samplers="all", draws=enough, seed=seed)  # type: ignore[arg-type]
     lines = []
     for sampler in found["sampler"].values:
         for selector in found["selector"].values:
@@ -93,21 +98,22 @@ def by_attempts(fit: xr.DataTree, tasks: str, most: int = 64, seed: int = 0) -> 
             if np.isfinite(limit).all():
                 lines.append((*base, np.inf, *_summary(limit)))
     frame = pd.DataFrame(lines, columns=[*_WHERE, "walk", "kind", "x", "mean", "lower", "upper"])
-    walks = {(one.model, one.benchmark): one.walk for one in frame.itertuples()}
-    points = []
+    walks = set(frame[[*_WHERE, "walk"]].itertuples(index=False, name=None))
+    points: list[tuple[Any, ...]] = []
     for key, strategy, rows in _observed(fit, tasks):
-        if walks.get(key[:2]) != _walk_text(strategy):
+        where = (*key[:2], _walk_text(strategy))
+        if where not in walks:
             continue
         n, c = rows["attempts"].to_numpy(), rows["successes"].to_numpy()
         kind = selector_name(strategy)
         if kind is not None:
-            points.append((*key[:2], kind, float(strategy.n), *_wilson(c.sum(), n.sum()), key[2]))  # type: ignore[attr-defined]
+            points.append((*where, kind, float(strategy.n), *_wilson(c.sum(), n.sum()), key[2]))  # type: ignore[attr-defined]
         elif str(strategy) == _walk_text(strategy):
-            points.append((*key[:2], "", 1.0, *_wilson(c.sum(), n.sum()), key[2]))
+            points.append((*where, "", 1.0, *_wilson(c.sum(), n.sum()), key[2]))
             if n.min() == n.max() > 1 and (rows["task"] != "").all():
                 solved = _wilson(int((c > 0).sum()), len(c))
-                points.append((*key[:2], "best of n, oracle", float(n[0]), *solved, key[2]))
-    columns = [*_WHERE, "kind", "x", "success", "lower", "upper", "attempts", "rows"]
+                points.append((*where, "best of n, oracle", float(n[0]), *solved, key[2]))
+    columns = [*_WHERE, "walk", "kind", "x", "success", "lower", "upper", "attempts", "rows"]
     return Curves(lines=frame, points=pd.DataFrame(points, columns=columns))
 
 
@@ -150,10 +156,14 @@ def by_budget(fit: xr.DataTree, tasks: str, seed: int = 0) -> Curves:
         if name is None or selector_name(strategy) is not None or strategy.name != strategy.walk:
             continue
         x = float(strategy.limit_tokens or np.inf)
-        points.append((*key[:2], name, x, *_wilson(rows["successes"].sum(), rows["attempts"].sum()), key[2]))
+        points.append(
+            (*key[:2], strategy.walk, name, x, *_wilson(rows["successes"].sum(), rows["attempts"].sum()), key[2])
+        )
     return Curves(
         lines=pd.DataFrame(lines, columns=[*_WHERE, "walk", "kind", "x", "mean", "lower", "upper", "extrapolated"]),
-        points=pd.DataFrame(points, columns=[*_WHERE, "kind", "x", "success", "lower", "upper", "attempts", "rows"]),
+        points=pd.DataFrame(
+            points, columns=[*_WHERE, "walk", "kind", "x", "success", "lower", "upper", "attempts", "rows"]
+        ),
     )
 
 
@@ -231,16 +241,17 @@ def curves_table(curves: Curves, what: str, x_name: str, limit: str) -> Shown:
         Said of an infinite ``x``.
     """
     rows = []
-    seen = curves.points.set_index([*_WHERE, "kind", "x"]) if len(curves.points) else None
+    seen = curves.points.set_index([*_WHERE, "walk", "kind", "x"]) if len(curves.points) else None
     several = len(curves.panels) > 1
+    many = bool(curves.lines.groupby(_WHERE)["walk"].nunique().max() > 1)
     for row in curves.lines.itertuples():
         said = ""
         for kind in (row.kind, ""):
-            key = (row.model, row.benchmark, kind, row.x)
+            key = (row.model, row.benchmark, row.walk, kind, row.x)
             if seen is not None and key in seen.index:
                 found = seen.loc[[key]]
                 said = "; ".join(f"{share(one.success)} ({one.rows})" for one in found.itertuples())
-        where = f"{row.model} · {row.benchmark}" if several else row.walk
+        where = " · ".join([row.model, row.benchmark] * several + [row.walk] * (many or not several))
         x = limit if np.isinf(row.x) else f"{row.x:,.0f}"
         predicted = interval(row.mean, row.lower, row.upper)
         if getattr(row, "extrapolated", False):
@@ -458,8 +469,8 @@ def prerequisites_table(frame: pd.DataFrame) -> Shown:
             "skill": frame["skill"],
             "builds on": frame["prerequisite"],
             "weight": [f"{r.weight:.2f} ({r.lower:.2f} to {r.upper:.2f})" for r in frame.itertuples()],
-            "probability": [f"{value:.2f}" for value in frame["probability"]],
-            "probability in the prior": [f"{value:.2f}" for value in frame["prior probability"]],
+            "probability": [chance(value) for value in frame["probability"]],
+            "probability in the prior": [chance(value) for value in frame["prior probability"]],
         }
     )
     return Shown(

@@ -19,6 +19,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from ds3bayes.queries.words import chance
 from ds3bayes.reports.decision_tables import allocation_table, cost_to_reach_table, variance_table
 from ds3bayes.reports.figures import (
     _COLOURS,
@@ -142,7 +143,7 @@ def plot_cost_to_reach(result: xr.Dataset, *, ax: Axes) -> None:
         at = result["cost"].sel(model=row.model, benchmark=row.benchmark, strategy=row.strategy).values.ravel()
         found = np.sort(at[np.isfinite(at)])
         colour = _COLOURS[place % len(_COLOURS)]
-        label = _wrap(f"{label}, reached: {row.p_reach:.2f}", 60)
+        label = _wrap(f"{label}, reached: {chance(row.p_reach)}", 60)
         ax.step(found, np.arange(1, found.size + 1) / at.size, where="post", color=colour, label=label)
         if found.size:
             ax.plot(found[-1], row.p_reach, _MARKERS[place % len(_MARKERS)], color=colour)
@@ -223,7 +224,7 @@ def plot_allocation(result: xr.Dataset, *, ax: Axes) -> None:
             capsize=3,
             linestyle="",
             label=_wrap(
-                f"{row.strategy}: training {row.training_share:.0%} of the compute, P(best) {row.p_best:.2f}", 60
+                f"{row.strategy}: training {row.training_share:.0%} of the compute, P(best) {chance(row.p_best)}", 60
             ),
         )
     ax.set_xscale("log")

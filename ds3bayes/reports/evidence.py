@@ -23,6 +23,7 @@ from ds3bayes.reports import curve_tables, tables
 from ds3bayes.reports.curve_tables import Curves, Levels, Scaling
 from ds3bayes.reports.suspect_tasks import suspect_tasks_table
 from ds3bayes.reports.tables import Sweep
+from ds3bayes.reports.task_map import task_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class Evidence:
         A learned skill graph.
     suspects : pandas.DataFrame, optional
         Tasks, the most suspect first; absent where none is named.
+    tasks : pandas.DataFrame, optional
+        What every sampler did and is predicted to do at every task; absent where none is named.
     faults : dict of str to str
         Why a part is absent, by its name.
     """
@@ -70,6 +73,7 @@ class Evidence:
     scaling: Scaling | None
     graph: xr.Dataset | None
     suspects: pd.DataFrame | None
+    tasks: pd.DataFrame | None
     faults: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -124,6 +128,7 @@ def gather(fit: xr.DataTree, pred: xr.Dataset, spec: ModelSpec, checks: list[Che
         scaling=attempt("scaling", lambda: curve_tables.scaling(fit, tasks)),
         graph=learned_graph(fit) if isinstance(spec.capability, SkillMastery) else None,
         suspects=attempt("suspects", lambda: suspect_tasks_table(suspect_tasks(fit))),
+        tasks=attempt("tasks", lambda: task_map(fit)),
         faults=faults,
     )
 
@@ -157,6 +162,7 @@ def frames(found: Evidence) -> dict[str, pd.DataFrame]:
         "mastery": None if found.graph is None else curve_tables.masteries(found.graph),
         "prerequisites": None if found.graph is None else curve_tables.prerequisites(found.graph),
         "suspect_tasks": found.suspects,
+        "tasks": found.tasks,
         "checks": pd.DataFrame(
             [(one.name, one.passed, one.sentence) for one in found.checks if not one.note],
             columns=["check", "passed", "sentence"],

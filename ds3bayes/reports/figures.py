@@ -2,7 +2,7 @@
 
 One visual language: blue intervals are predictions, black marks are observations inside them, orange-red crosses
 with the word "missed" are observations outside, grey is the prior or what serves as a guide. Every point has its
-90 % interval. Each picture is drawn for a wide page and, with a smaller ``width``, for a telephone.
+90 % interval. Those with a ``width`` are also drawn narrow, for a page; the page draws the others itself (`charts`).
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from matplotlib.lines import Line2D
 from ds3bayes.inference.check_pictures import BLUE, GREY, VERMILION
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.queries.words import COST_NAMES, amount, interval, number, share
+from ds3bayes.reports.charts import short, without_common_start
 from ds3bayes.reports.tables import HARDLY_LEARNED, Sweep, is_share, worth_showing
 
 #: Widths in inches; a picture narrower than `_NARROW` puts its labels above the rows.
 WIDE, PHONE = 9.0, 3.8
+#: Width in inches at which a picture of a page can be read on every screen.
+SLIM = 4.6
 _NARROW = 6.0
-# Options of least regret that are labelled, on a wide and on a narrow page; those on the frontier always are.
-_LABELS = (15, 8)
+# Options of least regret that are labelled; those on the frontier always are.
+_LABELS = 15
 
 # The rest of Okabe and Ito's colours, yellow darkened.
 BLACK, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#000000", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#B8A900"
@@ -108,7 +111,6 @@ def success_against_cost(
     max_cost: float | None = None,
     target: float | None = None,
     key: bool = False,
-    width: float = WIDE,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw predicted success against cost of every option, with the frontier of the means.
@@ -123,16 +125,13 @@ def success_against_cost(
         Cap on cost and success aimed at, drawn as guides.
     key : bool, default False
         Where points are labelled by numbers alone, say in the legend which options they are.
-    width : float
-        In inches.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if absent.
     """
-    narrow = width < _NARROW
     options = options[np.isfinite(options["cost"])]
     kept = worth_showing(options)
-    labelled = worth_showing(options, _LABELS[narrow])
-    figure, axes = root_figure(ax, (width, 1.25 * width if narrow else 0.66 * width))
+    labelled = worth_showing(options, _LABELS)
+    figure, axes = root_figure(ax, (WIDE, 0.66 * WIDE))
     group = options["model"] if options["model"].nunique() > 1 else options["strategy"].str.partition("(")[0]
     kinds = list(dict.fromkeys(group))
     for row, kind in zip(options.itertuples(), group, strict=True):
@@ -180,17 +179,17 @@ def success_against_cost(
         handles.append(Line2D([], [], color=GREY, linestyle="--", label=f"cap, {amount(max_cost, cost, exact=True)}"))
     if target is not None:
         handles.append(Line2D([], [], color=GREY, linestyle=":", label=f"target, success {target:g}"))
-    in_words = not narrow and len(labelled) <= 8
+    in_words = len(labelled) <= 8
     if key and not in_words:
         handles += [
-            _mark(kinds.index(group[row.Index]), f"{row.number}  {_wrap(_short(row.strategy), 40)}")
+            _mark(kinds.index(group[row.Index]), f"{row.number}  {_wrap(short(row.strategy), 40)}")
             for row in labelled.itertuples()
         ]
         if ax is None:
-            figure.set_figheight(figure.get_figheight() + 0.19 * -(-len(labelled) // (1 if narrow else 3)))
-    show_legend(figure, axes, handles, width, ax)
+            figure.set_figheight(figure.get_figheight() + 0.19 * -(-len(labelled) // 3))
+    show_legend(figure, axes, handles, WIDE, ax)
     texts = [
-        f"{row.number}  {_wrap(_short(row.strategy), 30)}" if in_words else str(row.number)
+        f"{row.number}  {_wrap(short(row.strategy), 30)}" if in_words else str(row.number)
         for row in labelled.itertuples()
     ]
     _place_labels(axes, labelled, options, texts, 8.0, guides)
@@ -249,9 +248,7 @@ def _said_beside(row: Any) -> str:
 
 
 @_styled
-def success_alone(
-    options: pd.DataFrame, *, target: float | None = None, width: float = WIDE, ax: Axes | None = None
-) -> Figure:
+def success_alone(options: pd.DataFrame, *, target: float | None = None, ax: Axes | None = None) -> Figure:
     """Draw predicted success of every option, for predictions without a cost."""
     shown = worth_showing(options)
     rows = [
@@ -263,13 +260,13 @@ def success_alone(
         )
         for row in shown.itertuples()
     ]
-    figure, axes = root_figure(ax, (width, _height(rows, width)))
-    _draw_rows(axes, rows, width)
-    for row, y in zip(shown.itertuples(), row_centres(rows, width), strict=True):
+    figure, axes = root_figure(ax, (WIDE, _height(rows, WIDE)))
+    _draw_rows(axes, rows, WIDE)
+    for row, y in zip(shown.itertuples(), row_centres(rows, WIDE), strict=True):
         if np.isfinite(row.observed):
             _observed_mark(axes, row.observed, y, away=row.away)
     if shown["observed"].notna().any():
-        show_legend(figure, axes, _explained(shown.assign(bound=False)), width, ax)
+        show_legend(figure, axes, _explained(shown.assign(bound=False)), WIDE, ax)
     if target is not None:
         axes.axvline(target, color=GREY, linestyle=":", linewidth=1.2)
     axes.set_xlim(-0.02, 1.02)
@@ -287,21 +284,19 @@ def say_success_alone(options: pd.DataFrame) -> str:
 
 
 @_styled
-def compared_success(table: pd.DataFrame, *, width: float = WIDE, ax: Axes | None = None) -> Figure:
+def compared_success(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
     """Draw observed shares of right answers beside their predictive intervals, held-out rows first.
 
     Parameters
     ----------
     table : pandas.DataFrame
         From `tables.comparison`.
-    width : float
-        In inches.
     ax : matplotlib.axes.Axes, optional
         Draw the first kind of quantity here instead.
     """
     chosen = table[is_share(table)]
     kinds = chosen["quantity"].where(chosen["quantity"] == "success per attempt", "any of the attempts right")
-    figure, panels = _compared(chosen, kinds, width, lambda row: (row.mean, row.lower, row.upper, row.observed), ax)
+    figure, panels = _compared(chosen, kinds, lambda row: (row.mean, row.lower, row.upper, row.observed), ax)
     # The word "missed" stands to the left of a mark near 0.
     low = (chosen["observed"] < chosen["lower"]) & (chosen["observed"] < 0.2)
     for axes in panels:
@@ -313,14 +308,13 @@ def compared_success(table: pd.DataFrame, *, width: float = WIDE, ax: Axes | Non
 
 
 @_styled
-def compared_cost(table: pd.DataFrame, *, width: float = WIDE, ax: Axes | None = None) -> Figure:
+def compared_cost(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
     """Draw predicted over observed tokens and prices, held-out rows first; 1 means as observed."""
     chosen = table[~is_share(table) & (table["observed"] > 0) & (table["lower"] > 0)]
     kinds = chosen["quantity"].str.partition(" ")[0]
     figure, panels = _compared(
         chosen,
         kinds,
-        width,
         lambda row: (row.mean / row.observed, row.lower / row.observed, row.upper / row.observed, 1.0),
         ax,
     )
@@ -348,49 +342,8 @@ def say_compared(table: pd.DataFrame, *, of_success: bool) -> str:
     return _listing("Observed values and predictions with 90 % intervals.", said)
 
 
-@_styled
-def evaluator_sweep(sweep: Sweep, *, width: float = WIDE) -> Figure:
-    """Draw how the prediction for a tree search moves with its step evaluator, against the observed value.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        From `tables.sweeps`.
-    width : float
-        In inches.
-    """
-    narrow = width < _NARROW
-    panels = list(sweep.table.groupby("quantity", sort=False))
-    per_panel = [
-        [
-            _Row(
-                label=row.evaluator,
-                mean=row.mean,
-                lower=row.lower,
-                upper=row.upper,
-                colour=(ORANGE, BLUE)[position] if position < 2 else GREEN,
-                marker="sD"[position] if position < 2 else "o",
-            )
-            for position, row in enumerate(group.itertuples())
-        ]
-        for _, group in panels
-    ]
-    height = _height(per_panel[0], width) + 0.25
-    shape = (len(panels), 1) if narrow else (1, len(panels))
-    figure = Figure(figsize=(width, height * shape[0]), layout="constrained")
-    grid = figure.subplots(*shape, squeeze=False).ravel()
-    for axes, (quantity, group), rows in zip(grid, panels, per_panel, strict=True):
-        _draw_rows(axes, rows, width, labelled=narrow or axes is grid[0])
-        observed = float(group["observed"].iloc[0])
-        axes.axvline(observed, color=BLACK, linewidth=1.2, zorder=1)
-        axes.set_title(f"{quantity}\nline: observed, {share(observed)}", parse_math=False)
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel("share of tasks" if quantity.startswith("any") else "share of outputs")
-    return figure
-
-
 def say_evaluator_sweep(sweep: Sweep) -> str:
-    """Put `evaluator_sweep` in words, with the numbers."""
+    """Put what a tree search scores with other step evaluators in words, with the numbers."""
     said = [
         f"{row.quantity}, {row.evaluator}: {interval(row.mean, row.lower, row.upper)}, observed {share(row.observed)}"
         for row in sweep.table.itertuples()
@@ -414,9 +367,7 @@ _NOT_IN_PAIRS = frozenset(
 
 
 @_styled
-def prior_and_posterior(
-    learned: pd.DataFrame, *, log_scaled: Iterable[str] = (), width: float = WIDE, ax: Axes | None = None
-) -> Figure:
+def prior_and_posterior(learned: pd.DataFrame, *, log_scaled: Iterable[str] = (), ax: Axes | None = None) -> Figure:
     """Draw the 90 % interval of every parameter before (grey) and after the data, one panel per parameter.
 
     Parameters
@@ -425,13 +376,11 @@ def prior_and_posterior(
         Table of the check `informed`.
     log_scaled : iterable of str
         Parameters whose axis is logarithmic.
-    width : float
-        In inches.
     ax : matplotlib.axes.Axes, optional
         Draw the first parameter here instead.
     """
     panels = list(learned.groupby("parameter", sort=False))[: 1 if ax is not None else None]
-    columns = 1 if width < _NARROW else min(3, len(panels))
+    columns = min(3, len(panels))
     named = len(learned) <= 40
     row_height = 0.3 if named else 0.075
     lines = -(-len(panels) // columns)
@@ -440,10 +389,10 @@ def prior_and_posterior(
         for line in range(lines)
     ]
     if ax is not None:
-        figure, axes = root_figure(ax, (width, width))
+        figure, axes = root_figure(ax, (WIDE, WIDE))
         grid = np.atleast_1d(axes)
     else:
-        figure = Figure(figsize=(width, sum(heights) + 0.55), layout="constrained")
+        figure = Figure(figsize=(WIDE, sum(heights) + 0.55), layout="constrained")
         grid = figure.subplots(lines, columns, squeeze=False, gridspec_kw={"height_ratios": heights}).ravel()
     log_scaled = set(log_scaled)
     for axes, (name, group) in zip(grid, panels, strict=False):
@@ -452,7 +401,7 @@ def prior_and_posterior(
         axes.axvline(before["prior 50%"], color="white", linewidth=1.5, zorder=1)
         if not named:
             group = group.sort_values("50%")
-        labels = _without_common_start([str(label) for label in group["of"]])
+        labels = without_common_start([str(label) for label in group["of"]])
         for y, (label, (_, row)) in enumerate(zip(labels, group.iterrows(), strict=True)):
             if named and label:
                 axes.text(
@@ -487,7 +436,7 @@ def prior_and_posterior(
         Line2D([], [], color=BLUE, marker="o", linewidth=2.2, markersize=5, label="posterior"),
         Line2D([], [], color=VERMILION, marker="x", linewidth=2.2, markersize=5, label="posterior, hardly learned"),
     ]
-    show_legend(figure, grid[0], handles, width, ax)
+    show_legend(figure, grid[0], handles, WIDE, ax)
     return figure
 
 
@@ -605,7 +554,6 @@ class _Row:
 def _compared(
     table: pd.DataFrame,
     kinds: pd.Series,
-    width: float,
     values: Callable[[Any], tuple[float, float, float, float]],
     ax: Axes | None,
 ) -> tuple[Figure, list[Axes]]:
@@ -621,23 +569,20 @@ def _compared(
                 if sampler in found:
                     mean, lower, upper, observed = found[sampler]
                     rows.append(_Row(label=sampler, mean=mean, lower=lower, upper=upper, observed=observed))
-                elif width >= _NARROW:
+                else:
                     rows.append(_Row(label=sampler))
         panels[kind] = rows
-    heights = [_height(rows, width) for rows in panels.values()]
-    narrow = width < _NARROW
     if ax is not None:
-        figure, axes = root_figure(ax, (width, width))
+        figure, axes = root_figure(ax, (WIDE, WIDE))
         grid = np.atleast_1d(axes)
     else:
-        figure = Figure(figsize=(width, sum(heights) if narrow else max(heights) + 0.2), layout="constrained")
-        shape = (len(panels), 1) if narrow else (1, len(panels))
-        ratios = {"height_ratios": heights} if narrow else {}
-        grid = figure.subplots(*shape, squeeze=False, gridspec_kw=ratios).ravel()
+        high = max(_height(rows, WIDE) for rows in panels.values()) + 0.2
+        figure = Figure(figsize=(WIDE, high), layout="constrained")
+        grid = figure.subplots(1, len(panels), squeeze=False).ravel()
     for axes, (kind, rows) in zip(grid, panels.items(), strict=True):
-        _draw_rows(axes, rows, width, labelled=narrow or axes is grid[0])
+        _draw_rows(axes, rows, WIDE, labelled=axes is grid[0])
         axes.set_title(str(kind), parse_math=False)
-    show_legend(figure, grid[0], _observed_handles(missed=not table["inside"].all()), width, ax)
+    show_legend(figure, grid[0], _observed_handles(missed=not table["inside"].all()), WIDE, ax)
     return figure, list(grid)
 
 
@@ -844,21 +789,6 @@ def _plain_log_ticks(axes: Axes, upper: float = np.inf) -> None:
 
 def _tick(value: float) -> str:
     return number(value, 1) if value >= 1e9 else f"{value:,.12g}"
-
-
-def _without_common_start(labels: Sequence[str]) -> list[str]:
-    """Leave out what all labels begin with, in whole parts; a lone label needs no name."""
-    parts = [label.split(" | ") for label in labels]
-    if len(parts) == 1:
-        return [""]
-    same = 0
-    while all(len(part) > same + 1 and part[same] == parts[0][same] for part in parts):
-        same += 1
-    return [" | ".join(part[same:]) for part in parts]
-
-
-def _short(strategy: str) -> str:
-    return strategy.replace("_states", "").replace("answer_", "").replace(", verifier=oracle", ", oracle")
 
 
 def _wrap(text: str, width: int) -> str:

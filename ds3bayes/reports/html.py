@@ -1,13 +1,20 @@
-"""`report`: one self-contained page that says what to deploy, how sure that is, and what it rests on."""
+"""`report`: one self-contained page that says what to deploy, how sure that is, and what it rests on.
+
+The page loads nothing, and runs one script, its own: the policy names the script's digest. Whatever comes from data is
+escaped text or an attribute; the script writes text only.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +23,25 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import xarray as xr
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from ds3bayes import files
 from ds3bayes.errors import InputError
+from ds3bayes.generative.prices import learned_prices
 from ds3bayes.generative.spec import ModelSpec
-from ds3bayes.inference.artifact import spec_of
+from ds3bayes.inference.artifact import evals_of, spec_of
 from ds3bayes.inference.check import check
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.words import chance, interval, number, share
-from ds3bayes.reports import curve_figures, curve_tables, figures, markdown, tables
+from ds3bayes.reports import charts, curve_figures, curve_tables, figures, markdown, tables, task_map
+from ds3bayes.reports.charts import Chart
 from ds3bayes.reports.citations import references
 from ds3bayes.reports.curve_tables import Curves
 from ds3bayes.reports.evidence import Evidence, frames, gather, unlearned
+from ds3bayes.reports.recompute import embedded
 from ds3bayes.reports.suspect_tasks import suspects_shown
 from ds3bayes.reports.tables import Shown, Sweep
 
@@ -43,17 +54,19 @@ _QUESTIONS = {
     "what was learned": "Which parameters did the data inform, and which are as the prior left them?",
     "dependence on the prior": "Would predictions move if the prior were a little weaker or stronger?",
 }
+# Panels of a picture, and an eighth of its rows, up to which it is not folded although it stands below another.
+_FEW = 3
 _TEMPLATES = {"html": "report.html.j2", "md": "report.md.j2"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure as the page holds it: drawn for wide and for narrow screens, and said in words."""
+    """A figure of matplotlib as the page holds it, on narrow screens another if one is given, and said in words."""
 
     caption: str
     alt: str
-    wide: str
-    narrow: str
+    source: str
+    narrow: str = ""
 
 
 def write_page(
@@ -81,8 +94,12 @@ def write_page(
     done = list(checks) if checks is not None else check(fit)
     found = gather(fit, pred, spec, done)
     written = {} if tables_in is None else frames(found)
+    script = _script()
     content = _content(found, title) | {
         "mark": files.MARK,
+        # From a file of this package, that no data reach.
+        "script": Markup(script),
+        "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         "files": [f"{tables_in}/{name}.csv" for name in written],
     }
     tables_at = {path.parent / (tables_in or "") / f"{name}.csv": frame for name, frame in written.items()}
@@ -94,6 +111,12 @@ def write_page(
     for place, frame in tables_at.items():
         files.write(place, "table", files.csv_bytes(frame))
     return path
+
+
+@lru_cache(maxsize=1)
+def _script() -> str:
+    """Return the script of the page."""
+    return (resources("ds3bayes.reports") / "templates" / "report.js").read_text(encoding="utf-8")
 
 
 def _render(kind: str, content: dict[str, Any]) -> str:
@@ -114,12 +137,16 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
     return {
         "title": title or f"{spec.name}: what to deploy",
         "description": spec.description,
+        "chosen": found.decision.chosen,
+        "headline": found.decision.headline,
         "summary": _summary(found),
         "basis": _basis(found),
         "failed": [result.name for result in checks if not result.passed],
         "partly": "" if found.pred.attrs.get("partly_absent", "none") == "none" else found.pred.attrs["partly_absent"],
         "which_tasks": found.which,
         "decisions": _decisions(found.decision, spec),
+        "ask": _ask(found),
+        "tasks": _tasks(found),
         "curves": [*_attempts(found), *_budgets(found)],
         "skills": _skills(found),
         "compared": [
@@ -127,6 +154,7 @@ def _content(found: Evidence, title: str | None) -> dict[str, Any]:
             for part, rows in found.compared.groupby("rows", sort=False)
         ],
         "compared_pictures": _compared_pictures(found.compared),
+        "compared_few": len(found.compared) <= 8 * _FEW,
         "suspects": None if found.suspects is None else suspects_shown(found.suspects),
         "score": _score(found.compared),
         "verdict": _verdict(found.compared),
@@ -153,24 +181,28 @@ def _check(result: CheckResult, learned: pd.DataFrame | None) -> dict[str, Any]:
         "question": _QUESTIONS.get(result.name, ""),
         "table": tables.check_table(result.name, result.table),
         "picture": _picture(
-            figures.check_outcome,
+            figures.check_outcome(result, width=figures.SLIM),
             "The numbers behind it; dashed lines are bounds.",
             f"{result.name}: {result.sentence}",
-            result,
         )
         if drawn
         else None,
     }
 
 
-def _summary(found: Evidence) -> list[str]:
-    """Say what to deploy, what reaches the target, what speaks against it, and how far to trust that."""
+def _summary(found: Evidence) -> list[tuple[str, list[str]]]:
+    """Say under headings what to deploy, what reaches the target, what would change that, and how far to trust it."""
     decision = found.decision
-    said = [decision.choice, decision.enough or _reaches(decision, found.spec.query.success), *decision.notes]
+    card = dict(decision.card)
+    if not decision.enough:
+        reaches = _reaches(decision, found.spec.query.success)
+        said = [reaches] if reaches else []
+        card = {"Choose": card.pop("Choose"), **({"To reach the target": said} if said else {}), **card}
     if not decision.chosen and decision.parts:
-        said += [f"On {one.benchmark}: {_lower(one.choice)}" for one in decision.parts[:5]]
-        said += [f"{len(decision.parts) - 5} more benchmarks are below."] if len(decision.parts) > 5 else []
-    return [part for part in (*said, _trust(found)) if part]
+        each = [f"On {one.benchmark}: {_lower(one.choice)}" for one in decision.parts[:5]]
+        more = [f"{len(decision.parts) - 5} more benchmarks are below."] if len(decision.parts) > 5 else []
+        card["Choose"] = [*card["Choose"], *each, *more]
+    return [*card.items(), ("How far to trust it", [_trust(found)])]
 
 
 def _reaches(decision: Decision, target: float) -> str:
@@ -189,7 +221,8 @@ def _trust(found: Evidence) -> str:
     if found.learned is not None:
         weak = int((found.learned["sd ratio"] > tables.HARDLY_LEARNED).sum())
         said.append(f"{weak} of {len(found.learned)} parameters rest on their prior")
-    return f"How far to trust this: {'; '.join(said)}."
+    sentence = "; ".join(said)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def _basis(found: Evidence) -> str:
@@ -260,11 +293,7 @@ def _attempts(found: Evidence) -> list[dict[str, Any]]:
     if shown is None:
         return []
     walks = dict.fromkeys(shown.lines["walk"])
-    of = (
-        f"One attempt is {next(iter(walks))}."
-        if len(walks) == 1
-        else "Of each LLM's samplers the one is shown that succeeds most often."
-    )
+    of = f"One attempt is {next(iter(walks))}." if len(walks) == 1 else "A colour for every sampler of one attempt."
     reach = (
         " Its limit for endlessly many attempts is the share of tasks that the LLM can solve at all."
         if found.spec.population.reachability
@@ -278,13 +307,16 @@ def _attempts(found: Evidence) -> list[dict[str, Any]]:
     return [
         {
             "name": "Success against attempts",
+            "many": len(shown.panels) > _FEW,
             "said": f"An oracle picks a right answer wherever there is one.{reach}{vote}",
-            "picture": _picture(
-                curve_figures.success_against_attempts,
+            "picture": charts.curves(
+                shown,
                 f"Success against attempts per task, {_of_tasks(found)}. {of} Bands and bars are 90 % intervals; "
                 f"at the right the limits for endlessly many attempts.{_left_out(shown)}",
                 curve_figures.say_curves(shown, "Predicted success against attempts per task", "attempts"),
-                shown,
+                x_label="attempts n per task",
+                y_label="success",
+                endless="∞",
             ),
             "table": curve_tables.curves_table(
                 shown, "Success by number of attempts; means with 90 % intervals", "attempts", "endless"
@@ -301,15 +333,18 @@ def _budgets(found: Evidence) -> list[dict[str, Any]]:
     return [
         {
             "name": "Success against token budget",
+            "many": len(shown.panels) > _FEW,
             "said": "Of a budget that the LLM was asked to think for, the curve goes through what was observed. An "
             "attempt that is cut before the path of skills is finished fails, unless the data show that it answers all "
             "the same. Beyond what was observed, lines are dotted: extrapolated.",
-            "picture": _picture(
-                curve_figures.success_against_budget,
+            "picture": charts.curves(
+                shown,
                 f"Success of one attempt against its token budget, {_of_tasks(found)}. Bands and bars are 90 % "
                 f"intervals.{_left_out(shown)}",
                 curve_figures.say_curves(shown, "Predicted success of one attempt against its token budget", "tokens"),
-                shown,
+                x_label="tokens of an attempt, asked or cut",
+                y_label="success of one attempt",
+                endless="none",
             ),
             "table": curve_tables.curves_table(
                 shown, "Success by token budget; means with 90 % intervals", "budget, tokens", "no budget"
@@ -336,11 +371,12 @@ def _skills(found: Evidence) -> list[dict[str, Any]]:
                 "name": "The skill graph",
                 "said": "A task crosses the skills it needs; a skill builds on those with an arrow to it.",
                 "picture": _picture(
-                    curve_figures.skills,
+                    curve_figures.skills(found.graph),
                     "Skills with the mean over LLMs of their mastery, and prerequisites by their probability.",
                     curve_figures.say_skills(found.graph),
-                    found.graph,
+                    curve_figures.skills(found.graph, width=figures.PHONE),
                 ),
+                "map": _skill_map(curve_tables.masteries(found.graph)),
                 "tables": [
                     curve_tables.masteries_table(curve_tables.masteries(found.graph)),
                     curve_tables.prerequisites_table(curve_tables.prerequisites(found.graph)),
@@ -354,12 +390,12 @@ def _skills(found: Evidence) -> list[dict[str, Any]]:
                 "said": "Training compute becomes concepts, and concepts become skills up to a level; tasks at or "
                 "below an LLM's level are within its reach.",
                 "picture": _picture(
-                    curve_figures.levels_against_compute,
+                    curve_figures.levels_against_compute(found.levels, width=figures.SLIM),
                     "The level of skills that each LLM reaches against its training compute, with 90 % intervals, and "
                     "the levels of tasks.",
                     curve_figures.say_levels(found.levels),
-                    found.levels,
                 ),
+                "map": None,
                 "tables": [curve_tables.levels_table(found.levels)],
             }
         )
@@ -370,12 +406,12 @@ def _skills(found: Evidence) -> list[dict[str, Any]]:
                 "said": "Lines are for LLMs never evaluated, at the sizes of evaluated ones; their bands also hold "
                 "what sets one LLM apart from another of the same training.",
                 "picture": _picture(
-                    curve_figures.success_against_compute,
+                    curve_figures.success_against_compute(found.scaling, width=figures.SLIM),
                     f"Success of one attempt against training compute, by size, {_of_tasks(found)}. Bands and bars are "
                     "90 % intervals.",
                     curve_figures.say_scaling(found.scaling),
-                    found.scaling,
                 ),
+                "map": None,
                 "tables": [curve_tables.scaling_table(found.scaling)],
             }
         )
@@ -387,12 +423,89 @@ def _score(compared: pd.DataFrame) -> Shown | None:
     return None if score.empty else tables.held_out_table(score)
 
 
+def _skill_map(masteries: pd.DataFrame) -> Chart:
+    """Return the map of LLMs and skills."""
+    said = [f"{row.llm}, {row.skill}: {interval(row.mean, row.lower, row.upper)}" for row in masteries.itertuples()]
+    return charts.cells(
+        masteries.assign(said=said),
+        "Mastery of every skill by every LLM: the darker the surer a step is right, the smaller the less is known.",
+        "Map of LLMs and skills by mastery; the table has the numbers, from "
+        f"{masteries['mean'].min():.2f} to {masteries['mean'].max():.2f}.",
+        across="skill",
+        down="llm",
+        what="skills",
+        named=True,
+    )
+
+
+def _tasks(found: Evidence) -> dict[str, Any] | None:
+    """Return the map of samplers and tasks, with what is known of every task of it."""
+    if found.tasks is None or found.tasks.empty:
+        return None
+    maps: list[dict[str, Any]] = []
+    for benchmark, frame in found.tasks.groupby("benchmark", sort=False):
+        shown = task_map.mapped(frame)
+        prefix = f"task-{len(maps)}"
+        places = {task: place for place, task in enumerate(dict.fromkeys(shown["task"]))}
+        shown = shown.assign(link=[f"{prefix}-{places[task]}" for task in shown["task"]])
+        every = frame["task"].nunique()
+        some = f" {len(places)} of {every:,} tasks, evenly spread; the table has all." if len(places) < every else ""
+        maps.append(
+            {
+                "benchmark": str(benchmark),
+                "picture": charts.cells(
+                    shown,
+                    f"Predicted success of one attempt at each of the tasks of {benchmark}, the hardest at the left: "
+                    f"the darker the likelier, the smaller the less is known.{some}",
+                    f"Map of samplers and tasks of {benchmark}: predicted success from {frame['mean'].min():.3f} to "
+                    f"{frame['mean'].max():.3f}, by task in what follows.",
+                    across="task",
+                    down="row",
+                    what="tasks, from the hardest to the easiest",
+                ),
+                "each": [
+                    (f"{prefix}-{place}", name, said, rows)
+                    for place, (name, said, rows) in enumerate(task_map.of_tasks(shown))
+                ],
+            }
+        )
+    return {"maps": maps, "several": len(maps) > 1}
+
+
+def _ask(found: Evidence) -> dict[str, Any] | None:
+    """Return what the page needs to decide again: the draws, and the questions with their prices."""
+    decision = found.decision
+    if decision.parts and not len(decision.options):
+        return None
+    query = found.spec.query
+    prices = learned_prices(found.spec, evals_of(found.fit)[0]).priced(found.spec)
+    models = list(dict.fromkeys(decision.options["model"].astype(str)))
+    draws = embedded(decision, query, {model: prices.cost(model) for model in models})
+    if not draws:
+        return None
+    content = json.loads(draws)
+    return {
+        "draws": draws,
+        "priced": content["priced"],
+        "unit": content["unit"],
+        "cap": "" if query.max_cost is None else f"{query.max_cost:.10g}",
+        "query": query,
+        "prices": content.get("prices", {}),
+        "thinned": f"{content['draws']:,} of {content['of']:,}" if content["draws"] < content["of"] else "",
+        "number": content["of"],
+        "choice": decision.choice,
+        "enough": decision.enough,
+    }
+
+
 def _decisions(decision: Decision, spec: ModelSpec) -> list[dict[str, Any]]:
     """Return the sections of a decision: on all benchmarks, and on each where there are several."""
-    sections = [(decision, [decision.reach])] if len(decision.options) else []
+    sections: list[tuple[Decision, list[str]]] = [(decision, [])] if len(decision.options) else []
     # Of the whole the summary just said the rest.
     sections += [(one, one.sentences) for one in decision.parts]
-    return [_decision(one, [text for text in said if text], spec) for one, said in sections]
+    return [
+        _decision(one, [text for text in said if text], spec) | {"whole": one is decision} for one, said in sections
+    ]
 
 
 def _decision(decision: Decision, sentences: list[str], spec: ModelSpec) -> dict[str, Any]:
@@ -400,50 +513,47 @@ def _decision(decision: Decision, sentences: list[str], spec: ModelSpec) -> dict
     priced = bool(np.isfinite(options["cost"]).any())
     shown = tables.decision_table(decision, query)
     if priced:
-        picture = _picture(
-            figures.success_against_cost,
+        picture = charts.success_against_cost(
+            options,
             f"Predicted success against cost on {decision.benchmark}. Bars are 90 % intervals in both directions; "
-            "labels are the numbers of the table above, given to the options of least regret and to "
+            "labels are the numbers of the table, given to the options of least regret and to "
             "those on the frontier; the grey line joins the options that no other beats in both means."
-            + (" Pale points are options that the table leaves out." if "not shown" in shown.note else "")
             + (" Open marks are upper bounds." if options["bound"].any() else "")
             + (" Small diamonds and crosses are what was observed." if options["observed"].notna().any() else ""),
             figures.say_success_against_cost(options, cost=query.cost),
-            options,
             cost=query.cost,
             max_cost=query.max_cost,
             target=query.success,
         )
     else:
-        picture = _picture(
-            figures.success_alone,
+        picture = charts.success_alone(
+            options,
             f"Predicted success on {decision.benchmark}, with 90 % intervals.",
             figures.say_success_alone(options),
-            options,
-            target=query.success,
+            query.success,
         )
     return {"decision": decision, "sentences": sentences, "table": shown, "picture": picture}
 
 
-def _compared_pictures(compared: pd.DataFrame) -> list[Picture]:
+def _compared_pictures(compared: pd.DataFrame) -> list[Chart]:
     shares = tables.is_share(compared)
     result = []
     if shares.any():
         result.append(
-            _picture(
-                figures.compared_success,
+            charts.compared(
+                compared,
                 "Shares of right answers: observed against predicted. Intervals hold the chance of the attempts.",
                 figures.say_compared(compared, of_success=True),
-                compared,
+                of_success=True,
             )
         )
     if (~shares & (compared["observed"] > 0) & (compared["lower"] > 0)).any():
         result.append(
-            _picture(
-                figures.compared_cost,
+            charts.compared(
+                compared,
                 "Tokens and prices: predicted over observed, so 1 means as observed. The table has the amounts.",
                 figures.say_compared(compared, of_success=False),
-                compared,
+                of_success=False,
             )
         )
     return result
@@ -498,18 +608,16 @@ def _sweep(sweep: Sweep, learned_parameters: pd.DataFrame | None) -> dict[str, A
         "learned": learned + provenance,
         "outcome": ". ".join(text[:1].upper() + text[1:] for text in gaps) + ".",
         "table": tables.sweep_table(sweep),
-        "picture": _picture(
-            figures.evaluator_sweep,
+        "picture": charts.evaluator_sweep(
+            sweep,
             f"{sweep.name}: what it would score with other step evaluators. The black line is what was observed on all "
             f"{sweep.tasks} tasks; intervals hold 90 % and include the chance of the attempts.",
             figures.say_evaluator_sweep(sweep),
-            sweep,
         ),
     }
 
 
 def _learned_section(learned: pd.DataFrame, found: Evidence) -> dict[str, Any]:
-    log_scaled = sorted(set(learned.loc[learned["log scale"], "parameter"]))
     weak = int((learned["sd ratio"] > tables.HARDLY_LEARNED).sum())
     pairs = figures.strongest_ridges(found.fit["posterior"].to_dataset())
     unsure = unlearned(learned)
@@ -518,10 +626,9 @@ def _learned_section(learned: pd.DataFrame, found: Evidence) -> dict[str, Any]:
         "ridges": None
         if not pairs
         else _picture(
-            figures.ridges,
+            figures.ridges(pairs, width=figures.SLIM),
             "Pairs of parameters that trade off: the data tell a combination of the two better than either.",
             figures.say_ridges(pairs),
-            pairs,
         ),
         "unsure": (
             f"The data said little of {', '.join(unsure)}: quote the prior with anything that depends on them."
@@ -533,13 +640,11 @@ def _learned_section(learned: pd.DataFrame, found: Evidence) -> dict[str, Any]:
             f"ratio above {tables.HARDLY_LEARNED:g}) means that the data said little: {weak} of {len(learned)} "
             "parameters, marked with a cross and the words “hardly learned”. What depends on them rests on the prior."
         ),
-        "picture": _picture(
-            figures.prior_and_posterior,
+        "picture": charts.prior_and_posterior(
+            learned,
             "Prior (grey) and posterior (coloured) 90 % intervals with their medians."
             + ("" if len(learned) <= 40 else " Lines are in the order of their medians; the folded table names them."),
             figures.say_prior_and_posterior(learned),
-            learned,
-            log_scaled=log_scaled,
         ),
         "meanings": tables.meanings(learned),
         "table": tables.learned_table(learned),
@@ -581,14 +686,9 @@ def _read_from(account: str | None) -> list[tuple[str, str]]:
     return [*rows, *(("Note", note) for note in told["notes"])]
 
 
-def _picture(draw: Callable[..., Figure], caption: str, alt: str, *args: Any, **kwargs: Any) -> Picture:
-    """Draw a figure at both widths and store it as data URIs."""
-    return Picture(
-        caption=caption,
-        alt=alt,
-        wide=_svg(draw(*args, **kwargs, width=figures.WIDE)),
-        narrow=_svg(draw(*args, **kwargs, width=figures.PHONE)),
-    )
+def _picture(figure: Figure, caption: str, alt: str, narrow: Figure | None = None) -> Picture:
+    """Store a figure as a data URI, and another for narrow screens if it has to be one."""
+    return Picture(caption=caption, alt=alt, source=_svg(figure), narrow="" if narrow is None else _svg(narrow))
 
 
 def _svg(figure: Figure) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from ds3bayes.evals import to_table
-from ds3bayes.generative.capability import known_parameters
+from ds3bayes.generative.capability import described
 from ds3bayes.generative.design import Arm
 from ds3bayes.generative.spec import Query
 from ds3bayes.inference.artifact import design_of, evals_of
@@ -36,6 +36,8 @@ EVALUATORS: tuple[tuple[str, str | None], ...] = (
     ("very good (d = 4)", "noisy(d=4)"),
     ("never errs (oracle)", "oracle"),
 )
+#: Options of a decision that its table holds.
+MOST_OPTIONS = 200
 _SAMPLER_KEYS = {
     "model": "LLM",
     "benchmark": "benchmark",
@@ -65,6 +67,10 @@ class Shown:
         Positions of rows to stand out.
     note : str
         Said below the table.
+    keys : dict of str to str
+        What a column holds, by its name, where a script writes into it.
+    numbers : tuple of int
+        What each row is called there.
     """
 
     caption: str
@@ -72,6 +78,8 @@ class Shown:
     numeric: frozenset[str] = frozenset()
     marked: frozenset[int] = frozenset()
     note: str = ""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    numbers: tuple[int, ...] = ()
 
 
 def worth_showing(options: pd.DataFrame, limit: int = 25) -> pd.DataFrame:
@@ -89,15 +97,19 @@ def worth_showing(options: pd.DataFrame, limit: int = 25) -> pd.DataFrame:
 
 
 def decision_table(decision: Decision, query: Query) -> Shown:
-    """Write the options of a decision for a reader."""
+    """Write the options of a decision for a reader: all of them, but of very many."""
     options = decision.options
-    rows = worth_showing(options)
+    rows = worth_showing(options, MOST_OPTIONS)
     priced = bool(np.isfinite(options["cost"]).any())
     names = rows["option"] + np.where(rows["extrapolated"].astype(bool), " (extrapolated)", "")
     columns = {"option": [f"{n}. {name}" for n, name in zip(rows["number"], names, strict=True)]}
+    keys = {"P(best)": "p_best", "expected regret": "regret", "P(within cap)": "p_affordable"}
+    keys |= {"P(on frontier)": "p_frontier", f"P(success ≥ {query.success:g})": "p_reach"}
     columns["success"] = _intervals(rows, "success", cost=False)
+    unit = COST_NAMES[query.cost]
     if priced:
-        columns[f"cost, {COST_NAMES[query.cost]}"] = _intervals(rows, "cost", cost=True)
+        columns[f"cost, {unit}"] = _intervals(rows, "cost", cost=True)
+    keys |= {f"cost, {unit}": "cost", f"cost to reach {query.success:g}, {unit}": "to_reach"}
     columns["P(best)"] = [
         "bound" if bound else chance(p) for p, bound in zip(rows["p_best"], rows["bound"], strict=True)
     ]
@@ -112,7 +124,7 @@ def decision_table(decision: Decision, query: Query) -> Shown:
         columns["P(on frontier)"] = [chance(p) for p in rows["p_frontier"]]
     columns[f"P(success ≥ {query.success:g})"] = [chance(p) for p in rows["p_reach"]]
     if priced:
-        columns[f"cost to reach {query.success:g}"] = [
+        columns[f"cost to reach {query.success:g}, {unit}"] = [
             "not reached" if np.isinf(value) else number(value) for value in rows["cost_to_reach"]
         ]
     if options["observed"].notna().any():
@@ -137,6 +149,8 @@ def decision_table(decision: Decision, query: Query) -> Shown:
     return Shown(
         caption=f"Options on {decision.benchmark}, least expected regret first; means with 90 % intervals",
         frame=frame,
+        keys={name: key for name, key in keys.items() if name in columns},
+        numbers=tuple(int(one) for one in rows["number"]),
         numeric=frozenset(frame.columns[1:]),
         marked=frozenset(np.flatnonzero(rows["away"]).tolist()),
         note=" ".join(notes),
@@ -432,16 +446,18 @@ def _triple(row: pd.Series, before: str) -> str:
 
 def meanings(learned: pd.DataFrame) -> Shown:
     """Say in words what each parameter is, with how many of them there are and how many were hardly learned."""
-    rows, known = [], known_parameters()
+    rows = []
     for name, group in learned.groupby("parameter", sort=False):
-        meaning = known[str(name)].meaning if str(name) in known else ""
+        meaning, unit = described(str(name))
         weak = int((group["sd ratio"] > HARDLY_LEARNED).sum())
-        rows.append((str(name), meaning, str(len(group)), str(weak), number(group["sd ratio"].median(), 2)))
+        rows.append((str(name), meaning, unit, str(len(group)), str(weak), number(group["sd ratio"].median(), 2)))
     return Shown(
         caption="Parameters, what they mean, and how many of them the data hardly informed",
-        frame=pd.DataFrame(rows, columns=["parameter", "meaning", "number", "hardly learned", "median sd ratio"]),
+        frame=pd.DataFrame(
+            rows, columns=["parameter", "meaning", "unit", "number", "hardly learned", "median sd ratio"]
+        ),
         numeric=frozenset({"number", "hardly learned", "median sd ratio"}),
-        marked=frozenset(position for position, row in enumerate(rows) if row[3] != "0"),
+        marked=frozenset(position for position, row in enumerate(rows) if row[4] != "0"),
     )
 
 

@@ -224,7 +224,7 @@ def test_costs_are_checked(cost, said):
 
 def test_priors_draw_from_their_law():
     rng = np.random.default_rng(2)
-    for name, (prior, _, meaning, _) in known_parameters().items():
+    for name, (prior, _, meaning, *_) in known_parameters().items():
         drawn = prior.draw((4000,), rng)
         assert np.isfinite(drawn).all()
         assert meaning, name

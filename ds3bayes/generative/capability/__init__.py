@@ -41,7 +41,7 @@ from ds3bayes.generative.capability.loss_bridge import LossBridge
 from ds3bayes.generative.capability.skill_graph import SkillMastery
 from ds3bayes.generative.capability.skill_hierarchy import SkillHierarchy
 from ds3bayes.generative.observation import OBSERVATIONS
-from ds3bayes.generative.priors import DEFAULTS, Parameter
+from ds3bayes.generative.priors import DEFAULTS, DERIVED, Parameter, Quantity
 from ds3bayes.generative.task_law import TaskLaw
 
 #: Kinds that a specification can name.
@@ -110,6 +110,24 @@ def known_parameters() -> dict[str, Parameter]:
     return result
 
 
+def described(name: str) -> Quantity:
+    """Return what a variable of some model means, and its unit; never blank.
+
+    Parameters
+    ----------
+    name : str
+        Of a parameter, or of what a model has beside them.
+    """
+    known = known_parameters()
+    if name in known:
+        return Quantity(known[name].meaning, known[name].unit)
+    of_parts = [kind.derived for kind in CAPABILITIES.values()] + [one.derived for one in OBSERVATIONS.values()]
+    for part in (DERIVED, *of_parts):
+        if name in part:
+            return part[name]
+    return Quantity("follows from other parameters; the part of the model that adds it does not say how", "not stated")
+
+
 __all__ = [
     "CAPABILITIES",
     "Capability",
@@ -121,6 +139,7 @@ __all__ = [
     "SkillHierarchy",
     "SkillMastery",
     "TaskLaw",
+    "described",
     "known_parameters",
     "parse_capability",
     "register",

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from ds3bayes.deferred import pt
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.population import easiness_log_weight, path_logp, split_normal_logp
-from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.priors import Parameter, Quantity, log, prior
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import TaskLaw
 
@@ -31,6 +31,8 @@ class Capability(BaseModel, ABC):
     kind: str
     #: Parameters of this kind by name; every prior can be overridden in a spec.
     parameters: ClassVar[Mapping[str, Parameter]] = {}
+    #: What else it adds to a model, latent or following from its parameters, by name.
+    derived: ClassVar[Mapping[str, Quantity]] = {}
     #: Whether all tasks of a block have one law; a lone arm's then stands on the grid of its success.
     exchangeable: ClassVar[bool] = True
 
@@ -113,16 +115,19 @@ class SharedEasiness(Capability):
             prior("LogNormal", mu=log(3.0), sigma=0.35),
             ("walk",),
             "sd over tasks of that logit (of its shared part, where arms share tasks)",
+            unit="logit",
         ),
         "skew": Parameter(
             prior("Normal", mu=0.0, sigma=0.7),
             ("population",),
             "log ratio of left to right scale of the task law (> 0: heavy left tail)",
+            unit="log ratio",
         ),
         "path_length_mean": Parameter(
             prior("LogNormal", mu=log(4.0), sigma=0.6),
             ("walk",),
             "path family: mean of the Poisson law of path length minus 1",
+            unit="skills beyond the first",
         ),
     }
 

@@ -12,15 +12,15 @@ from ds3bayes.deferred import pm, pt
 from ds3bayes.generative.capability.base import SharedEasiness, Tensor
 from ds3bayes.generative.design import Arm, Design, Ladder, Rungs
 from ds3bayes.generative.ladder import rise
-from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.priors import Parameter, Quantity, log, prior
 from ds3bayes.generative.settings import Settings
 
 _POOL = ("location_mean", "location_sd")
 #: Parameters of a trend: the rise of one step from rank 0 on, how fast rises shrink, and how far LLMs and steps differ.
 _OF_RISES = (
-    ("gain", "rise of location {step}"),
-    ("decay", "how fast that shrinks: a step further up it is exp(-decay) times as large"),
-    ("location_sd", "sd of an LLM's rise of location {step} around that"),
+    ("gain", "rise of location {step}", "logit"),
+    ("decay", "how fast that shrinks: a step further up it is exp(-decay) times as large", "per step"),
+    ("location_sd", "sd of an LLM's rise of location {step} around that", "logit"),
 )
 # Prefix of the names, what is asked for, the step, and the priors. Words were given their meaning by providers, so that
 # a step among them is as large as they chose; a doubling of a budget is a doubling.
@@ -77,7 +77,7 @@ def _trend(
     """Gain, decay and sd of the trend that a ladder follows."""
     prefix, what, *_ = _RISES[ladder.by_budget]
     place = list(coords[f"benchmark_by_{what}"]).index(ladder.benchmark)
-    return tuple(given[f"{prefix}_{name}"][place] for name, _ in _OF_RISES)  # type: ignore[return-value]
+    return tuple(given[f"{prefix}_{name}"][place] for name, *_ in _OF_RISES)  # type: ignore[return-value]
 
 
 def _benchmarks(design: Design, *, by_budget: bool) -> list[str]:
@@ -123,31 +123,56 @@ class Free(SharedEasiness):
     parameters: ClassVar[Mapping[str, Parameter]] = {
         **SharedEasiness.parameters,
         "location": Parameter(
-            prior("Normal", mu=-1.0, sigma=3.0), ("walk",), "mean logit of a task's eventual success"
+            prior("Normal", mu=-1.0, sigma=3.0),
+            ("walk",),
+            "mean logit of a task's eventual success",
+            unit="logit",
         ),
         "location_mean": Parameter(
-            prior("Normal", mu=-1.0, sigma=3.0), ("pooled_benchmark",), "mean over walks of their location"
+            prior("Normal", mu=-1.0, sigma=3.0),
+            ("pooled_benchmark",),
+            "mean over walks of their location",
+            unit="logit",
         ),
         "location_sd": Parameter(
             prior("LogNormal", mu=log(1.5), sigma=0.7),
             ("pooled_benchmark",),
             "sd over walks of their location, within a family where families are given",
+            unit="logit",
         ),
         "spread_median": Parameter(
-            SharedEasiness.parameters["spread"].prior, ("pooled_benchmark",), "median over walks of their spread"
+            SharedEasiness.parameters["spread"].prior,
+            ("pooled_benchmark",),
+            "median over walks of their spread",
+            unit="logit",
         ),
         "spread_log_sd": Parameter(
             prior("LogNormal", mu=log(0.2), sigma=0.5),
             ("pooled_benchmark",),
             "sd over walks of the log of their spread",
+            unit="log ratio",
         ),
         **{
-            f"{prefix}_{name}": Parameter(law, (f"benchmark_by_{what}",), meaning.format(step=step))
+            f"{prefix}_{name}": Parameter(law, (f"benchmark_by_{what}",), meaning.format(step=step), unit=unit)
             for prefix, what, step, laws in _RISES
-            for (name, meaning), law in zip(_OF_RISES, laws, strict=True)
+            for (name, meaning, unit), law in zip(_OF_RISES, laws, strict=True)
         },
         "family_effect": Parameter(
-            prior("Normal", mu=0.0, sigma=1.0), ("family",), "how much better LLMs of a family are, on the logit"
+            prior("Normal", mu=0.0, sigma=1.0),
+            ("family",),
+            "how much better LLMs of a family are, on the logit",
+            unit="logit",
+        ),
+    }
+    derived: ClassVar[Mapping[str, Quantity]] = {
+        "anchor_location": Quantity("location of the effort or budget from which an LLM's others rise", "logit"),
+        "location_rise": Quantity("rise of an LLM's location between neighbouring efforts or budgets", "logit"),
+        "mean_logit": Quantity("logit of the mean success over tasks, of walks that are known by aggregates", "logit"),
+        "anchor_mean_logit": Quantity(
+            "logit of the mean success over tasks at the effort or budget from which others rise", "logit"
+        ),
+        "own_spread": Quantity(
+            "sd over tasks of the logit of eventual success, one for all rungs of a ladder", "logit"
         ),
     }
 
@@ -192,7 +217,7 @@ class Free(SharedEasiness):
                     f"{prefix}_{of}": spec.prior(f"{prefix}_{of}").variable(
                         f"{prefix}_{of}", dims=f"benchmark_by_{what}"
                     )
-                    for of, _ in _OF_RISES
+                    for of, *_ in _OF_RISES
                 }
         if not pooled:
             if climbs:

@@ -16,7 +16,7 @@ from ds3bayes.evals.schema import fact_columns
 from ds3bayes.generative.capability.base import Tensor, place_in_law
 from ds3bayes.generative.capability.free import Free
 from ds3bayes.generative.design import Arm, Block, Design
-from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.priors import Parameter, Quantity, log, prior
 from ds3bayes.generative.rows import searches
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import TaskLaw
@@ -63,17 +63,26 @@ class Grouped(Free):
             prior("LogNormal", mu=log(0.5), sigma=0.7),
             ("task_column",),
             "sd over groups of tasks of how much easier they are, on the logit",
+            unit="logit",
         ),
         "llm_group_sd": Parameter(
             prior("LogNormal", mu=log(0.3), sigma=0.7),
             ("task_column",),
             "sd over LLMs and groups of how much better an LLM is at a group than it is at all tasks",
+            unit="logit",
         ),
         "llm_class_sd": Parameter(
             prior("LogNormal", mu=log(0.5), sigma=0.7),
             ("llm_column",),
             "sd over classes of LLMs of how much better they are, on the logit",
+            unit="logit",
         ),
+    }
+    derived: ClassVar[Mapping[str, Quantity]] = {
+        **Free.derived,
+        "group_effect": Quantity("how much easier the tasks of a group are", "logit"),
+        "llm_group_effect": Quantity("how much better an LLM is at a group of tasks than it is at all", "logit"),
+        "llm_class_effect": Quantity("how much better the LLMs of a class are", "logit"),
     }
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from ds3bayes.generative.capability.base import Tensor, place_in_law
 from ds3bayes.generative.capability.free import Free
 from ds3bayes.generative.design import Block, Design
 from ds3bayes.generative.population import easiness_log_weight
-from ds3bayes.generative.priors import Parameter, prior
+from ds3bayes.generative.priors import Parameter, Quantity, prior
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import TaskLaw
 
@@ -55,10 +55,19 @@ class LatentSkills(Free):
             prior("HalfNormal", sigma=1.0),
             ("population",),
             "loadings of the second skill along the direction in which walks differ most in the data",
+            unit="logit",
         ),
         "loading_rest": Parameter(
-            prior("Normal", mu=0.0, sigma=1.0), ("loading_contrast",), "their coordinates across that direction"
+            prior("Normal", mu=0.0, sigma=1.0),
+            ("loading_contrast",),
+            "their coordinates across that direction",
+            unit="logit",
         ),
+    }
+    derived: ClassVar[Mapping[str, Quantity]] = {
+        **Free.derived,
+        "skill_loading": Quantity("how strongly the second skill enters a walk's success", "logit"),
+        "skill_share": Quantity("share of a walk's variance over tasks that the second skill makes", "share"),
     }
 
     def coords(self, design: Design, spec: Settings) -> Mapping[str, Sequence[str]]:

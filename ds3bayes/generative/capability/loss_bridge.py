@@ -12,7 +12,7 @@ from ds3bayes.deferred import pm, pt, pytensor
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import SharedEasiness, Tensor
 from ds3bayes.generative.design import Arm, Design
-from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.priors import Parameter, Quantity, log, prior
 from ds3bayes.generative.rows import searches
 from ds3bayes.generative.settings import Settings
 from ds3bayes.theory.evaluate import python_mode
@@ -55,45 +55,80 @@ class LossBridge(SharedEasiness):
             prior("LogNormal", mu=log(2.0), sigma=0.5),
             ("benchmark",),
             "sd over a benchmark's tasks of logit eventual success, alike for all LLMs",
+            unit="logit",
         ),
         "ease": Parameter(
             prior("Normal", mu=1.0, sigma=3.0),
             ("setting",),
             "logit that a step of the typical task is right for an LLM of the evaluated LLMs' mean losses",
+            unit="logit",
         ),
         "size_slope": Parameter(
             prior("LogNormal", mu=log(5.0), sigma=0.6),
             (),
             "rise of the logit that an LLM is large enough, per nat of the loss due to size",
+            unit="logit per nat",
         ),
         "size_margin": Parameter(
             prior("Normal", mu=1.0, sigma=1.5),
             ("benchmark",),
             "logit that an LLM of the evaluated LLMs' mean loss due to size is large enough",
+            unit="logit",
         ),
-        "size_exponent": Parameter(prior("LogNormal", mu=log(_SIZE_EXPONENT), sigma=0.1), (), "alpha of N^-alpha"),
+        "size_exponent": Parameter(
+            prior("LogNormal", mu=log(_SIZE_EXPONENT), sigma=0.1),
+            (),
+            "alpha of N^-alpha",
+            unit="power",
+        ),
         "tokens_slope": Parameter(
             prior("LogNormal", mu=log(5.0), sigma=0.6),
             (),
             "rise of the logit that an LLM saw enough, per nat of the loss due to training tokens",
+            unit="logit per nat",
         ),
         "tokens_margin": Parameter(
             prior("Normal", mu=1.0, sigma=1.5),
             ("benchmark",),
             "logit that an LLM of the evaluated LLMs' mean loss due to training tokens saw enough",
+            unit="logit",
         ),
-        "tokens_exponent": Parameter(prior("LogNormal", mu=log(_TOKENS_EXPONENT), sigma=0.1), (), "beta of D^-beta"),
+        "tokens_exponent": Parameter(
+            prior("LogNormal", mu=log(_TOKENS_EXPONENT), sigma=0.1),
+            (),
+            "beta of D^-beta",
+            unit="power",
+        ),
         "overtraining": Parameter(
-            prior("HalfNormal", sigma=0.5), (), "fall of a step's logit per log of training tokens beyond the onset"
+            prior("HalfNormal", sigma=0.5),
+            (),
+            "fall of a step's logit per log of training tokens beyond the onset",
+            unit="logit per log of tokens",
         ),
         "overtraining_onset": Parameter(
-            prior("LogNormal", mu=log(200.0), sigma=1.0), (), "training tokens per parameter where that sets in"
+            prior("LogNormal", mu=log(200.0), sigma=1.0),
+            (),
+            "training tokens per parameter where that sets in",
+            unit="tokens per parameter",
         ),
         "family_effect": Parameter(
-            prior("Normal", mu=0.0, sigma=0.5), ("family",), "how much better LLMs of a family are, on the logit"
+            prior("Normal", mu=0.0, sigma=0.5),
+            ("family",),
+            "how much better LLMs of a family are, on the logit",
+            unit="logit",
         ),
         "llm_sd": Parameter(
-            prior("LogNormal", mu=log(0.35), sigma=0.5), (), "sd of what an LLM has beyond its training and its family"
+            prior("LogNormal", mu=log(0.35), sigma=0.5),
+            (),
+            "sd of what an LLM has beyond its training and its family",
+            unit="logit",
+        ),
+    }
+    derived: ClassVar[Mapping[str, Quantity]] = {
+        "loss": Quantity("loss of an LLM by its size and training tokens", "nats per token"),
+        "llm_effect": Quantity(
+            "logit that a step is right where counts tell it, else what an LLM has beyond its training",
+            "logit or llm_sd",
         ),
     }
 

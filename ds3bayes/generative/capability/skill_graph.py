@@ -15,7 +15,7 @@ from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError, did_you_mean
 from ds3bayes.generative.capability.base import Capability, Tensor
 from ds3bayes.generative.design import Block, Design
-from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.priors import Parameter, Quantity, log, prior
 from ds3bayes.generative.rows import searches
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import TaskLaw
@@ -62,26 +62,47 @@ class SkillMastery(Capability):
     order: tuple[str, ...] = ()
     exchangeable: ClassVar[bool] = False
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "ability": Parameter(prior("Normal", mu=0.0, sigma=1.0), ("llm",), "how much better an LLM is at every skill"),
+        "ability": Parameter(
+            prior("Normal", mu=0.0, sigma=1.0),
+            ("llm",),
+            "how much better an LLM is at every skill",
+            unit="logit",
+        ),
         "skill_ease": Parameter(
-            prior("Normal", mu=2.0, sigma=1.5), ("skill",), "logit that a step at a skill is right, mean over LLMs"
+            prior("Normal", mu=2.0, sigma=1.5),
+            ("skill",),
+            "logit that a step at a skill is right, mean over LLMs",
+            unit="logit",
         ),
         "deviation_sd": Parameter(
-            prior("LogNormal", mu=log(0.4), sigma=0.5), (), "sd of what an LLM has at one skill beyond that"
+            prior("LogNormal", mu=log(0.4), sigma=0.5),
+            (),
+            "sd of what an LLM has at one skill beyond that",
+            unit="logit",
         ),
         "weight": Parameter(
             prior("Gamma", alpha=0.4, beta=0.8),
             ("edge",),
             "how much a skill builds on another: power of the prerequisite's mastery",
+            unit="power",
         ),
         "task_sd": Parameter(
-            prior("LogNormal", mu=log(0.5), sigma=0.5), (), "sd over tasks of what their skills do not explain"
+            prior("LogNormal", mu=log(0.5), sigma=0.5),
+            (),
+            "sd over tasks of what their skills do not explain",
+            unit="logit",
         ),
         "sampler_offset": Parameter(
             prior("Normal", mu=0.0, sigma=1.0),
             ("other_sampler",),
             "how much better the steps of a sampler are than those of the first one, on the logit",
+            unit="logit",
         ),
+    }
+    derived: ClassVar[Mapping[str, Quantity]] = {
+        "deviation": Quantity("what an LLM has at one skill beyond its ability and the skill's ease", "deviation_sd"),
+        "mastery_logit": Quantity("logit that a step of an LLM at a skill is right, prerequisites included", "logit"),
+        "task_residual": Quantity("what a task has beyond its skills", "logit"),
     }
 
     @field_validator("order")

@@ -14,7 +14,7 @@ from ds3bayes.deferred import pm, pt
 from ds3bayes.errors import InputError
 from ds3bayes.generative.capability.base import Capability, Tensor
 from ds3bayes.generative.design import Arm, Block, Design
-from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.priors import Parameter, Quantity, log, prior
 from ds3bayes.generative.rows import searches
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import TaskLaw
@@ -72,35 +72,82 @@ class SkillHierarchy(Capability):
     levels_down: int = Field(3, ge=0, le=6)
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "concept_scale": Parameter(
-            prior("LogNormal", mu=log(_CONSTANTS.params_per_concept), sigma=0.3), (), "parameters that store a concept"
+            prior("LogNormal", mu=log(_CONSTANTS.params_per_concept), sigma=0.3),
+            (),
+            "parameters that store a concept",
+            unit="parameters per concept",
         ),
         "decay": Parameter(
             prior("LogNormal", mu=log(_CONSTANTS.decay), sigma=0.1),
             (),
             "rate at which concepts per skill fall over 100 levels",
+            unit="per 100 levels",
         ),
-        "skills": Parameter(prior("LogNormal", mu=log(_CONSTANTS.skills), sigma=0.2), (), "skills of a level"),
+        "skills": Parameter(
+            prior("LogNormal", mu=log(_CONSTANTS.skills), sigma=0.2),
+            (),
+            "skills of a level",
+            unit="number of skills",
+        ),
         "sigma": Parameter(
-            prior("LogNormal", mu=log(_CONSTANTS.sigma), sigma=0.1), (), "prerequisites of a skill per log level"
+            prior("LogNormal", mu=log(_CONSTANTS.sigma), sigma=0.1),
+            (),
+            "prerequisites of a skill per log level",
+            unit="prerequisites per log level",
         ),
         "relevance": Parameter(
             prior("LogNormal", mu=log(_CONSTANTS.relevance), sigma=0.3),
             (),
             "relevant but not needed skills per needed one",
+            unit="skills per needed skill",
         ),
-        "search": Parameter(prior("Beta", alpha=4.0, beta=4.0), (), "blindness of the search for the next skill"),
-        "task_level": Parameter(prior("Normal", mu=40.0, sigma=15.0), ("benchmark",), "mean level of tasks"),
+        "search": Parameter(
+            prior("Beta", alpha=4.0, beta=4.0),
+            (),
+            "blindness of the search for the next skill",
+            unit="share",
+        ),
+        "task_level": Parameter(
+            prior("Normal", mu=40.0, sigma=15.0),
+            ("benchmark",),
+            "mean level of tasks",
+            unit="level",
+        ),
         "task_level_sd": Parameter(
-            prior("LogNormal", mu=log(3.0), sigma=0.5), ("benchmark",), "sd over tasks of their level"
+            prior("LogNormal", mu=log(3.0), sigma=0.5),
+            ("benchmark",),
+            "sd over tasks of their level",
+            unit="level",
         ),
         "task_length": Parameter(
-            prior("LogNormal", mu=log(5.0), sigma=0.4), ("benchmark",), "mean number of skills that a task needs"
+            prior("LogNormal", mu=log(5.0), sigma=0.4),
+            ("benchmark",),
+            "mean number of skills that a task needs",
+            unit="skills",
         ),
         "concept_sd": Parameter(
-            prior("LogNormal", mu=log(0.1), sigma=0.6), (), "sd over LLMs of log concepts beyond their size"
+            prior("LogNormal", mu=log(0.1), sigma=0.6),
+            (),
+            "sd over LLMs of log concepts beyond their size",
+            unit="log of concepts",
         ),
-        "guess": Parameter(prior("Beta", alpha=1.0, beta=60.0), (), "chance of a right answer without the skills"),
-        "slip": Parameter(prior("Beta", alpha=1.0, beta=60.0), (), "chance of a wrong answer in spite of them"),
+        "guess": Parameter(
+            prior("Beta", alpha=1.0, beta=60.0),
+            (),
+            "chance of a right answer without the skills",
+            unit="probability",
+        ),
+        "slip": Parameter(
+            prior("Beta", alpha=1.0, beta=60.0),
+            (),
+            "chance of a wrong answer in spite of them",
+            unit="probability",
+        ),
+    }
+    derived: ClassVar[Mapping[str, Quantity]] = {
+        "concept_effect": Quantity("what an LLM has of log concepts beyond its size", "concept_sd"),
+        "log_concepts": Quantity("concepts that an LLM holds", "log of concepts"),
+        "frontier": Quantity("level of skills that an LLM reaches", "level"),
     }
 
     @field_validator("task_lengths")

@@ -14,7 +14,7 @@ from ds3bayes.generative.design import Arm, Design
 from ds3bayes.generative.observation.base import Observation, Tensor
 from ds3bayes.generative.observation.no_answers import NoAnswers
 from ds3bayes.generative.observation.tokens import attempt_variance
-from ds3bayes.generative.priors import Parameter, log, prior
+from ds3bayes.generative.priors import Parameter, Quantity, log, prior
 from ds3bayes.generative.rows import row_strategy
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import Terms
@@ -90,22 +90,29 @@ class Aggregates(Observation[tuple[Curve, ...]]):
             prior("LogNormal", mu=log(1.0), sigma=0.7),
             ("verifier",),
             "gap between a verifier's scores of right and wrong attempts, in score sds",
+            unit="sd of scores",
         ),
         "verifier_agreement": Parameter(
             prior("Beta", alpha=2.0, beta=2.0),
             ("verifier",),
             "share of the variance of a verifier's scores that a task's wrong (or right) attempts have in common",
+            unit="share",
         ),
         "forced_answer": Parameter(
             prior("Beta", alpha=1.0, beta=2.0),
             ("budgeted_arm",),
             "chance that an attempt cut at its budget answers right, relative to one that is let finish",
+            unit="probability",
         ),
         "budget_token_sd": Parameter(
             prior("LogNormal", mu=log(0.1), sigma=0.7),
             ("timed_aggregate_arm",),
             "sd of log mean tokens, at a cut or an asked budget, around what the path gives",
+            unit="log of tokens",
         ),
+    }
+    derived: ClassVar[Mapping[str, Quantity]] = {
+        "aggregate_success": Quantity("success that the fit gives an aggregated row", "share of tasks"),
     }
 
     def collect(self, rows: pd.DataFrame, arms: Sequence[Arm], spec: Settings) -> tuple[Curve, ...] | None:

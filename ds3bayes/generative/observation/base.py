@@ -12,7 +12,7 @@ import pandas as pd
 from ds3bayes.deferred import pm
 from ds3bayes.evals.schema import Column
 from ds3bayes.generative.design import Arm, Block, Design
-from ds3bayes.generative.priors import Parameter
+from ds3bayes.generative.priors import Parameter, Quantity
 from ds3bayes.generative.settings import Settings
 from ds3bayes.generative.task_law import Terms
 
@@ -32,6 +32,8 @@ class Observation[Data](ABC):
     name: ClassVar[str]
     #: Parameters that it adds, by name; every prior can be overridden in a spec.
     parameters: ClassVar[Mapping[str, Parameter]] = {}
+    #: What else it adds to a model, latent or following from its parameters, by name.
+    derived: ClassVar[Mapping[str, Quantity]] = {}
     #: Columns of its own in the evaluation table; `register` makes readers keep and check them.
     columns: ClassVar[tuple[Column, ...]] = ()
 

@@ -91,6 +91,7 @@ class CutAttempts(Observation[tuple[CutTask, ...]]):
             ("cut_task",),
             "log mean tokens of a task whose attempts were cut, in sds over tasks around its arm's mean",
             of_a_task=True,
+            unit="sd over tasks",
         )
     }
 

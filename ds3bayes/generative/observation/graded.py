@@ -40,6 +40,7 @@ class Graded(Observation[dict[str, int]]):
             prior("LogNormal", mu=log(0.7), sigma=0.8),
             ("grade_step",),
             "logits by which reaching a grade is easier than reaching the next one",
+            unit="logit",
         )
     }
 

@@ -55,6 +55,7 @@ class NoAnswers(Observation[tuple[Silence, ...]]):
             prior("Beta", alpha=0.5, beta=2.0),
             ("answering_arm",),
             "probability that an attempt that is not right gives no answer, and so no vote",
+            unit="probability",
         )
     }
 

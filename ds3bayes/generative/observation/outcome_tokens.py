@@ -70,16 +70,19 @@ class OutcomeTokens(Observation[Contrasts]):
             prior("Normal", mu=0.1, sigma=0.3),
             ("log_normal_arm",),
             "log tokens of wrong attempts less those of right ones at the same task, on average",
+            unit="log of tokens",
         ),
         "wrong_token_sd": Parameter(
             prior("LogNormal", mu=log(0.25), sigma=0.6),
             ("log_normal_arm",),
             "sd of log tokens between wrong attempts at one task",
+            unit="log of tokens",
         ),
         "lost_time": Parameter(
             prior("LogNormal", mu=log(0.6), sigma=0.6),
             ("lost_state_arm",),
             "mean tokens that an attempt wanders for once it has slipped, relative to those of a right attempt",
+            unit="ratio",
         ),
     }
 
