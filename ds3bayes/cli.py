@@ -415,8 +415,9 @@ def check(
     ] = False,
     tasks: Annotated[int | None, typer.Option(help="with --sbc, the first tasks of each benchmark only")] = None,
     refits: Annotated[
-        int, typer.Option(help="most tasks to refit without, where they cannot be left out otherwise", min=0)
-    ] = 20,
+        int | None,
+        typer.Option(help="most tasks to refit without, where they cannot be left out otherwise; default 20", min=0),
+    ] = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
     output: Annotated[

@@ -25,6 +25,14 @@ collect_ignore = ["benchmarks/numpyro_twin.py"]
 SHORT = {"draws": 150, "tune": 150, "chains": 2, "seed": 1, "progress": False}
 
 
+@pytest.fixture(autouse=True, scope="session")
+def few_refits() -> Iterator[None]:
+    """Leave one task out by a refit at most, unless a test says how many: short chains have many of high Pareto k."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ds3bayes.inference.check.MAX_REFITS", 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's folder."""

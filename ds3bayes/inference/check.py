@@ -29,16 +29,16 @@ from ds3bayes.inference.refits import TaskRefits
 
 
 def check(
-    fit: xr.DataTree, *, refits: int = MAX_REFITS, seed: int = 0, scheduler: str | None = None
+    fit: xr.DataTree, *, refits: int | None = None, seed: int = 0, scheduler: str | None = None
 ) -> list[CheckResult]:
     """Run every check on a fit, and note what it rests on.
 
     Parameters
     ----------
     fit : xarray.DataTree
-    refits : int, default 20
+    refits : int, optional
         Most tasks (or aggregated rows) that the model is fitted again without, where importance sampling cannot leave
-        them out; 0 for none. Each takes 500 draws.
+        them out; 20 if not said, 0 for none. Each takes 500 draws.
     seed : int, default 0
         Of the replicated data.
     scheduler : str, optional
@@ -59,7 +59,7 @@ def check(
     return [
         convergence(fit),
         posterior_prediction(fit, seed=seed),
-        leave_out_by_refits(fit, refits=refits, seed=seed, scheduler=scheduler),
+        leave_out_by_refits(fit, refits=MAX_REFITS if refits is None else refits, seed=seed, scheduler=scheduler),
         informed(fit),
         sensitivity(fit),
     ]
