@@ -122,6 +122,8 @@ _PART = {
     "choice": _text("what to deploy, in a sentence"),
     "enough": _text("the cheapest that reaches the target, in a sentence"),
     "reach": _text("what reaching the target costs, in a sentence"),
+    "changes": _texts("what would change the choice: cap, price, margin, target, more attempts"),
+    "borne_out": _texts("what was observed of the chosen option, and what of it was not run or is extrapolated"),
     "notes": _texts("what else must be known"),
     "options": _rows("options, least regret first and upper bounds last", **_OPTION),
 }
