@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from outputs import FOLDER, differences, execute, pictures, shown
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-# The others fit more, and run with -m slow, as `.ci/run` does.
+# The others fit more, and run with -m slow.
 BY_DEFAULT = ("02_first_calibration",)
 #: A path of somebody's machine.
 MACHINE = re.compile(r"(?<![\w.])/(?:tmp|home|root|work|Users|opt|var|usr|private)/|\b[A-Z]:\\\\")
@@ -39,16 +39,17 @@ def test_notebooks_are_stored_with_outputs_of_no_machine(path):
 
 def test_what_differs_is_found():
     def elsewhere(stored: str, now: str) -> list[str]:
-        return differences(stored, now, same_machine=False)
+        return differences([stored], [now], same_machine=False)
 
     assert elsewhere("success 0.512, 1,020 tokens", "success  0.498, 1,000 tokens") == []
-    assert elsewhere("success 0.512", "success 0.7") == ["0.512 was stored, it is 0.7, in 'success 0.7'"]
-    assert elsewhere("1,020 tokens", "1,200 tokens")
+    assert elsewhere("success 0.512", "success 0.9") == ["0.512 was stored, it is 0.9, in 'success 0.9'"]
+    assert elsewhere("1,020 tokens", "1,300 tokens")
     assert elsewhere("a is better", "b is better")
     assert elsewhere("gpt-5 wins", "gpt-6 wins")
     assert elsewhere("1\n2\n3\na", "1\n2\n3\nb") == []
-    assert differences("success 0.512", "success 0.512", same_machine=True) == []
-    assert differences("success 0.512", "success 0.513", same_machine=True)
+    assert elsewhere("1\n2\n3\na", "1\n2")
+    assert differences(["success 0.512"], ["success 0.512"], same_machine=True) == []
+    assert differences(["success 0.512"], ["success 0.513"], same_machine=True)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +59,9 @@ def test_what_differs_is_found():
 )
 def test_notebooks_run_and_show_what_is_stored(path):
     stored, now = nbformat.read(path, as_version=4), execute(path)
+    told = f"`python tests/notebooks/store.py {path.stem}` stores what is right now"
+    before, after = ([*map(shown, one.cells)] for one in (stored, now))
     same = stored.metadata["made_on"] == now.metadata["made_on"]
-    for place, (before, after) in enumerate(zip(stored.cells, now.cells, strict=True)):
-        where = f"{path.name}, cell {place}; `python tests/notebooks/store.py {path.stem}` stores what is right now"
-        assert differences(shown(before), shown(after), same_machine=same) == [], where
-        assert pictures(before) == pictures(after), where
+    assert differences(before, after, same_machine=same) == [], told
+    for place, cells in enumerate(zip(stored.cells, now.cells, strict=True)):
+        assert len({pictures(cell) for cell in cells}) == 1, f"cell {place}; {told}"
