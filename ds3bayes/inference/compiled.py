@@ -226,7 +226,7 @@ class CompiledModel:
             return lambda seed: np.zeros(0)
         if not self._starts_typically:
             return _moved(self.density.start, 1.0)
-        # Finding it takes seconds.
+        # Chains that go on need not find it again: some hundred gradients.
         found = None if unfinished is None else unfinished.get("start", 0)
         point = typical_point(self.density) if found is None else found["point"]
         if unfinished is not None and found is None:
@@ -234,7 +234,7 @@ class CompiledModel:
         return _moved(point, 0.1)
 
     def tree(self, chains: Mapping[int, Drawn]) -> xr.DataTree:
-        """Return all chains as groups ``posterior`` and ``sample_stats``.
+        """Return all chains as the groups that `sample` returns.
 
         Parameters
         ----------

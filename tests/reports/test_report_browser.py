@@ -293,7 +293,7 @@ AXE = Path(os.environ.get("AXE_CORE", "node_modules/axe-core")) / "axe.min.js"
 @pytest.mark.slow
 @pytest.mark.skipif(
     not AXE.exists(),
-    reason="no axe-core: `npm install --prefix /tmp/axe axe-core`, then AXE_CORE=/tmp/axe/node_modules/axe-core",
+    reason="no axe-core: `npm install --prefix FOLDER axe-core`, then AXE_CORE=FOLDER/node_modules/axe-core",
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility_audit_finds_nothing(page, tmp_path, scheme):
