@@ -482,8 +482,8 @@ def _search_table(
 ) -> Table:
     plain = replace(search, effort=None, budget_tokens=None, max_tokens=None)
 
-    def law(written: int, x: Array, gaps: Array) -> Array:
-        return plain.writing(written).right_outputs(x, gaps, length, proposed)
+    def law(written: int, x: Array, gaps: Array, overlaps: Array) -> Array:
+        return plain.writing(written).right_outputs(x, gaps, overlaps, length, proposed)
 
     return grid.search_table(cells, law, outputs)
 

@@ -25,8 +25,8 @@ and, where attempts have scores from 0 to K, full credit K being success, the sc
 
 A tree search has its x_a in the walk that it searches over, ``location + offset + slope spread z + e_a`` of its LLM's
 walk. Its attempts are the outputs of searches, those of one search from one tree. Of the o outputs of a search, H_x(k)
-being the law of how many come from right states (`ds3bayes.theory.trees.right_kept_states`) and f the fidelity with
-which these are written out,
+being the law of how many come from right states (`ds3bayes.theory.trees.right_kept_states`, given the evaluator's gap
+and the overlap of a state's right candidates) and f the fidelity with which these are written out,
 
     P(j right outputs) = sum_k H_x(k) Binomial(j; k, f)
 

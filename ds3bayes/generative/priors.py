@@ -293,6 +293,12 @@ DEFAULTS: dict[str, Parameter] = {
         "tree search: gap between scores of right and wrong steps, in score sds",
         unit="sd of scores",
     ),
+    "candidate_overlap": Parameter(
+        prior("Beta", alpha=1.0, beta=1.0),
+        ("tree",),
+        "tree search: probability that two right proposals of one state are the same thought",
+        unit="probability",
+    ),
     "answer_fidelity": Parameter(
         prior("Beta", alpha=2.0, beta=2.0),
         ("tree",),

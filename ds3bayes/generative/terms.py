@@ -169,8 +169,9 @@ def tree_location(design: Design, arm: int, easiness: Tensor, given: Parameters)
     """Mean logit success of the walk that a tree arm searches over: its LLM's, with an offset and slope of its own.
 
     That success is rho^m, so a step is right with probability rho = q^(1/m); the tree proposes steps and keeps some by
-    a score that is N(d, 1) for right and N(0, 1) for wrong steps; what it writes out of a right kept state is right
-    with probability ``answer_fidelity``. Its table of cells says what all that makes of the walk.
+    a score that is N(d, 1) for right and N(0, 1) for wrong steps; two right proposals of one state are the same with
+    probability ``candidate_overlap``; what it writes out of a right kept state is right with probability
+    ``answer_fidelity``. Its table of cells says what all that makes of the walk.
     """
     walk = design.subsets.place("walk", int(design.base[arm]))
     tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
@@ -218,10 +219,15 @@ def _with_what_is_told(log_mass: Any, table: Table, arm: int, design: Design, gi
     return log_mass
 
 
-def search_parameters(design: Design, arm: int, given: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the evaluator's gap and the fidelity of a tree arm, from tensors or arrays of shape (..., tree)."""
+#: What is learned of a tree search beside its walk: the evaluator's gap, its candidates' overlap, and its fidelity.
+SEARCH_PARAMETERS = ("step_discrimination", "candidate_overlap", "answer_fidelity")
+
+
+def search_parameters(design: Design, arm: int, given: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return `SEARCH_PARAMETERS` of a tree arm, from tensors or arrays of shape (..., tree)."""
     tree = design.tree_of_pair(int(design.pair_of_arm[arm]))
-    return given["step_discrimination"][..., tree], given["answer_fidelity"][..., tree]
+    gap, overlap, fidelity = (given[name][..., tree] for name in SEARCH_PARAMETERS)
+    return gap, overlap, fidelity
 
 
 def axis_place(design: Design, table: Table, arm: int) -> int:

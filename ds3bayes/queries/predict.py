@@ -22,6 +22,7 @@ from ds3bayes.generative.prices import LearnedPrices
 from ds3bayes.generative.priors import DEFAULTS
 from ds3bayes.generative.spec import Cost, ModelSpec
 from ds3bayes.generative.task_effects import new_task_effects
+from ds3bayes.generative.terms import SEARCH_PARAMETERS
 from ds3bayes.inference.artifact import design_of, prices_of, spec_of
 from ds3bayes.inference.notebook import show_in_notebooks
 from ds3bayes.strategies import Strategy, parse_strategy
@@ -39,7 +40,6 @@ Array = np.ndarray
 
 # What a tree makes of its LLM's walk, and of the walk that it searches over.
 _OF_WALK = ("tree_offset", "tree_slope")
-_OF_OUTPUTS = ("step_discrimination", "answer_fidelity")
 
 UNITS = {
     "success": ("1", "probability that the final answer is right, mean over tasks"),
@@ -766,12 +766,12 @@ class View:
         if arm.is_tree and self.calibrated:
             walk = self._stacked["logit_success"][:, cells]
             tree = self.design.tree_of_pair(int(self.design.pair_of_arm[index]))
-            gap, fidelity = (self.parameter(name, "tree", tree)[:, 0] for name in _OF_OUTPUTS)
+            gap, overlap, fidelity = (self.parameter(name, "tree", tree)[:, 0] for name in SEARCH_PARAMETERS)
         else:
             rng = np.random.default_rng([self.seed, 4, index])
             size = (self.samples, 1)
-            offset, slope, *rest = (self.spec.prior(name).draw(size, rng) for name in (*_OF_WALK, *_OF_OUTPUTS))
-            gap, fidelity = (one[:, 0] for one in rest)
+            offset, slope, *rest = (self.spec.prior(name).draw(size, rng) for name in (*_OF_WALK, *SEARCH_PARAMETERS))
+            gap, overlap, fidelity = (one[:, 0] for one in rest)
             scale = self.spec.prior("tree_interaction_sd").draw(size, rng)
             own = scale * rng.standard_t(self.spec.population.interaction_dof, size=(self.samples, cells.size))
             base = int(self.design.base[index])
@@ -779,10 +779,12 @@ class View:
             walk = location + offset + slope * spread * self._stacked["easiness"][:, cells] + own
         if strategy.evaluator is not None:
             gap = np.full_like(gap, as_verifier(strategy.evaluator).discrimination)
+        if strategy.candidate_overlap is not None:
+            overlap = np.full_like(overlap, strategy.candidate_overlap)
         if strategy.stated_fidelity is not None:
             fidelity = np.full_like(fidelity, strategy.stated_fidelity)
         plain = replace(strategy, effort=None, budget_tokens=None, max_tokens=None)
-        return plain.right_outputs(walk, gap, int(length), proposed), fidelity
+        return plain.right_outputs(walk, gap, overlap, int(length), proposed), fidelity
 
     def concentration(self, index: int) -> Array | None:
         """Draws of how wrong answers scatter in an arm, or in the mean over arms where it logged none."""

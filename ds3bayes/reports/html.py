@@ -569,20 +569,23 @@ def _sweep(sweep: Sweep, learned_parameters: pd.DataFrame | None) -> dict[str, A
         f"The model takes a tree search as a walk of {steps}. At every step each of at most {sweep.kept_states} kept "
         f"states proposes {sweep.proposed:.3g} candidates, an evaluator scores them, and the {sweep.kept_states} best "
         "are kept; scores of right steps lie d standard deviations above those of wrong ones, so d = 0 picks at random "
-        "and an oracle never errs. The best-scored of the last states are written out; a right one becomes a right "
-        "answer with a probability called answer fidelity. "
+        "and an oracle never errs. Two right candidates of one state are the same thought with a probability called "
+        "overlap: the larger, the fewer of its candidates can be right. The best-scored of the last states are written "
+        "out; a right one becomes a right answer with a probability called answer fidelity. "
         "How often a proposed step is right comes from the chain of thought on the same tasks; the tree inherits a "
         "share of their spread in difficulty, and has an offset and task effects of its own."
     )
     found = []
     if "step_discrimination" in sweep.learned:
         found.append(f"d = {said('step_discrimination')}")
+    if "candidate_overlap" in sweep.learned:
+        found.append(f"overlap {said('candidate_overlap')}")
     if "answer_fidelity" in sweep.learned:
         found.append(f"answer fidelity {said('answer_fidelity')}")
-    learned = f"With the observed tree rows the fit holds {' and '.join(found)}. " if found else ""
+    learned = f"With the observed tree rows the fit holds {', '.join(found)}. " if found else ""
     if found and learned_parameters is not None:
         weak = learned_parameters[learned_parameters["sd ratio"] > tables.HARDLY_LEARNED]["parameter"]
-        names = {"step_discrimination": "d", "answer_fidelity": "answer fidelity"}
+        names = {"step_discrimination": "d", "candidate_overlap": "overlap", "answer_fidelity": "answer fidelity"}
         unsure = [word for name, word in names.items() if name in set(weak)]
         if unsure:
             learned += f"These rows hardly moved {' and '.join(unsure)} from the prior, so other values fit them too. "

@@ -14,6 +14,7 @@ from ds3bayes.evals import to_table
 from ds3bayes.generative.capability import described
 from ds3bayes.generative.design import Arm
 from ds3bayes.generative.spec import Query
+from ds3bayes.generative.terms import SEARCH_PARAMETERS
 from ds3bayes.inference.artifact import design_of, evals_of
 from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.observed_vs_predicted import observed_vs_predicted
@@ -340,7 +341,7 @@ def sweeps(fit: xr.DataTree, seed: int = 0) -> list[Sweep]:
         posterior = fit["posterior"].to_dataset()
         learned = {
             name: _mean_interval(posterior[name].sel(tree=arm.pair).values.ravel())
-            for name in ("step_discrimination", "answer_fidelity", "tree_slope")
+            for name in (*SEARCH_PARAMETERS, "tree_slope")
             if name in posterior and arm.pair in posterior[name].coords.get("tree", [])
         }
         result.append(

@@ -43,7 +43,16 @@ ROW_COLUMNS = (
 STRATEGIES: dict[str, type[Strategy]] = {}
 
 # Printed after a strategy's other fields, in this order.
-_COMMON = ("evaluator", "answer_fidelity", "evaluation_tokens", "sampler", "effort", "budget_tokens", "max_tokens")
+_COMMON = (
+    "evaluator",
+    "candidate_overlap",
+    "answer_fidelity",
+    "evaluation_tokens",
+    "sampler",
+    "effort",
+    "budget_tokens",
+    "max_tokens",
+)
 
 
 def _answer_of(q: Any, *, strategy: Strategy) -> Any:
@@ -609,6 +618,15 @@ def check_share(field: str, value: Any) -> list[str]:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
         return [f"{field} must be a number in [0, 1], got {value!r}"]
     return []
+
+
+def read_share(strategy: Strategy, field: str) -> list[str]:
+    """Turn a field that is a number in [0, 1], or None, into a float; return its fault, if there is one."""
+    value = getattr(strategy, field)
+    found = [] if value is None else check_share(field, value)
+    if value is not None and not found:
+        object.__setattr__(strategy, field, float(value))
+    return found
 
 
 @dataclass(frozen=True)

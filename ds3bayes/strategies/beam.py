@@ -11,8 +11,7 @@ from ds3bayes.strategies.base import check_whole, register
 from ds3bayes.strategies.thoughts import ThoughtSearch
 from ds3bayes.strategies.walks import Bools
 from ds3bayes.theory.cost import tree_candidates
-from ds3bayes.theory.selectors import noisy_verifier
-from ds3bayes.theory.trees import kept_states, right_kept_states
+from ds3bayes.theory.trees import best_candidate, kept_states, right_kept_states
 
 
 @final
@@ -32,6 +31,8 @@ class Beam(ThoughtSearch):
         Paths kept per level, at least 1; 1 is a greedy search, the tree of thought that keeps one state.
     evaluator : Verifier or str, optional
         Scorer of candidates, ``"oracle"`` or ``"noisy(d=2)"``; needed by its laws.
+    candidate_overlap : float, optional
+        Probability in [0, 1] that two right proposals of one path are the same thought; None counts as 0.
     evaluation_tokens : float, default 0
         Tokens generated to score one candidate, at least 0; they come on top of the budget.
     effort : str, optional
@@ -82,8 +83,9 @@ class Beam(ThoughtSearch):
     def right_given_done(self, rho: Any, levels: Any, discrimination: Any) -> Any:
         """Probability that the best-scored candidate of the last level is right."""
         if self.width == 1:
-            return noisy_verifier(rho, self.branching, discrimination) ** levels
-        return right_kept_states(rho, self.kept(levels), self.branching, discrimination)[-1][..., 1]
+            return best_candidate(rho, self.branching, discrimination, self.candidate_overlap) ** levels
+        kept = self.kept(levels)
+        return right_kept_states(rho, kept, self.branching, discrimination, self.candidate_overlap)[-1][..., 1]
 
     def finish(self, right: Bools, scores: np.ndarray, rng: np.random.Generator) -> Bools:
         """Take the one state that is left."""

@@ -21,6 +21,7 @@ from ds3bayes.strategies.base import (
     Walk,
     as_verifier,
     check_whole,
+    read_share,
     read_verifier,
     with_budget,
 )
@@ -64,6 +65,10 @@ class ThoughtSearch(Strategy):
         Candidates proposed per kept state and level, at least 1.
     evaluator : Verifier or str, optional
         Scorer of candidates, ``"oracle"`` or ``"noisy(d=2)"``. None: learned by a fit.
+    candidate_overlap : float, optional
+        Probability in [0, 1] that two right proposals of one state are the same thought, so that the state has one
+        right candidate fewer (`ds3bayes.theory.trees.distinct_right`). None: learned by a fit, 0 in the laws from a
+        path.
     evaluation_tokens : float, default 0
         Tokens generated to score one candidate, at least 0; they come on top of the budget.
     effort : str, optional
@@ -82,6 +87,7 @@ class ThoughtSearch(Strategy):
 
     branching: int
     evaluator: Verifier | str | None = None
+    candidate_overlap: float | None = None
     evaluation_tokens: float = 0.0
 
     def faults(self) -> list[str]:
@@ -92,7 +98,7 @@ class ThoughtSearch(Strategy):
         e = self.evaluation_tokens
         if isinstance(e, bool) or not isinstance(e, int | float) or not 0 <= e < math.inf:
             found.append(f"evaluation_tokens must be a number of at least 0, got {e!r}")
-        return found + self.search_faults()
+        return found + read_share(self, "candidate_overlap") + self.search_faults()
 
     @abstractmethod
     def search_faults(self) -> list[str]:
@@ -127,7 +133,12 @@ class ThoughtSearch(Strategy):
         return replace(self, outputs=outputs) if outputs != self.attempts else self  # type: ignore[call-arg]
 
     def right_outputs(
-        self, logit_walk: np.ndarray, discrimination: np.ndarray, length: int, proposed: float | None = None
+        self,
+        logit_walk: np.ndarray,
+        discrimination: np.ndarray,
+        overlap: np.ndarray,
+        length: int,
+        proposed: float | None = None,
     ) -> np.ndarray:
         """Law of the number of outputs that come from right states, where the walk is known by its success.
 
@@ -137,6 +148,8 @@ class ThoughtSearch(Strategy):
             Logit eventual success rho^m of the walk that the tree searches over.
         discrimination : array, shape (draws,)
             Gap of the evaluator's scores between right and wrong candidates, in sds, at least 0.
+        overlap : array, shape (draws,)
+            Probability in [0, 1] that two right proposals of one state are the same thought.
         length : int
             Path length m.
         proposed : float, optional
@@ -154,7 +167,7 @@ class ThoughtSearch(Strategy):
         for branching, share in ((below, below + 1.0 - mean), (below + 1, mean - below)):
             if share > 0.0:
                 kept = replace(self, branching=branching).kept(length)
-                of_this = law_of_right_states(logit_walk, discrimination, branching=branching, kept=kept)
+                of_this = law_of_right_states(logit_walk, discrimination, overlap, branching=branching, kept=kept)
                 law[..., : kept[-1] + 1] += share * of_this
         return law
 
@@ -305,6 +318,8 @@ class ThoughtSearch(Strategy):
                     (r / (r + h))[at, None], (r + h)[at, None], np.ones(parents.shape, dtype=np.int64), None, rng
                 )
                 found = parents & (each.outcome == SOLVED) & (missing[at] != level)[:, None]
+                if self.candidate_overlap:
+                    found = _without_repeats(found, self.branching, self.candidate_overlap, rng)
                 # Candidates are written one after another, so that a budget ends within one of them.
                 ends = np.cumsum(each.steps, axis=1)
                 taken = np.clip(left[at, None] - (ends - each.steps), 0, each.steps)
@@ -384,6 +399,16 @@ def _expected_longest(pace: Any, count: int) -> Any:
         )
         expected.append((1.0 + rest) / (1.0 - pt.power(still, float(n))))
     return expected[count]
+
+
+def _without_repeats(found: Bools, branching: int, overlap: float, rng: np.random.Generator) -> Bools:
+    """Make right candidates wrong that repeat an earlier one of their state."""
+    of_state = found.reshape(len(found), -1, branching)
+    kept = np.zeros_like(of_state)
+    for place in range(branching):
+        new = rng.random(kept.shape[:2]) < (1.0 - overlap) ** kept.sum(axis=-1)
+        kept[..., place] = of_state[..., place] & new
+    return kept.reshape(found.shape)
 
 
 def _terms(count: int) -> int:

@@ -7,13 +7,12 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from ds3bayes.strategies.base import check_share, check_whole, has_perfect_verifier, register
+from ds3bayes.strategies.base import check_whole, has_perfect_verifier, read_share, register
 from ds3bayes.strategies.thoughts import ThoughtSearch
 from ds3bayes.strategies.told_by import ToldBy
 from ds3bayes.strategies.walks import Bools
 from ds3bayes.theory.cost import tree_candidates
-from ds3bayes.theory.selectors import noisy_verifier
-from ds3bayes.theory.trees import kept_states, right_kept_states
+from ds3bayes.theory.trees import best_candidate, kept_states, right_kept_states
 
 
 @final
@@ -36,6 +35,9 @@ class TreeOfThought(ThoughtSearch):
         Answers written out, 1..kept_states: those that the evaluator ranks highest; 1 is the best-ranked.
     evaluator : Verifier or str, optional
         Scorer of candidates, ``"oracle"`` or ``"noisy(d=2)"``. None: learned by the fit.
+    candidate_overlap : float, optional
+        Probability in [0, 1] that two right proposals of one state are the same thought: the larger, the fewer of a
+        state's distinct candidates can be right. None: learned by the fit, 0 in the laws from a path.
     answer_fidelity : float, optional
         Probability in [0, 1] that a right last state is written out as a right answer. None: learned by the
         fit, 1 in the laws from a path.
@@ -77,12 +79,7 @@ class TreeOfThought(ThoughtSearch):
         found = check_whole("kept_states", self.kept_states, 1) + check_whole("outputs", self.outputs, 1)
         if not found and self.outputs > self.kept_states:
             found.append(f"outputs must lie in 1..kept_states = 1..{self.kept_states}, got {self.outputs}")
-        if self.answer_fidelity is not None:
-            fault = check_share("answer_fidelity", self.answer_fidelity)
-            found += fault
-            if not fault:
-                object.__setattr__(self, "answer_fidelity", float(self.answer_fidelity))
-        return found
+        return found + read_share(self, "answer_fidelity")
 
     @property
     def attempts(self) -> int:
@@ -125,9 +122,9 @@ class TreeOfThought(ThoughtSearch):
         """Probability that any output is right: each of the right states that are written out is so by itself."""
         fidelity = 1.0 if self.answer_fidelity is None else self.answer_fidelity
         if self.kept_states == 1 or self.branching == 1:
-            return fidelity * noisy_verifier(rho, self.branching, discrimination) ** levels
+            return fidelity * best_candidate(rho, self.branching, discrimination, self.candidate_overlap) ** levels
         kept = self.kept(levels)
-        law = right_kept_states(rho, kept, self.branching, discrimination)[-1]
+        law = right_kept_states(rho, kept, self.branching, discrimination, self.candidate_overlap)[-1]
         return (law * (1.0 - (1.0 - fidelity) ** np.arange(kept[-1] + 1.0))).sum(axis=-1)
 
     def finish(self, right: Bools, scores: np.ndarray, rng: np.random.Generator) -> Bools:

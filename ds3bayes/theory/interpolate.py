@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,15 @@ Tensor = Any
 _CUBIC = 0.5 * np.array([[0.0, 2.0, 0.0, 0.0], [-1.0, 0.0, 1.0, 0.0], [2.0, -5.0, 4.0, -1.0], [-1.0, 3.0, -3.0, 1.0]])
 
 
-def padded(table: np.ndarray, axes: int = 1) -> np.ndarray:
-    """Continue a table quadratically by one at both ends of its first axes: the outer neighbours of a cubic."""
+def padded(table: np.ndarray, axes: int = 1, even: Sequence[int] = ()) -> np.ndarray:
+    """Continue a table by one at both ends of its first axes: the outer neighbours of a cubic.
+
+    Quadratically, but at the first node of ``even`` axes, about which the function is even, by what is known there.
+    """
     for axis in range(axes):
         rows = np.moveaxis(table, axis, 0)
         first, last = (3 * end[:1] - 3 * end[1:2] + end[2:3] for end in (rows, rows[::-1]))
+        first = rows[1:2] if axis in even else first
         table = np.moveaxis(np.concatenate([first, rows, last]), 0, axis)
     return table
 

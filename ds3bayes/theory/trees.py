@@ -20,12 +20,23 @@ def _powers(base: Any, count: int) -> Any:
     return pt.switch(exponent == 0.0, 1.0, raised)
 
 
-def _selection(candidates: int, keep: int, discrimination: Any) -> Any:
-    """P(x of the ``keep`` best-scored candidates are right | R of all candidates are right).
+def selection(candidates: int, keep: int, discrimination: Any) -> Any:
+    """Return P(x of the ``keep`` best-scored candidates are right | R of all candidates are right).
 
-    Returns shape (..., candidates + 1, keep + 1), rows R, columns x; the leading axes are those of
-    ``discrimination``. The keep-th best score is integrated out: it is the score of a right candidate (node y
-    is that score less d) or of a wrong one (node y is the score itself).
+    The keep-th best score is integrated out: it is the score of a right candidate (node y is that score less d) or of
+    a wrong one (node y is the score itself).
+
+    Parameters
+    ----------
+    candidates, keep : int
+        1 <= keep <= candidates.
+    discrimination : tensor-like, shape (...)
+        d >= 0.
+
+    Returns
+    -------
+    tensor, shape (..., candidates + 1, keep + 1)
+        Rows R, columns x.
     """
     right = np.arange(candidates + 1)[:, None]
     chosen = np.arange(keep + 1)[None, :]
@@ -66,6 +77,105 @@ def _selection(candidates: int, keep: int, discrimination: Any) -> Any:
     return (weighted * (by_right * others_wrong + by_wrong * others_right)).sum(axis=-3)
 
 
+def distinct_right(rho: Any, b: int, overlap: Any) -> Any:
+    """Return the law of the number of right candidates among b distinct ones that a right state proposes.
+
+    A proposal is right with probability rho. A right one repeats any given right one that was made before with
+    probability ``overlap``, so that after j of them it is new with probability (1 - overlap)^j; in the place of a
+    repetition stands a wrong candidate, for those of one state are distinct. With an overlap of 1 there is one right
+    continuation to find; with 0 they are found independently, and their number is binomial.
+
+    Parameters
+    ----------
+    rho : tensor-like, shape (...)
+        In [0, 1].
+    b : int
+        Candidates proposed, at least 1.
+    overlap : tensor-like, shape (...)
+        In [0, 1]; broadcasts against ``rho``.
+
+    Returns
+    -------
+    tensor, shape (..., b + 1)
+        Probabilities of 0, ..., b.
+    """
+    new = pt.expand_dims(as_float(rho), -1) * _powers(1.0 - as_float(overlap), b + 1)
+    law = pt.zeros_like(new) + (np.arange(b + 1) == 0)
+    for _ in range(b):
+        gained = law * new
+        law = law - gained + pt.concatenate([pt.zeros_like(gained[..., :1]), gained[..., :-1]], axis=-1)
+    return law
+
+
+def best_candidate(rho: Any, b: int, discrimination: Any, overlap: Any = None) -> Any:
+    """Return the probability that the best-scored of the b candidates of a right state is right.
+
+    `ds3bayes.theory.selectors.noisy_verifier` where candidates are independent; else of their `distinct_right` law.
+
+    Parameters
+    ----------
+    rho, b, discrimination, overlap
+        As in `right_kept_states`.
+
+    Returns
+    -------
+    tensor, shape (...)
+    """
+    if overlap is None:
+        return noisy_verifier(rho, b, discrimination)
+    return (distinct_right(rho, b, overlap) * selection(b, 1, as_float(discrimination))[..., 1]).sum(axis=-1)
+
+
+def right_candidates(rho: Any, b: int, states: int, overlap: Any = None) -> Any:
+    """Return the law of right candidates of 0, ..., ``states`` right states, each of which proposes b.
+
+    Parameters
+    ----------
+    rho, b, overlap
+        As in `right_kept_states`.
+    states : int
+        At least 1.
+
+    Returns
+    -------
+    tensor, shape (..., states + 1, b states + 1)
+        Rows: right states; columns: right candidates of all of them.
+    """
+    if overlap is None:
+        return _independent(as_float(rho), b, states)
+    size = b * states + 1
+    added = np.arange(size)[None, :] - np.arange(size)[:, None]
+    shifts = (added == np.arange(b + 1)[:, None, None]).astype(float)
+    one = distinct_right(rho, b, overlap)
+    # One state more: from row = found before to column = found with it.
+    step = pt.dot(one, shifts.reshape(b + 1, -1)).reshape((*one.shape[:-1], size, size))
+    rows = [pt.zeros_like(step[..., :1, :]) + (np.arange(size) == 0)]
+    for _ in range(states):
+        rows.append(pt.matmul(rows[-1], step))
+    return pt.concatenate(rows, axis=-2)
+
+
+def _independent(rho: Any, b: int, states: int) -> Any:
+    """Binomial laws, as `right_candidates` returns them; their gradients are right at rho = 0 and 1 too."""
+    tried = b * np.arange(states + 1)[:, None].astype(float)
+    found = np.arange(b * states + 1)[None, :].astype(float)
+    possible = found <= tried
+    misses = np.where(possible, tried - found, 0.0)
+    log_count = gammaln(tried + 1.0) - gammaln(found + 1.0) - gammaln(misses + 1.0)
+    rho = pt.expand_dims(rho, (-2, -1))
+    inside = pt.and_(pt.gt(rho, 0.0), pt.lt(rho, 1.0))
+    safe = pt.switch(inside, rho, 0.5)
+    body = pt.switch(possible, pt.exp(log_count + found * pt.log(safe) + misses * pt.log1p(-safe)), 0.0)
+    none = np.where(found == 0.0, 1.0, 0.0) + rho * (
+        np.where(found == 1.0, tried, 0.0) - np.where(found == 0.0, tried, 0.0)
+    )
+    full = np.where(found == tried, 1.0, 0.0) + (1.0 - rho) * (
+        np.where(found == tried - 1.0, tried, 0.0) - np.where(found == tried, tried, 0.0)
+    )
+    edge = pt.switch(pt.eq(rho, 0.0), none, pt.switch(pt.eq(rho, 1.0), full, np.nan))
+    return pt.switch(inside, body, edge)
+
+
 def kept_states(levels: int, b: int, w: int) -> list[int]:
     """Return the number of states kept after each level 1..levels of a tree search, min(w, candidates).
 
@@ -77,12 +187,13 @@ def kept_states(levels: int, b: int, w: int) -> list[int]:
     return kept
 
 
-def right_kept_states(rho: Any, kept: Sequence[int], b: int, discrimination: Any) -> list[Any]:
+def right_kept_states(rho: Any, kept: Sequence[int], b: int, discrimination: Any, overlap: Any = None) -> list[Any]:
     """Return the law of the number of right states after each level of a tree search.
 
     At each level every kept state proposes b candidates. A candidate of a right state is right with
     probability rho, a candidate of a wrong state is wrong. The best-scored of all candidates are kept, scores
     being N(d, 1) for right and N(0, 1) for wrong candidates. Level 1 proposes b candidates from one right root.
+    Candidates of one state are distinct: the larger the ``overlap``, the fewer of them can be right (`distinct_right`).
 
     Parameters
     ----------
@@ -94,45 +205,30 @@ def right_kept_states(rho: Any, kept: Sequence[int], b: int, discrimination: Any
         Candidates proposed per kept state, at least 1.
     discrimination : tensor-like, shape (...)
         Separation d >= 0 of the scores of right and wrong candidates; broadcasts against ``rho``.
+    overlap : tensor-like, shape (...), optional
+        Probability in [0, 1] that two right proposals of one state are the same thought; broadcasts against ``rho``.
+        Absent: candidates are independent, as with 0.
 
     Returns
     -------
     list of tensor, shape (..., kept + 1)
         Probabilities that 0, ..., kept states are right, one tensor per level.
     """
-    d = as_float(discrimination)
+    d, rho = as_float(discrimination), as_float(rho)
     # Levels that keep every candidate do not use d; the result has its shape all the same.
-    rho = as_float(rho) + 0.0 * pt.switch(pt.isinf(d), 0.0, d)
-    inside = pt.and_(pt.gt(rho, 0.0), pt.lt(rho, 1.0))
-    safe = pt.switch(inside, rho, 0.5)[..., None, None]
-    rho_matrix = rho[..., None, None]
+    shape = 0.0 * pt.switch(pt.isinf(d), 0.0, d)[..., None]
     states: list[Any] = []
     before = 1
     transition: Any = None
     for level, now in enumerate(kept):
         if level < 2 or (before, now) != (kept[level - 2], kept[level - 1]):
-            # Rows: right kept states before; columns: right candidates among the b * before proposed.
-            tried = b * np.arange(before + 1)[:, None].astype(float)
-            found = np.arange(b * before + 1)[None, :].astype(float)
-            possible = found <= tried
-            misses = np.where(possible, tried - found, 0.0)
-            log_count = gammaln(tried + 1.0) - gammaln(found + 1.0) - gammaln(misses + 1.0)
-            body = pt.switch(possible, pt.exp(log_count + found * pt.log(safe) + misses * pt.log1p(-safe)), 0.0)
-            none = np.where(found == 0.0, 1.0, 0.0) + rho_matrix * (
-                np.where(found == 1.0, tried, 0.0) - np.where(found == 0.0, tried, 0.0)
-            )
-            full = np.where(found == tried, 1.0, 0.0) + (1.0 - rho_matrix) * (
-                np.where(found == tried - 1.0, tried, 0.0) - np.where(found == tried, tried, 0.0)
-            )
-            edge = pt.switch(pt.eq(rho_matrix, 0.0), none, pt.switch(pt.eq(rho_matrix, 1.0), full, np.nan))
-            proposals = pt.switch(inside[..., None, None], body, edge)
-            transition = pt.matmul(proposals, _selection(b * before, now, d))
+            transition = pt.matmul(right_candidates(rho, b, before, overlap), selection(b * before, now, d))
         # The root is right, so the first level starts from the last row.
         states.append(
             transition[..., -1, :] if level == 0 else pt.matmul(states[-1][..., None, :], transition)[..., 0, :]
         )
         before = now
-    return states
+    return [law + shape for law in states]
 
 
 def tree_levels(rho: Any, levels: int, b: int, w: int, discrimination: Any) -> Any:

@@ -20,7 +20,7 @@ from ds3bayes.generative import density
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.capability import known_parameters
 from ds3bayes.generative.counts.grid import success_grid
-from ds3bayes.generative.counts.searches import FIDELITIES, GAPS
+from ds3bayes.generative.counts.searches import FIDELITIES, GAPS, OVERLAPS
 from ds3bayes.generative.likelihood import log_likelihood, log_marginal
 from ds3bayes.generative.observation.tokens import tokens_of
 from ds3bayes.generative.task_effects import PopulationAtDraws, task_effects
@@ -121,11 +121,11 @@ class Enumerated:
             return location + value("tree_offset", pair) + value("tree_slope", pair) * spread * z
 
         if what.is_tree:
-            gap = np.array([value("step_discrimination", what.pair)])
+            learned = [np.array([value(name, what.pair)]) for name in ("step_discrimination", "candidate_overlap")]
             proposed = self.design.proposed(arm, what.branching)
 
             def right_states(outputs: int, x: np.ndarray) -> np.ndarray:
-                return replace(what.search, outputs=outputs).right_outputs(x[None], gap, 3, proposed)[0]
+                return replace(what.search, outputs=outputs).right_outputs(x[None], *learned, 3, proposed)[0]
 
             tokens |= {"right_states": right_states, "fidelity": value("answer_fidelity", what.pair)}
         own = 1.0 if lone else value("tree_interaction_sd" if what.is_tree else "interaction_sd", label)
@@ -192,7 +192,8 @@ def test_summed_out_likelihood_equals_enumeration(rows, family, soundness, reach
     design = oracle.design
     draws = prior_draws(design, spec, seed=7, draws=4)
     # The likelihood of a tree's cells is tabulated at these, and interpolated between them.
-    for name, nodes in (("step_discrimination", GAPS), ("answer_fidelity", FIDELITIES)):
+    tabulated = {"step_discrimination": GAPS, "candidate_overlap": OVERLAPS, "answer_fidelity": FIDELITIES}
+    for name, nodes in tabulated.items():
         if name in draws:
             draws[name] = xr.apply_ufunc(
                 lambda at, nodes=nodes: nodes[np.abs(nodes - at[..., None]).argmin(-1)], draws[name]

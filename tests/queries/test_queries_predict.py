@@ -363,12 +363,11 @@ def test_an_observed_tree_is_its_own_prediction(game24_fit):
     (arm,) = [index for index, one in enumerate(design.arms) if one.is_tree]
     tree = effects["cell_arm"].values == arm
     x = effects["logit_success"].transpose("chain", "draw", "cell").values[..., tree]
-    gap, fidelity = (
-        posterior[name].sel(draw=effects["draw"]).values.ravel() for name in ("step_discrimination", "answer_fidelity")
-    )
+    names = ("step_discrimination", "candidate_overlap", "answer_fidelity")
+    gap, overlap, fidelity = (posterior[name].sel(draw=effects["draw"]).values.ravel() for name in names)
     for text, outputs in zip(texts, (1, 5), strict=True):
         search = ds3.TreeOfThought(branching=5, kept_states=5, outputs=outputs)
-        law = search.right_outputs(x.reshape(gap.size, -1), gap, 3, design.proposed(arm, 5))
+        law = search.right_outputs(x.reshape(gap.size, -1), gap, overlap, 3, design.proposed(arm, 5))
         wanted = sum(law[..., k] * (1 - (1 - fidelity[:, None]) ** k) for k in range(outputs + 1))
         at = pred["success"].sel(strategy=text, task=effects["cell_task"].values[tree]).squeeze(drop=True)
         found = at.transpose("chain", "draw", "task").values

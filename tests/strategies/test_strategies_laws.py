@@ -136,21 +136,21 @@ def test_vote_without_shares_says_what_is_needed():
 def test_right_outputs_of_the_best_ranked_states():
     """Fewer outputs than kept states are the best-scored ones; between two numbers of candidates searches are mixed."""
     tree = TreeOfThought(branching=3, kept_states=4, outputs=2)
-    x, d = np.array([[-1.0, 0.5]]), np.array([1.5])
-    law = tree.right_outputs(x, d, 3)
+    x, d, o = np.array([[-1.0, 0.5]]), np.array([1.5]), np.array([0.2])
+    law = tree.right_outputs(x, d, o, 3)
     assert law.shape == (1, 2, 3)
     np.testing.assert_allclose(law.sum(axis=-1), 1.0, rtol=1e-12)
     rho = (1 / (1 + np.exp(-x))) ** (1 / 3)
-    wanted = evaluate(lambda r, g: trees.right_kept_states(r, (3, 4, 2), 3, g)[-1], rho, d[:, None])
+    wanted = evaluate(lambda r, g: trees.right_kept_states(r, (3, 4, 2), 3, g, 0.2)[-1], rho, d[:, None])
     np.testing.assert_allclose(law, wanted, atol=5e-4)
     # The best-ranked output is right more often than one of all that are kept.
-    best, every = (tree.writing(n).right_outputs(x, d, 3) for n in (1, 4))
+    best, every = (tree.writing(n).right_outputs(x, d, o, 3) for n in (1, 4))
     assert (best[..., 1] > every @ np.arange(5) / 4).all()
-    mixed = tree.right_outputs(x, d, 3, 3.25)
-    more = TreeOfThought(branching=4, kept_states=4, outputs=2).right_outputs(x, d, 3)
+    mixed = tree.right_outputs(x, d, o, 3, 3.25)
+    more = TreeOfThought(branching=4, kept_states=4, outputs=2).right_outputs(x, d, o, 3)
     np.testing.assert_allclose(mixed, 0.75 * law + 0.25 * more, rtol=1e-12)
     # One candidate at each of two levels leaves a single state to write out.
-    few = TreeOfThought(branching=1, kept_states=4, outputs=2).right_outputs(x, d, 2)
+    few = TreeOfThought(branching=1, kept_states=4, outputs=2).right_outputs(x, d, o, 2)
     assert (few[..., 2] == 0).all()
 
 

@@ -55,8 +55,11 @@ STRATEGY_LIST = [
     TreeOfThought(branching=3, evaluator="noisy(d=1)"),
     TreeOfThought(branching=2, kept_states=3, outputs=2, evaluator="noisy(d=2)", answer_fidelity=0.9),
     TreeOfThought(branching=2, kept_states=2, evaluator="oracle", evaluation_tokens=10),
+    TreeOfThought(branching=3, kept_states=2, evaluator="noisy(d=1)", candidate_overlap=0.5),
+    TreeOfThought(branching=3, evaluator="noisy(d=2)", candidate_overlap=0.8),
     Beam(branching=3, width=2, evaluator="noisy(d=1)"),
     Beam(branching=2, width=1, evaluator="oracle"),
+    Beam(branching=3, width=2, evaluator="noisy(d=2)", candidate_overlap=0.6),
     StepSearch(branching=3),
     StepSearch(branching=2, evaluator="noisy(d=1)", evaluation_tokens=5),
 ]

@@ -42,6 +42,7 @@ def trees(draw):
         kept_states=kept,
         outputs=draw(st.integers(1, kept)),
         evaluator=draw(st.none() | verifiers),
+        candidate_overlap=draw(st.none() | st.floats(0.0, 1.0)),
         answer_fidelity=draw(st.none() | st.floats(0.0, 1.0)),
         effort=draw(efforts),
     )

@@ -54,6 +54,37 @@ def test_equals_long_simulation(rho, d, m, b, w):
     assert abs(shares.mean() - wanted) < 4.5 * shares.std() / np.sqrt(shares.size)
 
 
+@pytest.mark.parametrize("overlap", [0.0, 0.35, 1.0])
+def test_distinct_candidates_of_a_state(overlap):
+    """A right proposal repeats each right one before it by chance; without repetition they are binomial."""
+    rho, b, size = 0.6, 5, 40_000
+    law = evaluate(lambda q, o: trees.distinct_right(q, b, o), rho, overlap)
+    rng = np.random.default_rng(5)
+    right = np.zeros(size, dtype=int)
+    for _ in range(b):
+        repeats = (rng.random((size, b)) < overlap) & (np.arange(b) < right[:, None])
+        right += (rng.random(size) < rho) & ~repeats.any(axis=1)
+    assert (abs(np.bincount(right, minlength=b + 1) / size - law) < 4.5 * np.sqrt(law * (1 - law) / size) + 1e-12).all()
+    if overlap == 0.0:
+        np.testing.assert_allclose(law, [comb(b, k) * rho**k * (1 - rho) ** (b - k) for k in range(b + 1)], rtol=1e-13)
+    if overlap == 1.0:
+        np.testing.assert_allclose(law[:2], [(1 - rho) ** b, 1 - (1 - rho) ** b], rtol=1e-13)
+    best = evaluate(lambda q, d, o: trees.best_candidate(q, b, d, o), rho, [0.0, 2.0, np.inf], overlap)
+    # A blind choice takes any candidate; an oracle a right one if there is one.
+    np.testing.assert_allclose(best[[0, 2]], [law @ np.arange(b + 1) / b, 1 - law[0]], rtol=1e-10)
+    assert best[0] <= best[1] <= best[2]
+
+
+@pytest.mark.parametrize(("kept", "b"), [((3, 3, 3), 4), ((4, 5, 2), 4), ((2, 2), 2)])
+def test_no_overlap_is_independence(kept, b):
+    rho, d = np.linspace(0.0, 1.0, 7), np.array([0.0, 1.3, np.inf])[:, None]
+    independent = evaluate(lambda q, x: trees.right_kept_states(q, kept, b, x)[-1], rho, d)
+    without = evaluate(lambda q, x, o: trees.right_kept_states(q, kept, b, x, o)[-1], rho, d, 0.0)
+    np.testing.assert_allclose(without, independent, atol=1e-13)
+    many = evaluate(lambda q, x, o: trees.right_kept_states(q, kept, b, x, o)[-1], rho, d, 0.5)
+    assert (many @ np.arange(kept[-1] + 1) <= independent @ np.arange(kept[-1] + 1) + 1e-12).all()
+
+
 def oracle_share(rho, m, b, w):
     """Enumerate the number of right kept states under an oracle."""
 
@@ -95,7 +126,7 @@ def test_selection_is_a_law_and_agrees_with_best_of_n(candidates, keep):
 
 
 def _selection(d, *, candidates, keep):
-    return trees._selection(candidates, keep, d)
+    return trees.selection(candidates, keep, d)
 
 
 @pytest.mark.parametrize("d", [0.0, 0.7, 2.5, np.inf])

@@ -193,7 +193,7 @@ class Table:
     def log_mass_at(self, value: Any = None) -> Any:
         """Log mass (C, G) at a value of the axis's parameter, a scalar tensor: cubic in its log.
 
-        Of a tree search the value is a pair, its evaluator's gap and its fidelity.
+        Of a tree search the value are its evaluator's gap, its candidates' overlap and its fidelity.
         """
         if self.searches is not None:
             return self.searches.at(*value)

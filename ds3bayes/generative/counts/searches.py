@@ -18,16 +18,18 @@ from ds3bayes.deferred import pt
 from ds3bayes.theory.interpolate import interpolate, neighbours, padded
 
 Array = np.ndarray
-#: Takes the outputs of a search, logits of the walk (draws, tasks) and gaps of scores (draws,); returns the law of
-#: right outputs, (draws, tasks, outputs + 1), as `ThoughtSearch.right_outputs` gives it.
-Law = Callable[[int, Array, Array], Array]
+#: Takes the outputs of a search, logits of the walk (draws, tasks), gaps of scores and overlaps of candidates (draws,);
+#: returns the law of right outputs, (draws, tasks, outputs + 1), as `ThoughtSearch.right_outputs` gives it.
+Law = Callable[[int, Array, Array, Array], Array]
 
-# Where likelihoods are tabulated: gaps of scores, closer together where they matter more, and logit fidelities.
-_LOG_GAPS = np.linspace(0.0, np.log1p(10.0), 21)
-_LOGIT_FIDELITIES = np.linspace(-4.0, 6.5, 22)
-GAPS, FIDELITIES = np.expm1(_LOG_GAPS), expit(_LOGIT_FIDELITIES)
+# Where likelihoods are tabulated: gaps of scores and overlaps of candidates, closer together where they matter more,
+# and logit fidelities.
+_LOG_GAPS = np.linspace(0.0, np.log1p(10.0), 15)
+_REPEATS = np.linspace(0.0, 1.9, 10)
+_LOGIT_FIDELITIES = np.linspace(-4.0, 6.5, 15)
+GAPS, OVERLAPS, FIDELITIES = np.expm1(_LOG_GAPS), -np.expm1(-(_REPEATS**2)), expit(_LOGIT_FIDELITIES)
 # Those at which places between nodes are drawn: what the law within a node is like hardly depends on them.
-_TYPICAL = (8, 11)
+_TYPICAL = (6, 4, 8)
 # Less likely counts count as this likely, so that logarithms of impossible ones can be interpolated.
 _LEAST = 1e-40
 
@@ -47,7 +49,7 @@ class Searches(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchMass:
-    """Likelihood of the distinct cells of one tree arm, at gaps of scores, fidelities and nodes of the walk's logit.
+    """Likelihood of the distinct cells of one tree arm, by what is learned of it and nodes of its walk's logit.
 
     Parameters
     ----------
@@ -57,8 +59,8 @@ class SearchMass:
         As `Law`.
     outputs : int
         Outputs of most of the arm's searches: what an attempt of it is, where a cell is empty.
-    log_mass : array, shape (D, F, C, G)
-        Log of the hat-weighted integral of the likelihood at D gaps and F fidelities.
+    log_mass : array, shape (D, O, F, C, G)
+        Log of the hat-weighted integral of the likelihood at D gaps, O overlaps and F fidelities.
     """
 
     cells: tuple[tuple[Searches, ...], ...]
@@ -68,32 +70,41 @@ class SearchMass:
 
     @cached_property
     def _padded(self) -> Array:
-        return padded(self.log_mass, axes=2)
+        return padded(self.log_mass, axes=3, even=(1,))
 
-    def at(self, discrimination: Any, fidelity: Any) -> Any:
-        """Log mass (C, G) at scalar tensors: cubic in the log of 1 + the gap, and in the logit of the fidelity.
+    def at(self, discrimination: Any, overlap: Any, fidelity: Any) -> Any:
+        """Log mass (C, G) at scalar tensors.
 
-        Beyond gaps of 10 and fidelities from .018 to .9985 it is that at the end.
+        Cubic in the log of 1 + the gap, the root of -log(1 - overlap), and the logit of the fidelity. Beyond gaps of
+        10, overlaps of .97 and fidelities from .018 to .9985 it is that at the end.
         """
         by_gap = neighbours(pt.log1p(discrimination), _LOG_GAPS)
+        by_overlap = neighbours(pt.sqrt(-pt.log1p(-overlap)), _REPEATS)
         by_fidelity = neighbours(pt.log(fidelity) - pt.log1p(-fidelity), _LOGIT_FIDELITIES)
-        return interpolate(self._padded, by_gap, by_fidelity)
+        return interpolate(self._padded, by_gap, by_overlap, by_fidelity)
 
-    def success(self, x: Array, discrimination: Array, fidelity: Array, outputs: int | None = None) -> Array:
-        """Mean success (draws, tasks) of an output, given the walk's logit x; gap and fidelity of shape (draws,)."""
-        n = self.outputs if outputs is None else outputs
-        law = self.law(n, x, discrimination)
+    def success(self, x: Array, discrimination: Array, overlap: Array, fidelity: Array) -> Array:
+        """Mean success (draws, tasks) of an output, given the walk's logit x; the others of shape (draws,)."""
+        n = self.outputs
+        law = self.law(n, x, discrimination, overlap)
         return fidelity[:, None] * (law @ np.arange(n + 1.0)) / n
 
     def draw(
-        self, cell: Array, x: Array, discrimination: Array, fidelity: Array, solvable: Array, rng: np.random.Generator
+        self,
+        cell: Array,
+        x: Array,
+        discrimination: Array,
+        overlap: Array,
+        fidelity: Array,
+        solvable: Array,
+        rng: np.random.Generator,
     ) -> Array:
         """Draw right outputs (draws, tasks) of reruns of all searches of the tasks' cells (tasks,)."""
         result = np.zeros(x.shape, dtype=np.int64)
         for number in np.unique(cell):
             tasks = np.flatnonzero(cell == number)
             for rows in self.cells[int(number)]:
-                law = self.law(rows.outputs, x[:, tasks], discrimination)
+                law = self.law(rows.outputs, x[:, tasks], discrimination, overlap)
                 result[:, tasks] += draw_right(law, rows.searches, fidelity[:, None], rng)
         return result * solvable
 
@@ -188,20 +199,21 @@ def search_mass(
     -------
     SearchMass
     array, shape (C, G, S)
-        Relative masses around each node, at a typical gap and fidelity.
+        Relative masses around each node, at a typical gap, overlap and fidelity.
     """
     offsets, weights = within
     x = (nodes[:, None] + offsets).ravel()
-    points = np.broadcast_to(x, (GAPS.size, x.size))
-    laws = {o: law(o, points, GAPS) for o in {rows.outputs for cell in cells for rows in cell}}
-    log_mass = np.empty((GAPS.size, FIDELITIES.size, len(cells), nodes.size))
+    points = np.broadcast_to(x, (GAPS.size * OVERLAPS.size, x.size))
+    gaps, overlaps = np.repeat(GAPS, OVERLAPS.size), np.tile(OVERLAPS, GAPS.size)
+    laws = {o: law(o, points, gaps, overlaps) for o in {rows.outputs for cell in cells for rows in cell}}
+    log_mass = np.empty((GAPS.size, OVERLAPS.size, FIDELITIES.size, len(cells), nodes.size))
     around = np.empty((len(cells), nodes.size, offsets.size))
     for place, fidelity in enumerate(FIDELITIES.tolist()):
         for number, values in enumerate(_given_laws(cells, laws, fidelity, points.shape)):
-            by_node = values.reshape(GAPS.size, nodes.size, offsets.size)
+            by_node = values.reshape(GAPS.size, OVERLAPS.size, nodes.size, offsets.size)
             top = by_node.max(axis=-1, keepdims=True)
             mass = np.exp(by_node - top) * weights
-            log_mass[:, place, number] = np.log(mass.sum(axis=-1)) + top[..., 0]
-            if place == _TYPICAL[1]:
-                around[number] = mass[_TYPICAL[0]]
+            log_mass[:, :, place, number] = np.log(mass.sum(axis=-1)) + top[..., 0]
+            if place == _TYPICAL[2]:
+                around[number] = mass[_TYPICAL[:2]]
     return SearchMass(cells=tuple(cells), law=law, outputs=outputs, log_mass=log_mass), around

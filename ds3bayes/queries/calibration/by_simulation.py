@@ -445,8 +445,8 @@ def _right_outputs(
     block, column = design.place(arm)
     found = block.tables[column].searches
     assert found is not None
-    gap, fidelity = search_parameters(design, arm, at)
-    law = found.law(outputs, np.array([[x]]), np.array([gap]))
+    gap, overlap, fidelity = search_parameters(design, arm, at)
+    law = found.law(outputs, np.array([[x]]), np.array([gap]), np.array([overlap]))
     return int(draw_right(law, searches, np.array([[fidelity]]), rng)[0, 0])
 
 
