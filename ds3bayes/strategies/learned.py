@@ -16,7 +16,10 @@ from ds3bayes.theory.selectors import bernstein, verifier_weights
 from ds3bayes.theory.votes import (
     answered_plurality_weights,
     answered_plurality_weights_partition,
+    answered_weights,
     plurality_weights_partition,
+    weighted_vote_table,
+    weighted_vote_table_partition,
     weighted_vote_weights_partition,
 )
 
@@ -52,6 +55,17 @@ def _weighted(n: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
+def _weighted_answered(n: int, wrong_shares: tuple[float, ...] | None) -> np.ndarray:
+    """Tabulate the weights of a weighted vote, shape (gap, no answer[, concentration], n + 1), padded in these axes."""
+    if wrong_shares is not None:
+        of_gaps = [answered_weights(weighted_vote_table(n, gap, wrong_shares), _NO_ANSWERS) for gap in _GAPS]
+        return padded(np.stack(of_gaps), axes=2)
+    alpha = np.exp(_LOG_CONCENTRATIONS)
+    of_gaps = [answered_weights(weighted_vote_table_partition(n, gap, alpha), _NO_ANSWERS[:, None]) for gap in _GAPS]
+    return padded(np.stack(of_gaps), axes=3)
+
+
+@lru_cache(maxsize=32)
 def _chosen(n: int) -> np.ndarray:
     """Tabulate the weights of best-of-n, shape (gap, agreement, n + 1), padded in both axes."""
     table = verifier_weights(n, _GAPS[:, None], _AGREEMENTS)
@@ -84,7 +98,12 @@ def vote_weights(n: int, concentration: Tensor, discrimination: Tensor | None = 
 
 
 def answered_vote_weights(
-    n: int, no_answer: Tensor, *, concentration: Tensor | None = None, wrong_shares: tuple[float, ...] | None = None
+    n: int,
+    no_answer: Tensor,
+    *,
+    concentration: Tensor | None = None,
+    wrong_shares: tuple[float, ...] | None = None,
+    discrimination: Tensor | None = None,
 ) -> Tensor:
     """Probability that a vote is right given how many of its n attempts are, where others may give no answer.
 
@@ -98,16 +117,22 @@ def answered_vote_weights(
         As for `vote_weights`.
     wrong_shares : tuple of float, optional
         Shares of the distinct wrong answers instead.
+    discrimination : tensor, shape (...), optional
+        Of a weighted vote, as for `vote_weights`.
 
     Returns
     -------
     tensor, shape (..., n + 1)
-        Cubic (Catmull-Rom) interpolation of `answered_plurality_weights` or `answered_plurality_weights_partition`.
+        Cubic (Catmull-Rom) interpolation of `answered_plurality_weights`, `answered_plurality_weights_partition` or, of
+        a weighted vote, of `answered_weights`.
     """
-    row = neighbours(no_answer, _NO_ANSWERS)
-    if concentration is None:
-        return _between(_answered(n, wrong_shares), row)
-    return _between(_answered(n, None), row, neighbours(pt.log(concentration), _LOG_CONCENTRATIONS))
+    places = [neighbours(no_answer, _NO_ANSWERS)]
+    if concentration is not None:
+        wrong_shares = None
+        places.append(neighbours(pt.log(concentration), _LOG_CONCENTRATIONS))
+    if discrimination is None:
+        return _between(_answered(n, wrong_shares), *places)
+    return _between(_weighted_answered(n, wrong_shares), neighbours(discrimination, _GAPS), *places)
 
 
 def chosen_weights(n: int, discrimination: Tensor, agreement: Tensor) -> Tensor:

@@ -9,13 +9,14 @@ import numpy as np
 from scipy.special import expit
 
 from ds3bayes.strategies.base import Learned, LearnedVerifier, Verifier, as_verifier, read_verifier, register
-from ds3bayes.strategies.learned import answer_at_draws, of_cases, vote_weights
+from ds3bayes.strategies.learned import answer_at_draws, answered_vote_weights, of_cases, vote_weights
 from ds3bayes.strategies.lengths import Lengths
 from ds3bayes.strategies.voting import Vote
 from ds3bayes.strategies.walks import SOLVED, Bools, Ints, plurality
 from ds3bayes.theory.evaluate import evaluate
 from ds3bayes.theory.selectors import any_right, bernstein
 from ds3bayes.theory.votes import (
+    answered_weights,
     vote,
     weighted_vote_table,
     weighted_vote_table_partition,
@@ -98,14 +99,10 @@ class WeightedBestOfN(Vote):
 
     @property
     def depends_on(self) -> frozenset[str]:
-        """How wrong answers agree, unless an oracle weighs them, and how good a verifier is that has to be learned.
-
-        Attempts without an answer count as wrong ones: the tables of every number of votes would take minutes.
-        """
-        agreement = super().depends_on - {"no_answer"}
+        """How wrong answers agree and how many give none, unless an oracle weighs them; what a learned verifier knows."""
         if self.learned_verifier:
-            return agreement | {"discrimination"}
-        return frozenset() if np.isinf(self._gap) else agreement
+            return super().depends_on | {"discrimination"}
+        return frozenset() if np.isinf(self._gap) else super().depends_on
 
     def answer_learned(self, q: Any, learned: Learned, *, q_of_cases: bool = False) -> Any:
         """Probability that the right answer has the largest weight, interpolated in what is learned."""
@@ -113,7 +110,17 @@ class WeightedBestOfN(Vote):
             return self.answer(q)
         gap = learned.discrimination if self.learned_verifier else self._gap
         concentration = 1.0 if learned.concentration is None else learned.concentration
-        return of_cases(q, vote_weights(self.n, concentration, gap), q_of_cases)
+        if learned.no_answer is None:
+            return of_cases(q, vote_weights(self.n, concentration, gap), q_of_cases)
+        shares = (1.0,) if self.n <= 2 else self.wrong_shares
+        weights = answered_vote_weights(
+            self.n,
+            learned.no_answer,
+            concentration=None if shares else concentration,
+            wrong_shares=shares,
+            discrimination=gap,
+        )
+        return of_cases(q, weights, q_of_cases)
 
     def answer_given(self, q: np.ndarray, lengths: Lengths, learned: Learned) -> np.ndarray:
         """Probability that the right answer has the largest weight, at posterior draws."""
@@ -123,11 +130,17 @@ class WeightedBestOfN(Vote):
         return answer_at_draws(self, q, learned) if self.depends_on else super().answer_given(q, lengths, learned)
 
     def answer_array(self, q: Any, concentration: Any = None, no_answer: Any = None) -> np.ndarray:
-        """Evaluate `answer` on arrays, with weights per entry of ``concentration``; all attempts vote."""
-        del no_answer
+        """Evaluate `answer` on arrays, with weights per entry of ``concentration`` and ``no_answer``, as `Majority`."""
         if np.isinf(self._gap):
             return evaluate(any_right, q, n=self.n)
-        return evaluate(bernstein, q, self._weights(*self._agreement(concentration)), core=(0, 1))
+        shares, alpha = self._agreement(concentration)
+        if no_answer is None:
+            return evaluate(bernstein, q, self._weights(shares, alpha), core=(0, 1))
+        if shares:
+            table = weighted_vote_table(self.n, self._gap, shares)
+        else:
+            table = weighted_vote_table_partition(self.n, self._gap, alpha)
+        return evaluate(bernstein, q, answered_weights(table, no_answer), core=(0, 1))
 
     def decide(self, outcome: np.ndarray, answers: Ints, rng: np.random.Generator) -> tuple[Bools, Ints]:
         """Draw scores and add up the weights of each answer."""

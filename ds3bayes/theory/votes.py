@@ -409,11 +409,34 @@ def answered_plurality_weights(n: int, wrong_shares: Sequence[float] | np.ndarra
     ValueError
         If an argument is out of range.
     """
+    return answered_weights(plurality_table(n, wrong_shares), no_answer)
+
+
+def answered_weights(table: np.ndarray, no_answer: Any) -> np.ndarray:
+    """Weights of n attempts, of which those that are not right may give no answer, by the weights of fewer votes.
+
+    Parameters
+    ----------
+    table : array, shape (..., n + 1, n + 1)
+        As `weighted_vote_table` or `plurality_table` return it: entry [v, c] for c right ones of v votes.
+    no_answer : array-like, shape (...)
+        b in [0, 1]; broadcasts against the leading axes of ``table``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (..., n + 1), as `answered_plurality_weights`.
+
+    Raises
+    ------
+    ValueError
+        If a probability is out of range.
+    """
     blank = check_no_answer(no_answer)
-    table = plurality_table(n, wrong_shares)
-    result = np.zeros((*blank.shape, n + 1))
+    n = table.shape[-1] - 1
+    result = np.zeros((*np.broadcast_shapes(blank.shape, table.shape[:-2]), n + 1))
     for c in range(1, n + 1):
-        result[..., c] = _answered_terms(n - c, blank) @ table[c:, c]
+        result[..., c] = (_answered_terms(n - c, blank) * table[..., c:, c]).sum(axis=-1)
     return result
 
 

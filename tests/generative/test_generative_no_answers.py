@@ -142,6 +142,28 @@ def test_what_is_interpolated_while_sampling_is_the_vote(n: int, shares: tuple[f
         np.testing.assert_allclose(exact[draw], law.eval(mode=python_mode()), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("shares", [None, (0.5, 0.3, 0.2)])
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_votes_that_a_verifier_weighs_are_of_attempts_that_answer(n: int, shares: tuple[float, ...] | None) -> None:
+    rng = np.random.default_rng(n)
+    strategy = ds3.WeightedBestOfN(n=n, verifier="noisy(d=1.25)", wrong_shares=shares)
+    q, silent = rng.random((6, 4)), rng.random((6, 1))
+    learned = Learned(concentration=rng.lognormal(0.0, 1.0, (6, 1)), no_answer=silent)
+    exact = strategy.answer_array(q, learned.concentration, silent)
+    for draw in range(6):
+        alpha = np.array(float(learned.concentration[draw, 0]))
+        law = strategy.answer(q[draw], alpha, wrong=(1.0 - q[draw]) * (1.0 - silent[draw, 0]))
+        np.testing.assert_allclose(exact[draw], law.eval(mode=python_mode()), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(strategy.answer_given(q, None, learned), exact, atol=2e-3)
+    # Fewer wrong votes help; if all answer, blanks make no difference.
+    assert (exact >= strategy.answer_array(q, learned.concentration) - 1e-9).all()
+    np.testing.assert_allclose(
+        strategy.answer_array(q, learned.concentration, 0.0 * silent),
+        strategy.answer_array(q, learned.concentration),
+        atol=1e-12,
+    )
+
+
 def test_endless_votes_among_those_that_answer() -> None:
     strategy, q = ds3.Majority(n=3, wrong_shares=(0.6, 0.4)), np.array([[0.0, 0.2, 0.3, 0.5, 1.0]])
     # A wrong answer has 0.6 of (1 - q) (1 - 0.5): q wins from 3/13 on.
