@@ -99,7 +99,7 @@ class WeightedBestOfN(Vote):
 
     @property
     def depends_on(self) -> frozenset[str]:
-        """How wrong answers agree and how many give none, unless an oracle weighs them; what a learned verifier knows."""
+        """How wrong answers agree and how many give none, unless an oracle weighs them; what a verifier knows."""
         if self.learned_verifier:
             return super().depends_on | {"discrimination"}
         return frozenset() if np.isinf(self._gap) else super().depends_on
