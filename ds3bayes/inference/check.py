@@ -77,7 +77,8 @@ def _left_out(
     found: dict[int, LeftOut] = {}
     reasons: dict[int, str] = {}
     # On a cluster every thread has a refit of its own.
-    shared = _Refitted(fit, group, seed, draws=REFIT_DRAWS, cores=2 if scheduler is None else 1)
+    cores = 2 if scheduler is None else 1
+    shared = _Refitted(fit, group, seed, draws=REFIT_DRAWS, cores=cores, several=len(places) > 1)
     with workers(scheduler) as spread, keeping(found):
         for row, one in spread(_refit, places.tolist(), shared=shared, prepare=_ready):
             if isinstance(one, LeftOut):
@@ -96,6 +97,7 @@ class _Refitted:
     seed: int
     draws: int
     cores: int
+    several: bool
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def _refit(place: int, refits: _Refits | str) -> LeftOut | str:
     fit, before = refits.refitted.fit, refits.before
     without, left = refits.wrapper.sel_observations(np.array(place))
     try:
-        refit = refits.wrapper.draw(without)
+        refit = refits.wrapper.draw(without, others=refits.refitted.several)
     except InputError as error:
         return str(error)
     posterior = refit["posterior"].to_dataset()
