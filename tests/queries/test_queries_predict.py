@@ -475,3 +475,16 @@ def test_what_a_strategy_costs_is_said_or_why_not(game24_fit):
     assert "usd" not in pred
     assert "its candidates per task are random" in pred.attrs["absent"]
     assert np.isfinite(ds3.predict(game24_fit, ["revision(n=3)"])["usd"]).all()
+
+
+@pytest.mark.slow
+def test_a_search_of_which_the_table_has_none(game24_evals, game24_spec):
+    """Yao et al. (2023) report 45 of 100 problems solved where one state is kept; the table has searches that keep 5."""
+    fit = ds3.fit(game24_evals, game24_spec.model_copy(update={"holdout": ()}), seed=0, progress=False)
+    texts = ["tot(branching=5)", "tot(branching=5, candidate_overlap=0)"]
+    success = ds3.predict(fit, texts, tasks="observed")["success"].stack(sample=("chain", "draw"))
+    solved = np.random.default_rng(0).binomial(100, success.isel(strategy=0).values.ravel())
+    low, high = np.quantile(solved, [0.05, 0.95])
+    assert low <= 45 <= high
+    # Were candidates independent, it would not be expected.
+    assert success.isel(strategy=1).mean() < success.isel(strategy=0).mean() - 0.05
