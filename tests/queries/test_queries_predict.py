@@ -479,7 +479,7 @@ def test_what_a_strategy_costs_is_said_or_why_not(game24_fit):
 
 @pytest.mark.slow
 def test_a_search_of_which_the_table_has_none(game24_evals, game24_spec):
-    """Yao et al. (2023) report 45 of 100 problems solved where one state is kept; the table has searches that keep 5."""
+    """Yao et al. (2023) report 45 of 100 problems solved if one state is kept; the table has searches of 5."""
     fit = ds3.fit(game24_evals, game24_spec.model_copy(update={"holdout": ()}), seed=0, progress=False)
     texts = ["tot(branching=5)", "tot(branching=5, candidate_overlap=0)"]
     success = ds3.predict(fit, texts, tasks="observed")["success"].stack(sample=("chain", "draw"))
