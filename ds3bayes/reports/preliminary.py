@@ -10,6 +10,7 @@ from ds3bayes import files
 from ds3bayes.inference.preliminary import MARK
 from ds3bayes.queries.words import amount, interval
 from ds3bayes.reports import charts
+from ds3bayes.reports.labelled import Row
 from ds3bayes.reports.rendered import render
 from ds3bayes.reports.svg import Key
 
@@ -31,7 +32,7 @@ def write_preliminary(rows: Sequence[Mapping[str, Any]], path: Path, *, name: st
     """
     ordered = _ordered(rows)
     shown = [
-        charts.Row(
+        Row(
             label=label,
             mean=row["success"],
             lower=row["success_lower"],
