@@ -243,7 +243,8 @@ def curves(found: Curves, caption: str, alt: str, *, x_label: str, y_label: str,
         marked = [(x(one), tick(one)) for one in ticks[::room]]
         drawing.axes(whole, y, x_label=x_label, x_ticks=[*marked, *([(end, endless)] if has_end else [])])
         title = " · ".join(where) if len({name for _, name in found.panels}) > 1 else where[0]
-        drawing.text(left + 4, high + 14, _cut(title, width - 10), kind="title")
+        # Titles are bold, and so wider.
+        drawing.text(left + 4, high + 14, _cut(title, 0.86 * width - 10), kind="title")
         for (walk, kind), line in _of(lines, where).groupby(["walk", "kind"], sort=False):
             look = kind_class(colour(walk, kind)), DASHES[kinds.index(kind) % len(DASHES)]
             _curve(drawing, line.sort_values("x"), look, x, y, end, endless)
@@ -417,12 +418,13 @@ def _interval(drawing: Drawing, row: Row, x: Scale, y: float) -> None:
     inside = row.lower <= row.observed <= row.upper
     drawing.mark(x(row.observed), y, 0 if inside else 5, "seen open" if inside else "missed", row.said or row.label)
     if not inside:
+        # Beyond the mark, or if there is no room, on the other side of the interval.
         right = row.observed > row.upper
         at = x(row.observed) + (9 if right else -9)
         if right and at + 44 > x.end:
-            at, right = x(row.observed) - 9, False
+            at, right = x(row.lower) - 9, False
         elif not right and at - 44 < x.start:
-            at, right = x(row.observed) + 9, True
+            at, right = x(row.upper) + 9, True
         drawing.text(at, y + 4, "missed", anchor="start" if right else "end", kind="bad")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from ds3bayes.reports import markdown
 
@@ -18,5 +19,21 @@ def render(template: str, content: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"md": markdown.text, "md_table": markdown.table}
+    environment.filters |= {"prose": prose, "md": markdown.text, "md_table": markdown.table}
     return environment.get_template(template).render(content)
+
+
+def prose(text: str) -> Markup:
+    """Return a sentence for HTML: what it quotes with backticks is set as code, all else is text.
+
+    Examples
+    --------
+    >>> print(prose("`a < b` or not"))
+    <code>a &lt; b</code> or not
+    """
+    # Of a backtick without its fellow nothing is made.
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    set_as = (Markup("{}"), Markup("<code>{}</code>"))
+    return Markup("").join(set_as[place % 2].format(part) for place, part in enumerate(parts))
