@@ -61,7 +61,9 @@ def laplace(density: Density, mode: Array, *, draws: int, seed: int) -> Array:
         step = np.zeros(density.dim)
         step[place] = _STEP
         ahead, behind = (density.tape.log_density(mode + side)[1] for side in (step, -step))
-        curvature[place] = (behind - ahead) / (2 * _STEP)
+        # What is not a number is refused below.
+        with np.errstate(invalid="ignore", over="ignore"):
+            curvature[place] = (behind - ahead) / (2 * _STEP)
     if not np.isfinite(curvature).all():
         raise NotNormal("the log density has no curvature at its mode")
     normal = np.random.default_rng(seed).standard_normal((draws, density.dim))

@@ -167,8 +167,11 @@ def _labels(options: pd.DataFrame, x: Scale, y: Scale, narrow: bool) -> dict[Any
     marks = [(x(row.cost) - 6, y(row.success) - 6, x(row.cost) + 6, y(row.success) + 6) for row in options.itertuples()]
     taken: list[tuple[float, float, float, float]] = []
     found = {}
+    # Of one strategy the LLM is what tells options apart.
+    one_strategy = options["strategy"].nunique() == 1
     for row in kept.itertuples():
-        text = f"{row.number}  {short(row.strategy)}" if in_words else str(row.number)
+        name = str(row.model) if one_strategy else short(row.strategy)
+        text = f"{row.number}  {name}" if in_words else str(row.number)
         at, height, size = x(row.cost), y(row.success), 6.6 * len(text)
         best: tuple[float, Any] | None = None
         for far in (9, 16, 26):

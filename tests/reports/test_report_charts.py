@@ -103,6 +103,11 @@ def test_a_miss_is_a_word_inside_the_picture():
         for x, anchor in said:
             left = float(x) - (44 if anchor == "end" else 0)
             assert 0 <= left <= width - 44
+        bars = re.findall(r'class="bar thick k0" d="M([\d.]+),[\d.]+L([\d.]+)', picture)
+        for (x, anchor), (low, high) in zip(said, bars[1:], strict=True):
+            left = float(x) - (44 if anchor == "end" else 0)
+            # Beside the interval, not on it.
+            assert left + 44 < float(low) or left > float(high)
 
 
 def test_names_are_text(fitted):

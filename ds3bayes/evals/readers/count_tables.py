@@ -101,8 +101,11 @@ def _plain(column: pd.Series) -> list[Any]:
 def _refuse_shared(tables: dict[Path, pd.DataFrame]) -> None:
     """Refuse cells that are in several files."""
     keys = [name for name in KEY if any(name in table for table in tables.values())]
-    cells = pd.concat([table.reindex(columns=keys).assign(_file=str(path)) for path, table in tables.items()])
-    cells = cells.fillna("").astype(str)
+    parts = []
+    for path, table in tables.items():
+        texts = table.reindex(columns=keys).astype(object)
+        parts.append(texts.where(texts.notna(), "").astype(str).assign(_file=str(path)))
+    cells = pd.concat(parts)
     shared = cells[cells.duplicated(keys, keep=False)].groupby(keys, sort=False)["_file"].agg(list)
     if shared.empty:
         return
