@@ -342,7 +342,7 @@ def doctor(
     ),
 )
 def import_evaluations(
-    source: Annotated[str, typer.Argument(help="a table, a log, or a folder of logs", show_default=False)],
+    source: Annotated[str, typer.Argument(help="a table, a log, or a folder of tables or logs", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="table to write (.parquet or .csv)")] = Path(
         "evals.parquet"
     ),
@@ -1255,7 +1255,7 @@ def run(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="model specification (.toml), or evaluations: a table, a log, or a folder of logs; or several "
+            help="model specification (.toml), or evaluations: a table, a log, or a folder of either; or several "
             "specifications, each with results of its own",
             show_default=False,
         ),
@@ -1283,8 +1283,11 @@ def run(
 ) -> None:
     """Do everything: read, validate, fit, check, predict, decide, report, all into one folder.
 
-    Evaluations need no specification: a table, a log or a folder of logs is read, what was read and left out is said,
-    and the folder gets `evals.parquet` and the `spec.toml` that was used, to be changed and run again.
+    Evaluations need no specification: a table, a log or a folder of either is read, what was read and left out is said,
+    and the results' folder gets `evals.parquet` and the `spec.toml` that was used, to be changed and run again.
+
+    While chains are sampled, a preliminary answer is shown, and drawn in `preliminary.html`, which goes once the report
+    is written.
 
     A fit of the same model, data, seed and versions that the folder already holds is used again, so that a change of
     the spec's questions or prices is answered without sampling. Draws are kept as they come: after a kill, the same
