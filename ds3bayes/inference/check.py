@@ -104,7 +104,7 @@ def _left_out(
     fit: xr.DataTree,
     seed: int,
     scheduler: str | None,
-    progress: Callable[[float], object],
+    progress: Callable[[float], object] = lambda _: None,
 ) -> tuple[dict[int, LeftOut], str]:
     """Leave tasks out by refits, by their order; and the reason why some, or all, could not be."""
     found: dict[int, LeftOut] = {}
