@@ -32,8 +32,23 @@ def looked(evals) -> tuple[xr.DataTree, xr.Dataset, str]:
         return "a first look\nof two lines"
 
     said: list[str] = []
+    spoken = threading.Event()
+    sample = CompiledModel.sample
+
+    def shown(_: object, text: str, **__: object) -> None:
+        said.append(str(text))
+        if "a first look" in said[-1]:
+            spoken.set()
+
+    def sampled(*given: Any, **named: Any) -> xr.DataTree:
+        tree = sample(*given, **named)
+        # So short a run may be over before.
+        spoken.wait(60)
+        return tree
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ds3bayes.progress.Terminal.print", lambda _, text, **__: said.append(str(text)))
+        patch.setattr("ds3bayes.progress.Terminal.print", shown)
+        patch.setattr(CompiledModel, "sample", sampled)
         with pytest.warns(ds3.FitWarning):
             fit = ds3.fit(evals, preliminary=look, **SHORT)
     (first,) = found
