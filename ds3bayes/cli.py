@@ -342,7 +342,7 @@ def doctor(
     ),
 )
 def import_evaluations(
-    source: Annotated[str, typer.Argument(help="a table, a log, or a folder of logs", show_default=False)],
+    source: Annotated[str, typer.Argument(help="a table, a log, or a folder of tables or logs", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="table to write (.parquet or .csv)")] = Path(
         "evals.parquet"
     ),
@@ -392,7 +392,7 @@ def fit(
     loaded, evals = _read(spec)
     files.refuse_taken(output, "fit", [loaded.data.path])
     asked: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
-    fitted = _fit(evals, loaded, output, fresh=fresh, scheduler=scheduler, **asked)
+    fitted = _fit(evals, loaded, output, fresh=fresh, scheduler=scheduler, preliminary=_first_look(loaded), **asked)
     path = save(_asked_by(fitted, spec, output.parent, source=loaded.data.path), output)
     if as_json:
         _print_json({"fit": str(path)})
@@ -437,8 +437,8 @@ def check(
     loaded = load(fit_file)
     if output is not None:
         files.claim_folder(output, {}, [fit_file])
-    with doing("checking"):
-        results = run_checks(loaded, refits=refits, scheduler=scheduler)
+    with doing("checking") as told:
+        results = run_checks(loaded, refits=refits, scheduler=scheduler, progress=told.share)
     if by_simulation:
         from ds3bayes.queries.calibration import sbc, sbc_check
 
@@ -1022,6 +1022,7 @@ def report(
     tasks: Tasks = None,
 ) -> None:
     """Write a report of a fit: a self-contained HTML page, the same as Markdown, and every table as CSV."""
+    from ds3bayes.inference.check import check as run_checks
     from ds3bayes.reports import report as write
 
     files.claim(output, "page", [fit_file])
@@ -1029,8 +1030,10 @@ def report(
     loaded = _load(fit_file)
     with doing("predicting"):
         pred = _predict(loaded, strategy, tasks)
-    with doing("checking, drawing and writing the report"):
-        path = write(loaded, pred, output)
+    with doing("checking") as told:
+        results = run_checks(loaded, progress=told.share)
+    with doing("drawing and writing the report") as told:
+        path = write(loaded, pred, output, checks=results, progress=told.share)
     _say.print(f"wrote [bold]{_plain(str(path))}[/]")
 
 
@@ -1252,7 +1255,7 @@ def run(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="model specification (.toml), or evaluations: a table, a log, or a folder of logs; or several "
+            help="model specification (.toml), or evaluations: a table, a log, or a folder of either; or several "
             "specifications, each with results of its own",
             show_default=False,
         ),
@@ -1280,8 +1283,11 @@ def run(
 ) -> None:
     """Do everything: read, validate, fit, check, predict, decide, report, all into one folder.
 
-    Evaluations need no specification: a table, a log or a folder of logs is read, what was read and left out is said,
-    and the folder gets `evals.parquet` and the `spec.toml` that was used, to be changed and run again.
+    Evaluations need no specification: a table, a log or a folder of either is read, what was read and left out is said,
+    and the results' folder gets `evals.parquet` and the `spec.toml` that was used, to be changed and run again.
+
+    While chains are sampled, a preliminary answer is shown, and drawn in `preliminary.html`, which goes once the report
+    is written.
 
     A fit of the same model, data, seed and versions that the folder already holds is used again, so that a change of
     the spec's questions or prices is answered without sampling. Draws are kept as they come: after a kill, the same
@@ -1369,15 +1375,16 @@ class _Job:
         came_from = self.source if self.spec.data is None else self.spec.data.path
         fitted = self.fitted
         if fitted is None:
-            fitted = _fit(self.evals, self.spec, self.path, fresh=fresh, scheduler=scheduler)
+            first_look = _first_look(self.spec, folder / "preliminary.html")
+            fitted = _fit(self.evals, self.spec, self.path, fresh=fresh, scheduler=scheduler, preliminary=first_look)
         else:
             _say.print("the folder holds a fit of this model and these data: using it (--refit samples again)")
         # A fit that is used again is written, too: the folder holds no questions or prices but the new ones.
         fitted = _asked_by(fitted, named[0], folder, named[1], source=came_from, options=self.options)
         with doing("saving the fit"):
             save(fitted, self.path)
-        with doing("checking"):
-            results = run_checks(fitted, scheduler=scheduler)
+        with doing("checking") as told:
+            results = run_checks(fitted, scheduler=scheduler, progress=told.share)
         with doing("predicting"):
             pred = _predict(fitted, None, None)
         with doing("deciding"):
@@ -1387,8 +1394,9 @@ class _Job:
         for name, table in (("predictions.csv", _summary(pred)), ("decision.csv", decision.rows.to_dict("records"))):
             files.write(folder / name, "table", _csv(table))  # type: ignore[arg-type]
         files.write(folder / "observed_vs_predicted.csv", "table", files.csv_bytes(compared))
-        with doing("drawing and writing the report"):
-            path = write(fitted, pred, folder / "report.html", checks=results)
+        with doing("drawing and writing the report") as told:
+            path = write(fitted, pred, folder / "report.html", checks=results, progress=told.share)
+        (folder / "preliminary.html").unlink(missing_ok=True)
         if not quiet:
             _show_checks(results)
             held = compared[compared["rows"] == "held out"]
@@ -1397,14 +1405,14 @@ class _Job:
                 _show("held-out rows: observed, and predicted mean and 90 % interval", held[keep].to_dict("records"))
             _show_decision(decision)
         _say.print(f"report: [bold]{_plain(str(path))}[/]")
-        told = {
+        answers = {
             "folder": str(folder),
             "checks": [_of_check(one) for one in results if not one.note],
             "notes": [{"name": one.name, "sentence": one.sentence} for one in results if one.note],
             "decision": decision.as_dict(),
             "observed_vs_predicted": json.loads(compared.to_json(orient="records")),
         }
-        return results, told
+        return results, answers
 
 
 def _ready(
@@ -1457,6 +1465,7 @@ _RESULTS = {
     "predictions.csv": "table",
     "decision.csv": "table",
     "observed_vs_predicted.csv": "table",
+    "preliminary.html": "page",
     "report.html": "page",
     "report.md": "text",
 }
@@ -1583,6 +1592,20 @@ def _fit(
     from ds3bayes.inference.fit import fit as sample
 
     return sample(evals, spec, resume=_unfinished(output, fresh), scheduler=scheduler, **sampling)
+
+
+def _first_look(spec: Any, page: Path | None = None) -> Callable[[xr.DataTree], str]:
+    """Return what says a first answer from a fit of few draws, and draws it on a page if one is named."""
+
+    def look(fitted: xr.DataTree) -> str:
+        from ds3bayes.reports.preliminary import say_preliminary, write_preliminary
+
+        rows = _summary(_predict(fitted, None, None))
+        if page is not None:
+            write_preliminary(rows, page, name=spec.name)
+        return say_preliminary(rows, cost=spec.query.cost, in_a_line=not _say.is_terminal)
+
+    return look
 
 
 def _unfinished(output: Path, fresh: bool) -> Path:

@@ -15,6 +15,7 @@ import signal
 import socket
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -309,6 +310,7 @@ _held = ExitStack()
 _mine: set[Path] = set()
 #: What `write` finished until `release`.
 _written: list[str] = []
+_asking_mask = threading.Lock()
 
 
 def claim(path: str | os.PathLike[str], kind: str, inputs: Iterable[str | os.PathLike[str]] = ()) -> Path:
@@ -568,9 +570,10 @@ def _rewriting(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        # Temporary files are private; an artifact gets the usual permissions.
-        mask = os.umask(0)
-        os.umask(mask)
+        # Temporary files are private; an artifact gets the usual permissions, which can only be asked for by a change.
+        with _asking_mask:
+            mask = os.umask(0)
+            os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
     finally:

@@ -27,17 +27,34 @@ class Told:
         What is counted.
     show : callable
         Takes this, and shows it.
+    say : callable
+        Takes a text, and shows it for good.
     """
 
-    def __init__(self, total: int | None, unit: str, show: Callable[[Told], None]) -> None:
-        self.total, self.unit, self.show = total, unit, show
+    def __init__(
+        self,
+        total: int | None,
+        unit: str,
+        show: Callable[[Told], None] = lambda _: None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.total, self.unit, self.show, self.say = total, unit, show, say
         self.done = 0
         self.divergences: int | None = None
         self.started = time.perf_counter()
+        #: Share of the work that was done when that was last told, and how many seconds had passed by then.
+        self.reached: tuple[float, float] | None = None
 
     def __call__(self, done: int, divergences: int | None = None) -> None:
         """Say how much is done, and how many draws diverged."""
         self.done, self.divergences = done, divergences
+        if self.total and done:
+            self.reached = (done / self.total, self.seconds)
+        self.show(self)
+
+    def share(self, done: float) -> None:
+        """Say what share of a stage without a count is done, in [0, 1]: shares of the time that it usually takes."""
+        self.reached = (done, self.seconds)
         self.show(self)
 
     @property
@@ -59,9 +76,12 @@ class Told:
     @property
     def left(self) -> str:
         """How long the rest will take if it goes on as it has, in words; empty if nobody can know."""
-        if not self.total or not self.done:
+        if self.reached is None or not self.reached[0] > 0:
             return ""
-        return f"about {lasted(self.seconds * (self.total - self.done) / self.done)} left"
+        share, then = self.reached
+        # What passes after that was told is no slower work, but part of the rest.
+        rest = then / share - self.seconds
+        return f"about {lasted(rest)} left" if rest > 0 else ""
 
 
 class _Clock(ProgressColumn):
@@ -120,7 +140,7 @@ def doing(what: str, total: int | None = None, *, unit: str = "draws", show: boo
     console = Terminal(stderr=True)
     # Colours can be forced where nothing moves: in a notebook, or in a log.
     moving = show and console.is_terminal and sys.stderr.isatty()
-    told = Told(total, unit, lambda _: None)
+    told = Told(total, unit, say=lambda text: console.print(text) if show else None)
 
     def over(ended: str = "") -> None:
         if show:
@@ -142,14 +162,15 @@ def _moving(what: str, told: Told, console: Terminal) -> Iterator[None]:
     """Show a line that moves, and goes once the stage is over."""
     columns = (SpinnerColumn(), TextColumn(plain(what)), BarColumn(30), _Clock(told))
     with Progress(*columns, console=console, transient=True) as bar:
-        line = bar.add_task("", total=told.total)
+        line = bar.add_task("", total=None)
         shown = 0.0
 
         def picture(now: Told) -> None:
             nonlocal shown
             if time.perf_counter() - shown >= _EVERY:
                 shown = time.perf_counter()
-                bar.update(line, completed=now.done)
+                share = None if now.reached is None else now.reached[0]
+                bar.update(line, total=None if share is None else 1.0, completed=share or 0.0)
 
         told.show = picture
         yield

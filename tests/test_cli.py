@@ -654,15 +654,24 @@ def test_run_takes_a_log_to_a_decision(run, log, tmp_path, monkeypatch):
     from ds3bayes.inference import fit as fits
 
     real = fits.fit
+    page = tmp_path / "out" / "preliminary.html"
+    first = []
 
-    def short(evals, spec, **_):
+    def short(evals, spec, *, preliminary, **_):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ds3.FitWarning)
-            return real(evals, spec, draws=100, tune=100, chains=2, progress=False)
+            fit = real(evals, spec, draws=100, tune=100, chains=2, progress=False)
+        first.append(preliminary(fit))
+        assert "preliminary" in page.read_text(encoding="utf-8")
+        return fit
 
     monkeypatch.setattr("ds3bayes.inference.fit.fit", short)
     code, out, err = run("run", log, "--max-cost", "900", "--target", "0.3", "-o", "out", "--json")
     assert code == 0, err
+    # One line where nobody watches; a finished run has an answer, and no preliminary one.
+    (said,) = first
+    assert re.fullmatch(r"preliminary \(.*\): success of [^\n]+ 0\.\d+ \(0\.\d+ to [01]\.\d+\)[^\n]*", said), said
+    assert not page.exists()
     answer = json.loads(out)
     assert "at most 900 tokens per task" in answer["decision"]["choice"]
     assert "success 0.3 " in answer["decision"]["enough"]

@@ -23,6 +23,32 @@ def test_a_stage_is_one_line_where_nothing_moves(capsys):
     assert re.fullmatch(r"sampling: [\d.]+ s, 500 draws \([\d,]+ per second\), 4 divergences", line)
 
 
+def test_a_stage_without_a_count_says_how_long_it_will_take(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now)
+    with doing("checking", show=False) as told:
+        assert told.left == ""
+        now += 2.0
+        told.share(0.2)
+        assert told.left == "about 8.0 s left"
+        # What passes until the next step is part of the rest.
+        now += 3.0
+        assert told.left == "about 5.0 s left"
+        now += 30.0
+        assert told.left == ""
+        told.share(0.7)
+        assert told.left == "about 15 s left"
+    assert told.counted == ""
+
+
+def test_what_is_said_meanwhile_stays_where_nothing_moves(capsys):
+    with doing("sampling") as told:
+        told.say("a first look")
+    with doing("quiet", show=False) as told:
+        told.say("unheard")
+    assert re.fullmatch(r"a first look\nsampling: [\d.]+ s\n", capsys.readouterr().err)
+
+
 def test_a_stage_that_is_stopped_says_how_far_it_came(capsys):
     def stopped(by):
         with doing("fits", 9, unit="fits") as told:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
@@ -16,12 +18,28 @@ _MOST = 1000
 _NOWHERE = 1e300
 
 
-def typical_point(density: Density) -> Array:
-    """Return a point at which the log density is about what it is at draws of the posterior.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Climb:
+    """Where climbing a log density led.
+
+    Parameters
+    ----------
+    mode : array, shape (dim,)
+        Where it was highest.
+    typical : array, shape (dim,)
+        The first point at which it was about what it is at draws of the posterior.
+    """
+
+    mode: Array
+    typical: Array
+
+
+def climb(density: Density) -> Climb:
+    """Climb from the priors' support points to the mode, by L-BFGS.
 
     Draws of a posterior of d parameters do not lie at its mode, but about d/2 below it in log density. Of the points
-    that L-BFGS visits on its way from the priors' support points to the mode, the first that lies no more than that
-    below the best is taken. The mode itself is no place to start from: where LLMs are pooled, it has no spread at all.
+    that are visited on the way, the first that lies no more than that below the best is the typical one. The mode
+    itself is no place to start from: where LLMs are pooled, it may have no spread at all.
 
     Parameters
     ----------
@@ -29,8 +47,8 @@ def typical_point(density: Density) -> Array:
 
     Returns
     -------
-    array, shape (dim,)
-        The support points themselves where the log density cannot be climbed from them.
+    Climb
+        Both are the support points where the log density cannot be climbed from them.
     """
     visited: list[tuple[float, Array]] = []
 
@@ -45,6 +63,7 @@ def typical_point(density: Density) -> Array:
     with threadpool_limits(limits=1, user_api="blas"):
         minimize(descend, density.start, jac=True, method="L-BFGS-B", options={"maxfun": _MOST, "maxiter": _MOST})
     if not visited:
-        return density.start
-    enough = max(value for value, _ in visited) - density.dim / 2
-    return next(point for value, point in visited if value >= enough)
+        return Climb(mode=density.start, typical=density.start)
+    highest, mode = max(visited, key=lambda one: one[0])
+    enough = highest - density.dim / 2
+    return Climb(mode=mode, typical=next(point for value, point in visited if value >= enough))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,14 @@ def each_draw(posterior: xr.Dataset) -> Iterator[dict[str, Array]]:
 
 # The products of one draw are small: threads of BLAS would wait for one another for longer than they work.
 @threadpool_limits.wrap(limits=1, user_api="blas")
-def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: int) -> xr.Dataset:
+def task_effects(
+    design: Design,
+    spec: ModelSpec,
+    posterior: xr.Dataset,
+    seed: int,
+    population: PopulationAtDraws | None = None,
+    progress: Callable[[float], object] = lambda _: None,
+) -> xr.Dataset:
     """Draw every observed task's effects from their exact conditional law at each posterior draw.
 
     Parameters
@@ -165,6 +172,10 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
     posterior : xarray.Dataset
         Dims (chain, draw, ...).
     seed : int
+    population : PopulationAtDraws, optional
+        Of other draws of the same model, to be used again.
+    progress : callable, optional
+        Called with the share of draws that is done, in [0, 1].
 
     Returns
     -------
@@ -178,15 +189,15 @@ def task_effects(design: Design, spec: ModelSpec, posterior: xr.Dataset, seed: i
         else NaN; ``easiness`` of the task; with dims (chain, draw, task) ``log_likelihood`` of the task's
         counts and tokens with its effects summed out.
     """
-    population = PopulationAtDraws(design, spec, posterior)
+    population = population or PopulationAtDraws(design, spec, posterior)
     rng = np.random.default_rng(seed)
     draws, columns = list(each_draw(posterior)), by_draw(posterior)
     parts = []
     for index, block in enumerate(design.blocks):
-        drawn = [
-            _draw_block(block, design, spec, terms, draw, rng)
-            for terms, draw in zip(population.each(index, columns), draws, strict=True)
-        ]
+        drawn = []
+        for terms, draw in zip(population.each(index, columns), draws, strict=True):
+            drawn.append(_draw_block(block, design, spec, terms, draw, rng))
+            progress((index + len(drawn) / len(draws)) / len(design.blocks))
         parts.append({name: np.stack([one[name] for one in drawn]) for name in drawn[0]})
         if latent_cells(block, design)[0]:
             _sum_out_latent_tokens(parts[-1]["log_likelihood"], index, design, population, draws)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ds3bayes.deferred import pm
+from ds3bayes.evals import data_sha256
 from ds3bayes.evals.cuts import name_cuts
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.design import Design
@@ -22,6 +25,7 @@ from ds3bayes.theory.evaluate import python_mode
 SCHEMA = 4
 #: The first schema whose fits carry a digest of their values.
 DIGEST_SINCE = 4
+_PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")
 
 
 def thinned(fit: xr.DataTree) -> xr.DataTree:
@@ -79,6 +83,26 @@ def _follows(name: str, posterior: xr.Dataset) -> bool:
         "spread": ("spread_median", "own_spread"),
     }.get(name, ())
     return any(one in posterior for one in (*above, f"llm_{name}", f"anchor_{name}"))
+
+
+def about(spec: ModelSpec, evals: xr.Dataset, seed: int) -> dict[str, Any]:
+    """Return what the attributes of a fit say of how it was made."""
+    return {
+        "schema": SCHEMA,
+        "model_id": spec.model_id,
+        "spec": spec.model_dump_json(),
+        "data_sha256": data_sha256(evals),
+        "versions": json.dumps({name: version(name) for name in _PACKAGES}),
+        "seed": seed,
+    }
+
+
+def data_groups(evals: xr.Dataset, held_out: np.ndarray) -> dict[str, xr.Dataset]:
+    """Return the groups of a fit that hold its evaluations."""
+    return {
+        "observed_data": evals[["successes"]].drop_attrs(deep=False),
+        "constant_data": evals.drop_vars("successes").assign(held_out=("row", held_out)),
+    }
 
 
 def evals_of(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:

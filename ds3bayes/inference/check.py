@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,9 +28,18 @@ from ds3bayes.inference.checks import (
 )
 from ds3bayes.inference.refits import TaskRefits
 
+# Of the time that checks take on the shipped specifications, what is over once draws are replicated, and once tasks are
+# left out.
+_REPLICATED, _LEFT_OUT = 0.2, 0.95
+
 
 def check(
-    fit: xr.DataTree, *, refits: int | None = None, seed: int = 0, scheduler: str | None = None
+    fit: xr.DataTree,
+    *,
+    refits: int | None = None,
+    seed: int = 0,
+    scheduler: str | None = None,
+    progress: Callable[[float], object] = lambda _: None,
 ) -> list[CheckResult]:
     """Run every check on a fit, and note what it rests on.
 
@@ -44,6 +54,8 @@ def check(
     scheduler : str, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers make a refit each: the same ones,
         by the seed. Needs the extra ``distributed``.
+    progress : callable, optional
+        Called now and then with the share of the work that is done, in [0, 1].
 
     Returns
     -------
@@ -56,22 +68,43 @@ def check(
     InputError
         If the cluster has no scheduler, no worker or other versions.
     """
-    return [
-        convergence(fit),
-        posterior_prediction(fit, seed=seed),
-        leave_out_by_refits(fit, refits=MAX_REFITS if refits is None else refits, seed=seed, scheduler=scheduler),
-        informed(fit),
-        sensitivity(fit),
-    ]
+    results = [convergence(fit), posterior_prediction(fit, seed=seed)]
+    progress(_REPLICATED)
+    results.append(
+        leave_out_by_refits(
+            fit,
+            refits=MAX_REFITS if refits is None else refits,
+            seed=seed,
+            scheduler=scheduler,
+            progress=lambda share: progress(_REPLICATED + share * (_LEFT_OUT - _REPLICATED)),
+        )
+    )
+    progress(_LEFT_OUT)
+    return [*results, informed(fit), sensitivity(fit)]
 
 
-def leave_out_by_refits(fit: xr.DataTree, *, refits: int, seed: int = 0, scheduler: str | None = None) -> CheckResult:
+def leave_out_by_refits(
+    fit: xr.DataTree,
+    *,
+    refits: int,
+    seed: int = 0,
+    scheduler: str | None = None,
+    progress: Callable[[float], object] = lambda _: None,
+) -> CheckResult:
     """Check `leave_one_out` with refits, of two chains of 250 draws, for what importance sampling cannot leave out."""
-    return leave_one_out(fit, refits=refits, leave_out=partial(_left_out, fit=fit, seed=seed, scheduler=scheduler))
+    return leave_one_out(
+        fit, refits=refits, leave_out=partial(_left_out, fit=fit, seed=seed, scheduler=scheduler, progress=progress)
+    )
 
 
 def _left_out(
-    group: str, places: np.ndarray, *, fit: xr.DataTree, seed: int, scheduler: str | None
+    group: str,
+    places: np.ndarray,
+    *,
+    fit: xr.DataTree,
+    seed: int,
+    scheduler: str | None,
+    progress: Callable[[float], object] = lambda _: None,
 ) -> tuple[dict[int, LeftOut], str]:
     """Leave tasks out by refits, by their order; and the reason why some, or all, could not be."""
     found: dict[int, LeftOut] = {}
@@ -85,6 +118,7 @@ def _left_out(
                 found[row] = one
             else:
                 reasons[row] = one
+            progress((len(found) + len(reasons)) / len(places))
     return found, "; ".join(dict.fromkeys(reasons[row] for row in sorted(reasons)))
 
 

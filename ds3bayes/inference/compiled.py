@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from ds3bayes.engine import nuts
 from ds3bayes.engine.chains import Chain, Drawn, chain_seed, run
 from ds3bayes.engine.density import Density, Program, start_of
 from ds3bayes.engine.fallback import EngineWarning, Fallback
+from ds3bayes.engine.laplace import NotNormal, laplace
 from ds3bayes.engine.library import MachineError
-from ds3bayes.engine.starting import typical_point
+from ds3bayes.engine.starting import Climb, climb
 from ds3bayes.engine.tape import Unsupported
 from ds3bayes.generative.design import Design
 from ds3bayes.generative.model import assemble
@@ -88,10 +90,10 @@ class CompiledModel:
         """
         if sampling.tune is not None:
             return sampling.tune
-        return 300 if self._starts_typically else 600
+        return 300 if self.starts_typically else 600
 
     @property
-    def _starts_typically(self) -> bool:
+    def starts_typically(self) -> bool:
         """Whether chains start near a typical point, found by climbing, and not around the middle of the priors.
 
         Among many parameters, climbing may lead into a spike: in 20 fits of the skill graph, one chain stayed for all
@@ -99,6 +101,43 @@ class CompiledModel:
         and one more crept out of it. From the middle of the priors none does.
         """
         return isinstance(self.density, Density) and self.density.dim <= _FEW_PARAMETERS
+
+    @cached_property
+    def climbed(self) -> Climb:
+        """Where climbing the log density leads.
+
+        Raises
+        ------
+        NotNormal
+            If the machine cannot run the model.
+        """
+        if isinstance(self.density, Fallback):
+            raise NotNormal("the machine cannot run this model")
+        return climb(self.density)
+
+    def near_mode(self, draws: int, seed: int) -> xr.Dataset:
+        """Draw from the normal law that the posterior is like at its mode, as one chain.
+
+        Parameters
+        ----------
+        draws, seed : int
+
+        Returns
+        -------
+        xarray.Dataset
+            As the group ``posterior`` of `sample`.
+
+        Raises
+        ------
+        NotNormal
+            If it is not like one.
+        """
+        mode = self.climbed.mode
+        assert isinstance(self.density, Density)
+        points = laplace(self.density, mode, draws=draws, seed=seed)
+        variables = self.density.variables.evaluate(points)
+        drawn = dict(zip(self.density.names, variables, strict=True))
+        return self.tree({0: (drawn, {})})["posterior"].to_dataset()
 
     def sample(
         self,
@@ -224,11 +263,11 @@ class CompiledModel:
         """Return what makes the point at which a chain starts, given a seed."""
         if isinstance(self.density, Fallback):
             return lambda seed: np.zeros(0)
-        if not self._starts_typically:
+        if not self.starts_typically:
             return _moved(self.density.start, 1.0)
         # Chains that go on need not find it again: some hundred gradients.
         found = None if unfinished is None else unfinished.get("start", 0)
-        point = typical_point(self.density) if found is None else found["point"]
+        point = self.climbed.typical if found is None else found["point"]
         if unfinished is not None and found is None:
             unfinished.keep("start", 0, {"point": point})
         return _moved(point, 0.1)

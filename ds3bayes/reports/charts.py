@@ -17,8 +17,9 @@ import pandas as pd
 
 from ds3bayes.queries.words import COST_NAMES, amount, chance, interval, number, share
 from ds3bayes.reports.curve_tables import MOST_PANELS, Curves
+from ds3bayes.reports.labelled import Row, compared_rows, ratio_span, success_rows
 from ds3bayes.reports.svg import DASHES, NARROW, WIDE, Drawing, Key, Scale, kind_class, tick, wrapped
-from ds3bayes.reports.tables import HARDLY_LEARNED, Sweep, is_share, worth_showing
+from ds3bayes.reports.tables import HARDLY_LEARNED, Sweep, worth_showing
 
 # Options of least regret that are labelled, on a wide and on a narrow page; those recommended always are.
 _LABELS = {False: 14, True: 7}
@@ -166,8 +167,11 @@ def _labels(options: pd.DataFrame, x: Scale, y: Scale, narrow: bool) -> dict[Any
     marks = [(x(row.cost) - 6, y(row.success) - 6, x(row.cost) + 6, y(row.success) + 6) for row in options.itertuples()]
     taken: list[tuple[float, float, float, float]] = []
     found = {}
+    # Of one strategy the LLM is what tells options apart.
+    one_strategy = options["strategy"].nunique() == 1
     for row in kept.itertuples():
-        text = f"{row.number}  {short(row.strategy)}" if in_words else str(row.number)
+        name = str(row.model) if one_strategy else short(row.strategy)
+        text = f"{row.number}  {name}" if in_words else str(row.number)
         at, height, size = x(row.cost), y(row.success), 6.6 * len(text)
         best: tuple[float, Any] | None = None
         for far in (9, 16, 26):
@@ -242,7 +246,8 @@ def curves(found: Curves, caption: str, alt: str, *, x_label: str, y_label: str,
         marked = [(x(one), tick(one)) for one in ticks[::room]]
         drawing.axes(whole, y, x_label=x_label, x_ticks=[*marked, *([(end, endless)] if has_end else [])])
         title = " · ".join(where) if len({name for _, name in found.panels}) > 1 else where[0]
-        drawing.text(left + 4, high + 14, _cut(title, width - 10), kind="title")
+        # Titles are bold, and so wider.
+        drawing.text(left + 4, high + 14, _cut(title, 0.86 * width - 10), kind="title")
         for (walk, kind), line in _of(lines, where).groupby(["walk", "kind"], sort=False):
             look = kind_class(colour(walk, kind)), DASHES[kinds.index(kind) % len(DASHES)]
             _curve(drawing, line.sort_values("x"), look, x, y, end, endless)
@@ -329,24 +334,6 @@ def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One labelled interval, or a header between them."""
-
-    label: str
-    mean: float = np.nan
-    lower: float = np.nan
-    upper: float = np.nan
-    observed: float | None = None
-    kind: str = "k0"
-    shape: int = 0
-    said: str = ""
-    header: bool = False
-    #: What was observed of other attempts than the interval is about, and whether it is away from what these say.
-    beside: float = np.nan
-    away: bool = False
-
-
 def rows(
     panels: Sequence[tuple[str, Sequence[Row], str]],
     caption: str,
@@ -425,8 +412,8 @@ def rows(
 
 
 def _interval(drawing: Drawing, row: Row, x: Scale, y: float) -> None:
-    drawing.line([(x(row.lower), y), (x(row.upper), y)], f"bar thick {row.kind}")
-    drawing.mark(x(row.mean), y, row.shape, f"{row.kind} full", row.said or row.label)
+    drawing.line([(x(row.lower), y), (x(row.upper), y)], f"bar thick {kind_class(row.place)}")
+    drawing.mark(x(row.mean), y, row.place, f"{kind_class(row.place)} full", row.said or row.label)
     if np.isfinite(row.beside):
         drawing.mark(x(row.beside), y, 5 if row.away else 3, "missed" if row.away else "seen small", row.said)
     if row.observed is None:
@@ -434,34 +421,22 @@ def _interval(drawing: Drawing, row: Row, x: Scale, y: float) -> None:
     inside = row.lower <= row.observed <= row.upper
     drawing.mark(x(row.observed), y, 0 if inside else 5, "seen open" if inside else "missed", row.said or row.label)
     if not inside:
+        # Beyond the mark, or if there is no room, on the other side of the interval.
         right = row.observed > row.upper
         at = x(row.observed) + (9 if right else -9)
         if right and at + 44 > x.end:
-            at, right = x(row.observed) - 9, False
+            at, right = x(row.lower) - 9, False
         elif not right and at - 44 < x.start:
-            at, right = x(row.observed) + 9, True
+            at, right = x(row.upper) + 9, True
         drawing.text(at, y + 4, "missed", anchor="start" if right else "end", kind="bad")
 
 
 def success_alone(options: pd.DataFrame, caption: str, alt: str, target: float) -> Chart:
     """Draw predicted success of every option, for predictions without a cost."""
-    shown = [
-        Row(
-            label=f"{row.number}  {row.option}" + " (bound)" * bool(row.bound),
-            mean=row.success,
-            lower=row.success_lower,
-            upper=row.success_upper,
-            said=f"{row.option}: {interval(row.success, row.success_lower, row.success_upper)}"
-            + (f", observed {share(row.observed)}" if np.isfinite(row.observed) else ""),
-            beside=row.observed,
-            away=bool(row.away),
-        )
-        for row in worth_showing(options).itertuples()
-    ]
     keys = [Key(text="predicted, 90 % interval", kind="k0", shape=0, dash="")]
     keys += _seen_keys(options)
     keys.append(Key(text=f"target, success {target:g}", kind="axis strong", dash=""))
-    return rows([("", shown, "expected success")], caption, alt, line=target, keys=keys)
+    return rows([("", success_rows(options), "expected success")], caption, alt, line=target, keys=keys)
 
 
 def compared(table: pd.DataFrame, caption: str, alt: str, *, of_success: bool) -> Chart:
@@ -475,46 +450,9 @@ def compared(table: pd.DataFrame, caption: str, alt: str, *, of_success: bool) -
     of_success : bool
         Shares of right answers, rather than tokens and prices.
     """
-    shares = is_share(table)
-    chosen = table[shares] if of_success else table[~shares & (table["observed"] > 0) & (table["lower"] > 0)]
-    if of_success:
-        kinds = chosen["quantity"].where(chosen["quantity"] == "success per attempt", "any of the attempts right")
-    else:
-        kinds = chosen["quantity"].str.partition(" ")[0]
-    titles = {"held out": "Held out: the fit did not see these", "fitted": "Used in the fit"}
-    panels = []
-    for kind in dict.fromkeys(kinds):
-        shown: list[Row] = []
-        for part, group in chosen.groupby("rows", sort=False):
-            shown.append(Row(label=titles.get(str(part), str(part)), header=True))
-            found = {row.sampler: row for row in group[kinds[group.index] == kind].itertuples()}
-            for sampler in dict.fromkeys(group["sampler"]):
-                row = found.get(sampler)
-                if row is None:
-                    shown.append(Row(label=str(sampler)))
-                    continue
-                unit = 1.0 if of_success else row.observed
-                write = share if of_success else number
-                said = (
-                    f"{sampler}, {row.quantity}: observed {write(row.observed)}, predicted "
-                    f"{interval(row.mean, row.lower, row.upper, not of_success)}, {row.verdict}"
-                )
-                shown.append(
-                    Row(
-                        label=str(sampler),
-                        mean=row.mean / unit,
-                        lower=row.lower / unit,
-                        upper=row.upper / unit,
-                        observed=row.observed / unit,
-                        said=said,
-                    )
-                )
-        unit_name = (
-            ("share of attempts" if kind == "success per attempt" else "share of tasks")
-            if of_success
-            else "predicted ÷ observed"
-        )
-        panels.append((str(kind), shown, unit_name))
+    chosen, found = compared_rows(table, of_success=of_success)
+    units = {kind: "share of attempts" if kind == "success per attempt" else "share of tasks" for kind in found}
+    panels = [(kind, shown, units[kind] if of_success else "predicted ÷ observed") for kind, shown in found.items()]
     keys = [
         Key(text="predicted, 90 % interval", kind="k0", shape=0, dash=""),
         Key(text="observed, inside", kind="seen open", shape=0),
@@ -523,8 +461,7 @@ def compared(table: pd.DataFrame, caption: str, alt: str, *, of_success: bool) -
         keys.append(Key(text="observed, missed", kind="missed", shape=5))
     if of_success:
         return rows(panels, caption, alt, keys=keys)
-    ratios = np.concatenate([chosen["lower"] / chosen["observed"], chosen["upper"] / chosen["observed"]])
-    span = max(ratios.max(), 1 / ratios.min(), 1.1) ** 1.1
+    span = ratio_span(chosen)
     return rows(panels, caption, alt, span=(1 / span, span), log=True, line=1.0, keys=keys)
 
 
@@ -538,8 +475,7 @@ def evaluator_sweep(sweep: Sweep, caption: str, alt: str) -> Chart:
                 mean=row.mean,
                 lower=row.lower,
                 upper=row.upper,
-                kind=kind_class(min(place, 2)),
-                shape=min(place, 2),
+                place=min(place, 2),
                 said=f"{row.evaluator}: {interval(row.mean, row.lower, row.upper)}, observed {share(row.observed)}",
             )
             for place, row in enumerate(group.itertuples())

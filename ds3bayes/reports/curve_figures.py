@@ -31,7 +31,6 @@ from ds3bayes.reports.figures import (
     _height,
     _listing,
     _plain_log_ticks,
-    _Row,
     _styled,
     _wrap,
     reach,
@@ -40,6 +39,7 @@ from ds3bayes.reports.figures import (
     success_span,
 )
 from ds3bayes.reports.graph_figure import plot_learned_graph
+from ds3bayes.reports.labelled import Row
 
 _SELECTORS = {"best of n, oracle": (ORANGE, "o"), "majority vote": (GREEN, "s")}
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
@@ -319,7 +319,7 @@ def skills(learned: xr.Dataset, *, width: float = WIDE) -> Figure:
         needed = edges[(edges["skill"] == row.skill) & (edges["probability"] >= 0.2)]
         builds = ", ".join(f"{one.prerequisite} (P {chance(one.probability)})" for one in needed.itertuples())
         label = f"{row.skill}, builds on {builds}" if builds else str(row.skill)
-        rows.append(_Row(label=label, mean=row.mean, lower=row.lower, upper=row.upper))
+        rows.append(Row(label=label, mean=row.mean, lower=row.lower, upper=row.upper))
     figure = Figure(figsize=(width, _height(rows, width)), layout="constrained")
     axes = figure.add_subplot()
     _draw_rows(axes, rows, width)

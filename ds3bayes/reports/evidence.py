@@ -25,6 +25,11 @@ from ds3bayes.reports.suspect_tasks import suspect_tasks_table
 from ds3bayes.reports.tables import Sweep
 from ds3bayes.reports.task_map import task_map
 
+# Parts that data may not give.
+_CAN_LACK = frozenset({"sweeps", "by_attempts", "by_budget", "scaling", "suspects", "tasks"})
+# Which parts take long, and how long beside each other, as on the shipped specifications.
+_TAKES = {"decision": 0.2, "compared": 0.2, "beliefs": 0.7, "sweeps": 0.5, "by_attempts": 0.2, "by_budget": 0.8}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
@@ -82,7 +87,13 @@ class Evidence:
         return str(self.pred.attrs.get("tasks", "observed"))
 
 
-def gather(fit: xr.DataTree, pred: xr.Dataset, spec: ModelSpec, checks: list[CheckResult]) -> Evidence:
+def gather(
+    fit: xr.DataTree,
+    pred: xr.Dataset,
+    spec: ModelSpec,
+    checks: list[CheckResult],
+    progress: Callable[[float], object] = lambda _: None,
+) -> Evidence:
     """Compute everything that a report shows.
 
     Parameters
@@ -92,45 +103,44 @@ def gather(fit: xr.DataTree, pred: xr.Dataset, spec: ModelSpec, checks: list[Che
         Means over tasks.
     spec : ModelSpec
     checks : list of CheckResult
+    progress : callable, optional
+        Called with the share of the work that is done, in [0, 1].
 
     Returns
     -------
     Evidence
     """
-    faults: dict[str, str] = {}
-
-    def attempt(name: str, make: Callable[[], Any], otherwise: Any = None) -> Any:
-        # A part that these data cannot give is left out with its reason; the rest of the report stands.
-        try:
-            return make()
-        except InputError as error:
-            faults[name] = str(error)
-            return otherwise
-
     which = str(pred.attrs.get("tasks", "observed"))
     # Predictions for a list of tasks are beside curves over all observed ones.
     tasks = "new" if which == "new" else "observed"
     most = curve_tables.most_attempts(spec.query.parsed())
-    return Evidence(
-        fit=fit,
-        pred=pred,
-        spec=spec,
-        checks=checks,
-        decision=decide(fit, pred),
-        compared=tables.comparison(fit),
-        data=tables.samplers(fit),
-        learned=next((result.table for result in checks if "sd ratio" in result.table), None),
-        beliefs=beliefs_of_fit(fit),
-        sweeps=attempt("sweeps", lambda: tables.sweeps(fit), []),
-        by_attempts=attempt("attempts", lambda: curve_tables.by_attempts(fit, tasks, most)),
-        by_budget=attempt("budgets", lambda: curve_tables.by_budget(fit, tasks)),
-        levels=curve_tables.levels(fit),
-        scaling=attempt("scaling", lambda: curve_tables.scaling(fit, tasks)),
-        graph=learned_graph(fit) if isinstance(spec.capability, SkillMastery) else None,
-        suspects=attempt("suspects", lambda: suspect_tasks_table(suspect_tasks(fit))),
-        tasks=attempt("tasks", lambda: task_map(fit)),
-        faults=faults,
-    )
+    parts: dict[str, Callable[[], Any]] = {
+        "decision": lambda: decide(fit, pred),
+        "compared": lambda: tables.comparison(fit),
+        "data": lambda: tables.samplers(fit),
+        "learned": lambda: next((result.table for result in checks if "sd ratio" in result.table), None),
+        "beliefs": lambda: beliefs_of_fit(fit),
+        "sweeps": lambda: tables.sweeps(fit),
+        "by_attempts": lambda: curve_tables.by_attempts(fit, tasks, most),
+        "by_budget": lambda: curve_tables.by_budget(fit, tasks),
+        "levels": lambda: curve_tables.levels(fit),
+        "scaling": lambda: curve_tables.scaling(fit, tasks),
+        "graph": lambda: learned_graph(fit) if isinstance(spec.capability, SkillMastery) else None,
+        "suspects": lambda: suspect_tasks_table(suspect_tasks(fit)),
+        "tasks": lambda: task_map(fit),
+    }
+    found: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    for name, make in parts.items():
+        try:
+            found[name] = make()
+        except InputError as error:
+            if name not in _CAN_LACK:
+                raise
+            # A part that these data cannot give is left out with its reason; the rest of the report stands.
+            faults[name], found[name] = str(error), [] if name == "sweeps" else None
+        progress(sum(_TAKES.get(one, 0.0) for one in found) / sum(_TAKES.values()))
+    return Evidence(fit=fit, pred=pred, spec=spec, checks=checks, faults=faults, **found)
 
 
 def frames(found: Evidence) -> dict[str, pd.DataFrame]:

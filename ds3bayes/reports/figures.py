@@ -8,9 +8,9 @@ with the word "missed" are observations outside, grey is the prior or what serve
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from itertools import islice
 from typing import Any
 
 import matplotlib as mpl
@@ -26,6 +26,7 @@ from ds3bayes.inference.check_pictures import BLUE, GREY, VERMILION
 from ds3bayes.inference.checks import CheckResult
 from ds3bayes.queries.words import COST_NAMES, amount, interval, number, share
 from ds3bayes.reports.charts import short, without_common_start
+from ds3bayes.reports.labelled import Row, compared_rows, ratio_span, success_rows
 from ds3bayes.reports.tables import HARDLY_LEARNED, Sweep, is_share, worth_showing
 
 #: Widths in inches; a picture narrower than `_NARROW` puts its labels above the rows.
@@ -250,21 +251,9 @@ def _said_beside(row: Any) -> str:
 @_styled
 def success_alone(options: pd.DataFrame, *, target: float | None = None, ax: Axes | None = None) -> Figure:
     """Draw predicted success of every option, for predictions without a cost."""
-    shown = worth_showing(options)
-    rows = [
-        _Row(
-            label=f"{row.number}  {row.option}" + " (bound)" * bool(row.bound),
-            mean=row.success,
-            lower=row.success_lower,
-            upper=row.success_upper,
-        )
-        for row in shown.itertuples()
-    ]
+    shown, rows = worth_showing(options), success_rows(options)
     figure, axes = root_figure(ax, (WIDE, _height(rows, WIDE)))
     _draw_rows(axes, rows, WIDE)
-    for row, y in zip(shown.itertuples(), row_centres(rows, WIDE), strict=True):
-        if np.isfinite(row.observed):
-            _observed_mark(axes, row.observed, y, away=row.away)
     if shown["observed"].notna().any():
         show_legend(figure, axes, _explained(shown.assign(bound=False)), WIDE, ax)
     if target is not None:
@@ -294,9 +283,8 @@ def compared_success(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
     ax : matplotlib.axes.Axes, optional
         Draw the first kind of quantity here instead.
     """
-    chosen = table[is_share(table)]
-    kinds = chosen["quantity"].where(chosen["quantity"] == "success per attempt", "any of the attempts right")
-    figure, panels = _compared(chosen, kinds, lambda row: (row.mean, row.lower, row.upper, row.observed), ax)
+    chosen, rows = compared_rows(table, of_success=True)
+    figure, panels = _compared(chosen, rows, ax)
     # The word "missed" stands to the left of a mark near 0.
     low = (chosen["observed"] < chosen["lower"]) & (chosen["observed"] < 0.2)
     for axes in panels:
@@ -310,16 +298,9 @@ def compared_success(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
 @_styled
 def compared_cost(table: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
     """Draw predicted over observed tokens and prices, held-out rows first; 1 means as observed."""
-    chosen = table[~is_share(table) & (table["observed"] > 0) & (table["lower"] > 0)]
-    kinds = chosen["quantity"].str.partition(" ")[0]
-    figure, panels = _compared(
-        chosen,
-        kinds,
-        lambda row: (row.mean / row.observed, row.lower / row.observed, row.upper / row.observed, 1.0),
-        ax,
-    )
-    ratios = np.concatenate([chosen["lower"] / chosen["observed"], chosen["upper"] / chosen["observed"]])
-    span = max(ratios.max(), 1 / ratios.min(), 1.1) ** 1.1
+    chosen, rows = compared_rows(table, of_success=False)
+    figure, panels = _compared(chosen, rows, ax)
+    span = ratio_span(chosen)
     for axes in panels:
         axes.axvline(1.0, color=BLACK, linewidth=0.8, zorder=1)
         axes.set_xlim(1 / span, span)
@@ -537,41 +518,10 @@ def say_ridges(pairs: Sequence[tuple[str, str, Array, Array, float]]) -> str:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    """One labelled interval, or a header between them."""
-
-    label: str
-    mean: float = np.nan
-    lower: float = np.nan
-    upper: float = np.nan
-    observed: float | None = None
-    colour: str = BLUE
-    marker: str = "o"
-    header: bool = False
-
-
-def _compared(
-    table: pd.DataFrame,
-    kinds: pd.Series,
-    values: Callable[[Any], tuple[float, float, float, float]],
-    ax: Axes | None,
-) -> tuple[Figure, list[Axes]]:
-    """Draw one panel per kind of quantity, with a row per sampler and set of rows in each."""
-    titles = {"held out": "Held out: the fit did not see these", "fitted": "Used in the fit"}
-    panels = {}
-    for kind in list(dict.fromkeys(kinds))[: 1 if ax is not None else None]:
-        rows = []
-        for part, group in table.groupby("rows", sort=False):
-            rows.append(_Row(label=titles.get(str(part), str(part)), header=True))
-            found = {row.sampler: values(row) for row in group[kinds[group.index] == kind].itertuples()}
-            for sampler in dict.fromkeys(group["sampler"]):
-                if sampler in found:
-                    mean, lower, upper, observed = found[sampler]
-                    rows.append(_Row(label=sampler, mean=mean, lower=lower, upper=upper, observed=observed))
-                else:
-                    rows.append(_Row(label=sampler))
-        panels[kind] = rows
+def _compared(table: pd.DataFrame, panels: Mapping[str, Sequence[Row]], ax: Axes | None) -> tuple[Figure, list[Axes]]:
+    """Draw one panel per kind of quantity, with a row per sampler and set of rows in each; with ``ax`` the first."""
+    if ax is not None:
+        panels = dict(islice(panels.items(), 1))
     if ax is not None:
         figure, axes = root_figure(ax, (WIDE, WIDE))
         grid = np.atleast_1d(axes)
@@ -620,7 +570,7 @@ def check_outcome(result: CheckResult, *, width: float = WIDE) -> Figure:
     return figure
 
 
-def _lines(row: _Row, width: float) -> int:
+def _lines(row: Row, width: float) -> int:
     return _wrap(row.label, _label_width(width)).count("\n") + 1
 
 
@@ -628,19 +578,19 @@ def _label_width(width: float) -> int:
     return 56 if width < _NARROW else 46
 
 
-def _height(rows: Sequence[_Row], width: float) -> float:
+def _height(rows: Sequence[Row], width: float) -> float:
     """Height in inches of a picture of rows, with room for its axis and legend."""
     return 1.05 + sum(_row_height(row, width) for row in rows)
 
 
-def _row_height(row: _Row, width: float) -> float:
+def _row_height(row: Row, width: float) -> float:
     lines = _lines(row, width)
     if row.header:
         return 0.16 * lines + 0.14
     return 0.16 * lines + (0.22 if width < _NARROW else 0.1)
 
 
-def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool = True) -> None:
+def _draw_rows(axes: Axes, rows: Sequence[Row], width: float, *, labelled: bool = True) -> None:
     """Draw intervals below one another; on a narrow page each label stands above its interval."""
     narrow = width < _NARROW
     top = 0.0
@@ -681,7 +631,7 @@ def _draw_rows(axes: Axes, rows: Sequence[_Row], width: float, *, labelled: bool
     axes.set_axisbelow(True)
 
 
-def row_centres(rows: Sequence[_Row], width: float) -> list[float]:
+def row_centres(rows: Sequence[Row], width: float) -> list[float]:
     """Heights at which the intervals of rows are drawn."""
     heights = [_row_height(row, width) for row in rows]
     ends = np.cumsum(heights)
@@ -689,13 +639,14 @@ def row_centres(rows: Sequence[_Row], width: float) -> list[float]:
     return [float(end - height + inside) for end, height, inside in zip(ends, heights, within, strict=True)]
 
 
-def _draw_interval(axes: Axes, row: _Row, y: float) -> None:
-    axes.plot(
-        [row.lower, row.upper], [y, y], color=row.colour, linewidth=3.2, alpha=0.45, solid_capstyle="butt", zorder=2
-    )
+def _draw_interval(axes: Axes, row: Row, y: float) -> None:
+    colour, marker = _COLOURS[row.place % len(_COLOURS)], _MARKERS[row.place % len(_MARKERS)]
+    axes.plot([row.lower, row.upper], [y, y], color=colour, linewidth=3.2, alpha=0.45, solid_capstyle="butt", zorder=2)
     for end in (row.lower, row.upper):
-        axes.plot([end, end], [y - 0.05, y + 0.05], color=row.colour, linewidth=1.2, zorder=2)
-    axes.plot(row.mean, y, row.marker, color=row.colour, markersize=4.5, zorder=3)
+        axes.plot([end, end], [y - 0.05, y + 0.05], color=colour, linewidth=1.2, zorder=2)
+    axes.plot(row.mean, y, marker, color=colour, markersize=4.5, zorder=3)
+    if np.isfinite(row.beside):
+        _observed_mark(axes, row.beside, y, away=row.away)
     if row.observed is None:
         return
     if row.lower <= row.observed <= row.upper:

@@ -18,7 +18,6 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -36,12 +35,13 @@ from ds3bayes.inference.checks import CheckResult
 from ds3bayes.queries.decide import Decision
 from ds3bayes.queries.predict import predict
 from ds3bayes.queries.words import chance, interval, number, share
-from ds3bayes.reports import charts, curve_figures, curve_tables, figures, markdown, tables, task_map
+from ds3bayes.reports import charts, curve_figures, curve_tables, figures, tables, task_map
 from ds3bayes.reports.charts import Chart
 from ds3bayes.reports.citations import references
 from ds3bayes.reports.curve_tables import Curves
 from ds3bayes.reports.evidence import Evidence, frames, gather, unlearned
 from ds3bayes.reports.recompute import embedded
+from ds3bayes.reports.rendered import render
 from ds3bayes.reports.suspect_tasks import suspects_shown
 from ds3bayes.reports.tables import Shown, Sweep
 
@@ -56,7 +56,6 @@ _QUESTIONS = {
 }
 # Panels of a picture, and an eighth of its rows, up to which it is not folded although it stands below another.
 _FEW = 3
-_TEMPLATES = {"html": "report.html.j2", "md": "report.md.j2"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +76,7 @@ def write_page(
     title: str | None,
     checks: Sequence[CheckResult] | None,
     tables_in: str | Path | None,
+    progress: Callable[[float], object] = lambda _: None,
 ) -> Path:
     """Write the page, and its tables beside it; see `ds3bayes.report`."""
     files.refuse_taken(path, "page")
@@ -92,7 +92,8 @@ def write_page(
     if "task" in pred.dims:
         raise InputError("a report is about means over tasks: call predict with per_task=False")
     done = list(checks) if checks is not None else check(fit)
-    found = gather(fit, pred, spec, done)
+    # Gathering takes about two thirds, drawing the rest.
+    found = gather(fit, pred, spec, done, lambda share: progress(0.65 * share))
     written = {} if tables_in is None else frames(found)
     script = _script()
     content = _content(found, title) | {
@@ -105,9 +106,9 @@ def write_page(
     tables_at = {path.parent / (tables_in or "") / f"{name}.csv": frame for name, frame in written.items()}
     for place in tables_at:
         files.refuse_taken(place, "table")
-    files.write(path, "page", _render("html", content).encode())
+    files.write(path, "page", render("report.html.j2", content).encode())
     if tables_in is not None:
-        files.write(path.with_suffix(".md"), "text", files.remarked("text", _render("md", content)))
+        files.write(path.with_suffix(".md"), "text", files.remarked("text", render("report.md.j2", content)))
     for place, frame in tables_at.items():
         files.write(place, "table", files.csv_bytes(frame))
     return path
@@ -117,18 +118,6 @@ def write_page(
 def _script() -> str:
     """Return the script of the page."""
     return (resources("ds3bayes.reports") / "templates" / "report.js").read_text(encoding="utf-8")
-
-
-def _render(kind: str, content: dict[str, Any]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ds3bayes.reports"),
-        autoescape=kind == "html",
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"md": markdown.text, "md_table": markdown.table}
-    return environment.get_template(_TEMPLATES[kind]).render(content)
 
 
 def _content(found: Evidence, title: str | None) -> dict[str, Any]:

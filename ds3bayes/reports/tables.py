@@ -111,6 +111,7 @@ def decision_table(decision: Decision, query: Query) -> Shown:
     if priced:
         columns[f"cost, {unit}"] = _intervals(rows, "cost", cost=True)
     keys |= {f"cost, {unit}": "cost", f"cost to reach {query.success:g}, {unit}": "to_reach"}
+    keys["observed"] = "observed"
     columns["P(best)"] = [
         "bound" if bound else chance(p) for p, bound in zip(rows["p_best"], rows["bound"], strict=True)
     ]
@@ -129,7 +130,7 @@ def decision_table(decision: Decision, query: Query) -> Shown:
             "not reached" if np.isinf(value) else number(value) for value in rows["cost_to_reach"]
         ]
     if options["observed"].notna().any():
-        columns["observed on the tasks it was run on"] = [_observed(row) for row in rows.itertuples()]
+        columns["observed"] = [_observed(row) for row in rows.itertuples()]
     left_out = len(options) - len(rows)
     notes = []
     if rows["bound"].any():

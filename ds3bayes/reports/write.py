@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ def report(
     title: str | None = None,
     checks: Sequence[CheckResult] | None = None,
     tables_in: str | Path | None = "tables",
+    progress: Callable[[float], object] = lambda _: None,
 ) -> Path:
     """Write a fit, its predictions and decisions as one self-contained HTML page, as Markdown and as CSV.
 
@@ -39,6 +40,8 @@ def report(
     tables_in : path, optional
         Folder for every table as CSV with unrounded numbers, relative to the page's; beside the page also goes the
         same report as Markdown, NAME.md. None: neither is written, only the page.
+    progress : callable, optional
+        Called now and then with the share of the work that is done, in [0, 1]; checks that are run have no part in it.
 
     Returns
     -------
@@ -53,4 +56,4 @@ def report(
     """
     from ds3bayes.reports.html import write_page
 
-    return write_page(fit, pred, Path(path), title=title, checks=checks, tables_in=tables_in)
+    return write_page(fit, pred, Path(path), title=title, checks=checks, tables_in=tables_in, progress=progress)

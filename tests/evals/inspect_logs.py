@@ -195,6 +195,9 @@ def write_all(root: Path) -> None:
         return ("...", 4096) if epoch == 2 else ("yes", 900)
 
     run(root / "cut", task("cut", ["q0"], match()), mock("a", cut, max_tokens=4096), epochs=3)
+    # A solver's limit goes before that of the LLM; what makes several calls is not cut as a whole by either.
+    for name, solvers in (("solver_cut", [generate(max_tokens=950)]), ("calls", [generate(), generate()])):
+        run(root / name, task("cut", ["q0"], match(), solvers), mock("a", plain, max_tokens=1000), epochs=8)
 
     def long(text: str, epoch: int) -> tuple[str, int]:
         return "yes", 900 if epoch == 2 else 300

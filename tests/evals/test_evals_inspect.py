@@ -409,14 +409,38 @@ def test_what_a_limit_ended_is_truncated(logs: dict[str, Path], tmp_path: Path, 
     evals = read_inspect(logs["cut"])
     assert cells(evals, "truncated", "tokens_mean") == {"q0": (3, 2, 1, 5896 / 3)}
     assert "max_tokens = 4096" in account(evals)["notes"][0]
+    assert evals["max_tokens"].values.tolist() == [4096]
+    assert np.isnan(evals["budget_tokens"].values).all()
     evals = read_inspect(logs["limit"])
     assert cells(evals, "truncated", "tokens_mean") == {"q0": (3, 2, 1, 500)}
+    assert np.isnan(evals["max_tokens"].values).all()
     # What was cut and is right all the same has not failed by its limit.
     for sample in text["samples"]:
         sample["limit"] = {"type": "token", "limit": 5}
     evals = read_inspect(write(tmp_path, text))
     assert cells(evals, "truncated")["7"] == (3, 2, 1)
     assert "Attempts that were cut off and succeeded: 6" in " ".join(account(evals)["notes"])
+
+
+def test_max_tokens_is_the_cut_only_of_what_it_cut_as_a_whole(
+    logs: dict[str, Path], tmp_path: Path, text: dict[str, Any]
+) -> None:
+    evals = read_inspect(logs["solver_cut"])
+    assert evals["max_tokens"].values.tolist() == [950]
+    # Each of its two calls was within the limit, and both together were not.
+    evals = read_inspect(logs["calls"])
+    assert np.isnan(evals["max_tokens"].values).all()
+    assert "is left blank: it did not cut whole attempts" in " ".join(account(evals)["notes"])
+    # What another limit ended would have been longer, and nobody knows by how much.
+    text["plan"]["config"]["max_tokens"] = 5000
+    evals = read_inspect(write(tmp_path, text, "a.json"))
+    assert set(evals["max_tokens"].values) == {5000}
+    text["samples"][0]["limit"] = {"type": "token", "limit": 5}
+    assert np.isnan(read_inspect(write(tmp_path, text, "a.json"))["max_tokens"].values).all()
+    text["samples"][0]["limit"] = None
+    # An answer that was cut has about as many tokens as it was cut at, or not all of them are told.
+    text["samples"][0]["output"]["choices"][0]["stop_reason"] = "max_tokens"
+    assert np.isnan(read_inspect(write(tmp_path, text, "a.json"))["max_tokens"].values).all()
 
 
 def test_no_usage_is_blank(logs: dict[str, Path]) -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 import warnings
 from pathlib import Path
@@ -691,3 +692,59 @@ def test_missing_columns_are_found_under_other_names() -> None:
     text = message(table(attempts=None, successes=[0, 1], attempt=["1", "2"]))
     assert "rename" not in text
     assert "is missing and required. In a table with a row per attempt it is 1." in text
+
+
+# --- folders of tables --------------------------------------------------------------------------------------
+
+
+def _counts(model: str, successes: list[int], **more: Any) -> pd.DataFrame:
+    table = {"model": model, "benchmark": "b", "task": ["t1", "t2"], "strategy": "cot", "attempts": 8}
+    return pd.DataFrame({**table, "successes": successes, **more})
+
+
+def test_tables_of_a_folder_are_one_table_each_with_its_account(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    _counts("large", [8, 3], tokens_mean=[400.0, 500.0]).to_csv(tmp_path / "large.csv", index=False)
+    _counts("small", [5, 0]).to_parquet(tmp_path / "more" / "small.parquet", index=False)
+    (tmp_path / "copy.csv").write_bytes((tmp_path / "large.csv").read_bytes())
+    (tmp_path / "notes.csv").write_text("who,what\nme,nothing\n")
+    (tmp_path / "readme.txt").write_text("tables")
+    evals = read_evals(tmp_path)
+    rows = zip(*(evals[name].values for name in ("model", "task", "attempts", "successes")), strict=True)
+    assert set(rows) == {("large", "t1", 8, 8), ("large", "t2", 8, 3), ("small", "t1", 8, 5), ("small", "t2", 8, 0)}
+    small = evals["model"].values == "small"
+    assert np.isnan(evals["tokens_mean"].values[small]).all()
+    assert sorted(evals["tokens_mean"].values[~small]) == [400.0, 500.0]
+    account = json.loads(evals.attrs["account"])
+    assert account["reader"] == "counts"
+    assert {Path(path).name for path in account["sources"]} == {"copy.csv", "large.csv", "small.parquet"}
+    assert account["counted"] == 32
+    assert [(one["why"], one["count"]) for one in account["left_out"]] == [("in a copy of copy.csv", 16)]
+    assert account["notes"] == [
+        "copy.csv: 2 rows, 16 attempts",
+        "more/small.parquet: 2 rows, 16 attempts",
+        "Not read, as they have no columns attempts and successes: notes.csv",
+    ]
+
+
+def test_a_cell_in_two_tables_of_a_folder_is_refused(tmp_path: Path) -> None:
+    _counts("large", [8, 3]).to_csv(tmp_path / "a.csv", index=False)
+    _counts("large", [7, 3]).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(InputError, match=r"name runs in a column `run`.*2 faults") as caught:
+        read_evals(tmp_path)
+    assert "a.csv and " in str(caught.value)
+    assert "b.csv both have large | b | cot | t1" in str(caught.value)
+    # With names of their own these are two runs.
+    for name in "ab":
+        table = pd.read_csv(tmp_path / f"{name}.csv").assign(run=name)
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    assert read_evals(tmp_path).sizes["row"] == 4
+
+
+def test_a_fault_in_a_table_of_a_folder_names_the_file(tmp_path: Path) -> None:
+    _counts("large", [8, 3]).to_csv(tmp_path / "a.csv", index=False)
+    _counts("small", [9, 3]).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(InputError, match=r"(?s)b\.csv.*successes"):
+        read_evals(tmp_path)
+    with pytest.raises(InputError, match="no option scorer"):
+        read_evals(tmp_path, scorer="match")

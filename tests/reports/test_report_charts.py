@@ -11,6 +11,7 @@ from hostile import EVIL
 from test_report import many_options
 
 from ds3bayes.reports import charts, curve_tables, tables
+from ds3bayes.reports.labelled import Row
 from ds3bayes.reports.svg import Scale
 
 
@@ -91,9 +92,9 @@ def test_what_is_extrapolated_is_dotted():
 
 def test_a_miss_is_a_word_inside_the_picture():
     shown = [
-        charts.Row(label="inside", mean=0.5, lower=0.4, upper=0.6, observed=0.55),
-        charts.Row(label="above", mean=0.9, lower=0.88, upper=0.92, observed=0.99),
-        charts.Row(label="below", mean=0.1, lower=0.08, upper=0.12, observed=0.01),
+        Row(label="inside", mean=0.5, lower=0.4, upper=0.6, observed=0.55),
+        Row(label="above", mean=0.9, lower=0.88, upper=0.92, observed=0.99),
+        Row(label="below", mean=0.1, lower=0.08, upper=0.12, observed=0.01),
     ]
     drawn = charts.rows([("title", shown, "share")], "caption", "alt")
     for picture, width in ((drawn.wide, 960), (drawn.narrow, 360)):
@@ -102,6 +103,11 @@ def test_a_miss_is_a_word_inside_the_picture():
         for x, anchor in said:
             left = float(x) - (44 if anchor == "end" else 0)
             assert 0 <= left <= width - 44
+        bars = re.findall(r'class="bar thick k0" d="M([\d.]+),[\d.]+L([\d.]+)', picture)
+        for (x, anchor), (low, high) in zip(said, bars[1:], strict=True):
+            left = float(x) - (44 if anchor == "end" else 0)
+            # Beside the interval, not on it.
+            assert left + 44 < float(low) or left > float(high)
 
 
 def test_names_are_text(fitted):

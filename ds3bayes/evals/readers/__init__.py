@@ -11,6 +11,7 @@ The reader is found by what a source holds, not by its name, a file or a folder 
   ``ds3.write_every_eval_ever(fit, folder)`` writes intervals back
 * HELM, EvalPlus, promptfoo, tau-bench, terminal-bench, Aider, MathArena, OpenCompass: cached repeats, crashes scored
   0, retries after feedback; a folder of files adds up, copies count once
+* a folder of tables of counts: each is checked by itself, and no cell may be in two of them
 * a row per attempt, as CSV, TSV, JSONL, Parquet, Excel: ``read_attempts``: columns by their usual names, or by yours;
   ids stay text
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from ds3bayes.evals.readers.attempts import AttemptsReader, read_attempts
 from ds3bayes.evals.readers.base import READERS, Account, LeftOut, Reader, as_evals, register
+from ds3bayes.evals.readers.count_tables import CountTables
 from ds3bayes.evals.readers.every_eval_ever import EveryEvalEver, read_every_eval_ever
 from ds3bayes.evals.readers.file_by_file import FileReader
 from ds3bayes.evals.readers.find import read_evals
@@ -42,7 +44,7 @@ from ds3bayes.evals.readers.recipes import (
 for _reader in (
     *(InspectLogs(), LMEval(), EveryEvalEver()),
     *(TauBench(), TerminalBench(), AiderPolyglot(), EvalPlus(), Promptfoo(), Helm(), OpenCompass(), MathArena()),
-    AttemptsReader(),
+    *(CountTables(), AttemptsReader()),
 ):
     register(_reader)
 

@@ -29,9 +29,10 @@ def read_evals(source: str | os.PathLike[str] | pd.DataFrame, **options: Any) ->
         frame, with one row per model, benchmark, task, strategy and its parameters; `describe_columns` lists the
         columns. Rows of one attempt each may repeat their cell: they are added up. In text columns only an empty
         cell is blank (``NA`` is a name); in number columns ``NaN``, ``NA``, ``null`` and ``None`` are blank too.
-        Or a file or folder of logs: the first reader that recognises its content reads it, and one that reads
-        any table of attempts (`read_attempts`) comes last. A frame is read as its ``.csv`` would be: with a column
-        for the outcome of an attempt (``correct``, ``score``, ...) in place of counts, by `read_attempts`.
+        Or a folder of such tables, or a file or folder of logs: the first reader that recognises its content reads
+        it, and one that reads any table of attempts (`read_attempts`) comes last. A frame is read as its ``.csv``
+        would be: with a column for the outcome of an attempt (``correct``, ``score``, ...) in place of counts, by
+        `read_attempts`.
     **options
         For the reader of logs. A table of counts takes none. Where a folder holds several files of a benchmark program
         that need different values, a mapping gives them by a part of a file's path:

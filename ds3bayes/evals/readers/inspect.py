@@ -82,13 +82,15 @@ def read_inspect(
     NaN or null.
 
     The LLM is ``eval.model``, the benchmark ``eval.task`` with those of ``task_args`` that differ between logs. The
-    effort asked and the budget of reasoning tokens are taken from the solvers' parameters, else from
+    effort asked, the budget of reasoning tokens and ``max_tokens`` are taken from the solvers' parameters, else from
     ``eval.model_generate_config``, else from ``plan.config``. Logs of one LLM, benchmark and effort that differ in
     their solvers, their temperature or a limit (``max_tokens`` is one) are kept apart by the column ``run``.
 
     Tokens are the output tokens of the evaluated LLM, hidden reasoning included, never those of a grader; prompt tokens
     include those read from or written to a cache. Where a log has no usage they are blank. A failed attempt counts as
-    truncated if a limit of the sample, ``max_tokens`` or the context window ended it.
+    truncated if a limit of the sample, ``max_tokens`` or the context window ended it. ``max_tokens`` cuts every call of
+    an LLM. It is the cut of the attempts of a log, and the column ``max_tokens``, unless one of them is longer (a
+    sample of several calls) or was ended by another limit; then the column is blank, and a note says so.
 
     Examples
     --------

@@ -161,6 +161,8 @@ def grade_of_score(value: Any) -> tuple[float, bool]:
     return number if math.isfinite(number) else math.nan, False
 
 
+# How far the tokens of an attempt may be off max_tokens: providers do not keep to it to the token.
+_SLACK = 0.05
 # Longer texts are whole responses; of right attempts so many must give the same answer.
 _LONGEST_ANSWER, _AGREEING = 100, 0.9
 _LETTERS = {"C": _YES, "I": _NO, "N": _NO, "P": 0.5}
@@ -188,6 +190,8 @@ class Attempts:
         self.seen: dict[str, tuple[float, bool, int]] = {}
         self.errored: list[str] = []
         self.counted_wrong = self.edited = self.retried = self.scored_errors = self.cut_successes = 0
+        #: Logs, by their places, whose max_tokens did not cut whole attempts.
+        self.not_cut: set[int] = set()
         self.own_graders: set[str] = set()
         self.shared_roles: set[str] = set()
 
@@ -261,8 +265,11 @@ class Attempts:
         self.grade.append(grade)
         self.no_answer.append(no_answer)
         self.answer.append(self._answer(scores, log))
-        self.cut.append(_is_cut(sample))
+        ended = _ended_by(sample)
+        self.cut.append(bool(ended))
         tokens, prompt, cost = self._usage(sample, log)
+        if log.cut is not None and not _fits(tokens, ended, log.cut):
+            self.not_cut.add(number)
         self.tokens.append(tokens)
         self.prompt.append(prompt)
         self.cost.append(cost)
@@ -393,6 +400,12 @@ class Attempts:
                 "strategy": pd.Categorical.from_codes(np.zeros(len(log), dtype=int), categories=[DEFAULT_SAMPLER]),
                 "effort": self._text(log, lambda one: one.effort),
                 "budget_tokens": np.array([np.nan if one.budget is None else one.budget for one in self.logs])[log],
+                "max_tokens": np.array(
+                    [
+                        np.nan if one.cut is None or place in self.not_cut else one.cut
+                        for place, one in enumerate(self.logs)
+                    ]
+                )[log],
                 "run": self._text(log, lambda one: one.run),
                 "attempts": np.ones(len(log), dtype=np.int64),
                 "successes": right.astype(np.int64),
@@ -559,11 +572,19 @@ class Attempts:
         }
         if any(log.model.startswith("none/") for log in self.logs):
             account.note("Logs whose eval.model is none do not say which LLM answered")
-        limits = sorted({log.settings["max_tokens"] for log in self.logs if "max_tokens" in log.settings})
-        if limits:
+        cuts = sorted({log.cut for place, log in enumerate(self.logs) if log.cut and place not in self.not_cut})
+        if cuts:
+            account.columns["max_tokens"] = "max_tokens, at which each answer was cut"
             account.note(
-                f"Generation was cut at max_tokens = {', '.join(limits)}: that is a cut, not an asked budget; whom it "
-                "cut is in the column 'truncated'"
+                f"Answers were cut at max_tokens = {', '.join(map(str, cuts))}: that is a cut, not an asked budget; "
+                "whom it cut is in the column 'truncated'"
+            )
+        others = [self.logs[place] for place in sorted(self.not_cut)]
+        if others:
+            more = f" and {len(others) - 1} more logs" if len(others) > 1 else ""
+            account.note(
+                f"max_tokens of {others[0].name}{more} is left blank: it did not cut whole attempts, some of which are "
+                "longer, or were ended by another limit"
             )
         if self.counted_wrong:
             account.note(
@@ -600,12 +621,26 @@ def _id(sample: Part) -> str:
     return sample.wrong("id", "an integer, or text that is not blank")
 
 
-def _is_cut(sample: Part) -> bool:
-    """Return whether a limit ended a sample."""
+def _ended_by(sample: Part) -> str:
+    """Return which limit ended a sample, an empty text for none."""
     if sample.value.get("limit"):
-        return True
+        return "limit"
     choices = sample.part("output").parts("choices")
-    return bool(choices) and choices[0].text("stop_reason") in ("max_tokens", "model_length")
+    reason = choices[0].text("stop_reason") if choices else ""
+    return reason if reason in ("max_tokens", "model_length") else ""
+
+
+def _fits(tokens: float, ended: str, cut: int) -> bool:
+    """Return whether a sample is as it would be if max_tokens cut all of it.
+
+    It is a limit of every call of an LLM: a sample of several calls may be longer. What another limit ended would have
+    been longer than it is, too, and nobody knows by how much.
+    """
+    if ended not in ("", "max_tokens"):
+        return False
+    if math.isnan(tokens):
+        return True
+    return tokens <= (1 + _SLACK) * cut and (not ended or tokens >= (1 - _SLACK) * cut)
 
 
 def _tokens(usage: Part) -> Tokens:

@@ -235,6 +235,7 @@ class Log:
     effort: str
     effort_from: str
     budget: int | None
+    cut: int | None
     settings: dict[str, str]
     headline: str
     legacy_scorer: str
@@ -379,7 +380,7 @@ def _log(file: File, header: dict[str, Any]) -> Log:
         models = model if isinstance(model, list) else [model]
         roles[role] = str(models[0].get("model")) if models and isinstance(models[0], dict) else str(model)
     asked = [scorer.part("options").value.get("model_role") for scorer in scorers]
-    effort, effort_from, budget, settings = _asked(plan, told)
+    effort, effort_from, budget, cut, settings = _asked(plan, told)
     completed = results.number("completed_samples")
     return Log(
         file=file,
@@ -395,6 +396,7 @@ def _log(file: File, header: dict[str, Any]) -> Log:
         effort=effort,
         effort_from=effort_from,
         budget=budget,
+        cut=cut,
         settings=settings,
         headline=results.part("headline").text("scorer"),
         legacy_scorer=named[0] or "score",
@@ -405,13 +407,14 @@ def _log(file: File, header: dict[str, Any]) -> Log:
     )
 
 
-def _asked(plan: Part, told: Part) -> tuple[str, str, int | None, dict[str, str]]:
-    """Return the effort asked, where that is said, the budget of reasoning tokens, and what else was set."""
+def _asked(plan: Part, told: Part) -> tuple[str, str, int | None, int | None, dict[str, str]]:
+    """Return the effort asked, where that is said, the budget of reasoning tokens, the cut, and what else was set."""
     steps = plan.parts("steps")
     places = [step.part("params") for step in steps] + [told.part("model_generate_config"), plan.part("config")]
+    # What a solver asks for goes before what the LLM was set to, and that before the settings of the run.
+    groups = (places[: len(steps)], places[-2:-1], places[-1:])
     efforts: list[tuple[str, str]] = []
-    budgets: list[float] = []
-    for group in (places[: len(steps)], places[-2:-1], places[-1:]):
+    for group in groups:
         for place in group:
             # A solver may have a parameter of that name that is something else.
             name = next((name for name in EFFORT if isinstance(place.value.get(name), str)), None)
@@ -419,13 +422,7 @@ def _asked(plan: Part, told: Part) -> tuple[str, str, int | None, dict[str, str]
                 efforts.append((place.text(name), f"{place.place.removeprefix('log.')}.{name}"))
         if efforts:
             break
-    for group in (places[: len(steps)], places[-2:-1], places[-1:]):
-        asked = [place.value.get("reasoning_tokens") for place in group]
-        budgets = [
-            one for one in asked if isinstance(one, int | float) and not isinstance(one, bool) and 0 <= one <= 2**53
-        ]
-        if budgets:
-            break
+    budgets, cuts = (_first_numbers(groups, name) for name in ("reasoning_tokens", "max_tokens"))
     settings: dict[str, str] = {}
     for place in (told.part("config"), plan.part("config"), told.part("model_generate_config")):
         settings |= {name: _json(place.value[name]) for name in SETTINGS if place.value.get(name) is not None}
@@ -443,7 +440,21 @@ def _asked(plan: Part, told: Part) -> tuple[str, str, int | None, dict[str, str]
     # Of solvers that ask for different efforts, the answer has used all.
     effort = "+".join(dict.fromkeys(value for value, _ in efforts))
     budget = int(max(budgets)) if budgets and max(budgets) >= 1 else None
-    return effort, efforts[0][1] if efforts else "", budget, settings
+    # Of solvers with limits of their own none cuts the whole.
+    cut = int(cuts[0]) if len(set(cuts)) == 1 and cuts[0] >= 1 else None
+    return effort, efforts[0][1] if efforts else "", budget, cut, settings
+
+
+def _first_numbers(groups: Sequence[Sequence[Part]], name: str) -> list[float]:
+    """Return the numbers of a name in the first group of places that has some."""
+    for group in groups:
+        given = [place.value.get(name) for place in group]
+        found = [
+            one for one in given if isinstance(one, int | float) and not isinstance(one, bool) and 0 <= one <= 2**53
+        ]
+        if found:
+            return found
+    return []
 
 
 def _json(value: Any) -> str:
