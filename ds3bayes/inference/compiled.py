@@ -240,7 +240,7 @@ class CompiledModel:
                 yield number, found
         if not missing:
             return
-        start = self._start(unfinished) if near is None else _one_of(near)
+        start = self._start() if near is None else _one_of(near)
 
         def begin(number: int) -> Chain:
             own: dict[str, Any] = {
@@ -259,18 +259,13 @@ class CompiledModel:
                     unfinished.keep_chain(number, drawn)
                 yield number, drawn
 
-    def _start(self, unfinished: Unfinished | None) -> Callable[[int], Array]:
+    def _start(self) -> Callable[[int], Array]:
         """Return what makes the point at which a chain starts, given a seed."""
         if isinstance(self.density, Fallback):
             return lambda seed: np.zeros(0)
         if not self.starts_typically:
             return _moved(self.density.start, 1.0)
-        # Chains that go on need not find it again: some hundred gradients.
-        found = None if unfinished is None else unfinished.get("start", 0)
-        point = self.climbed.typical if found is None else found["point"]
-        if unfinished is not None and found is None:
-            unfinished.keep("start", 0, {"point": point})
-        return _moved(point, 0.1)
+        return _moved(self.climbed.typical, 0.1)
 
     def tree(self, chains: Mapping[int, Drawn]) -> xr.DataTree:
         """Return all chains as the groups that `sample` returns.

@@ -171,7 +171,7 @@ class Unfinished:
         size = 0
         for path in self.folder.iterdir():
             kind = path.name.partition("-")[0]
-            if path.suffix == ".npz" and kind != "start":
+            if path.suffix == ".npz":
                 found[kind] = found.get(kind, 0) + 1
             elif path.suffix == ".journal":
                 size += path.stat().st_size
