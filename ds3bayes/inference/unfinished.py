@@ -75,7 +75,6 @@ def about_fit(spec: ModelSpec, evals: xr.Dataset, **more: object) -> dict[str, s
 class Unfinished:
     """What was done of a fit, or of many: whole chains or fits by their numbers, and journals of chains under way.
 
-
     A part is written under a temporary name and renamed, with a digest; a journal closes each of its records. So
     whatever a killed process left is either whole or not used.
 
