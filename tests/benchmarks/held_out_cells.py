@@ -9,12 +9,13 @@ better the first model is, with its standard error over cells, and with one in w
 
 The rivals are hierarchical, fitted by nutpie in PyMC: Rasch logit q = ability(LLM) + easiness(task), which is bambi's
 ``(1|model) + (1|task)``; 2PL logit q = discrimination(task) * ability(LLM) + easiness(task); and either with a normal
-effect of each cell.
+effect of each cell. "ours, two skills" is ``capability = "latent_skills"``.
 """
 
 import argparse
 import logging
 import time
+from functools import partial
 
 import arviz_stats as az
 import numpy as np
@@ -75,6 +76,7 @@ def rival(llms: int, tasks: int, *, discriminates: bool, cells: bool) -> pm.Mode
     return model
 
 
+OURS = {"ours": "free", "ours, two skills": "latent_skills"}
 RIVALS = {
     "Rasch": {"discriminates": False, "cells": False},
     "Rasch + cells": {"discriminates": False, "cells": True},
@@ -92,12 +94,15 @@ def theirs(compiled: object, hits: np.ndarray, attempts: np.ndarray, seed: int) 
     return expit(logit.reshape(-1, *logit.shape[2:])), posterior.drop_vars("logit")
 
 
-def ours(hits: np.ndarray, attempts: np.ndarray, seed: int) -> tuple[np.ndarray, xr.Dataset]:
+def ours(
+    hits: np.ndarray, attempts: np.ndarray, seed: int, capability: str = "free"
+) -> tuple[np.ndarray, xr.Dataset]:
     """Return draws (draws, LLM, task) of our success, of cells with and without attempts, and of our parameters."""
     llm, task = np.nonzero(attempts)
     rows = pd.DataFrame({"model": [f"llm-{i:03}" for i in llm], "task": [f"task-{i:03}" for i in task]})
     rows = rows.assign(benchmark="held-out", strategy="cot", attempts=attempts[llm, task], successes=hits[llm, task])
-    fit = ds3.fit(ds3.read_evals(rows), seed=seed, task_draws=4000, progress=False)
+    spec = ds3.ModelSpec.from_dict({"capability": capability})
+    fit = ds3.fit(ds3.read_evals(rows), spec, seed=seed, task_draws=4000, progress=False)
     success = ds3.predict(fit, ["cot"], per_task=True)["success"].isel(benchmark=0, strategy=0)
     ordered = success.sortby(["model", "task"]).stack(sample=("chain", "draw")).transpose("sample", "model", "task")
     return ordered.values, fit["posterior"].to_dataset()
@@ -109,7 +114,7 @@ def main() -> None:
     parser.add_argument("--attempts", type=int, default=1, help="of each cell that models see")
     parser.add_argument("--llms", type=int, default=40, help="drawn at random, of those with at least 100 attempts")
     parser.add_argument("--parts", type=int, default=1, help="of five, held out in turn")
-    parser.add_argument("--models", nargs="+", default=["ours", *RIVALS], choices=["ours", *RIVALS])
+    parser.add_argument("--models", nargs="+", default=["ours", *RIVALS], choices=[*OURS, *RIVALS])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="CSV of the scores of every cell")
     options = parser.parse_args()
@@ -124,11 +129,11 @@ def main() -> None:
     print(f"{total.shape[0]} LLMs x {total.shape[1]} tasks, {options.attempts} attempts each, {vars(options)}", flush=True)
     models = {}
     for name in options.models:
-        if name == "ours":
-            models[name] = ours
+        if name in OURS:
+            models[name] = partial(ours, capability=OURS[name])
             continue
         compiled = nutpie.compile_pymc_model(rival(*total.shape, **RIVALS[name]))
-        models[name] = lambda *given, compiled=compiled: theirs(compiled, *given)
+        models[name] = partial(theirs, compiled)
     scores = []
     for number in range(options.parts):
         held = part == number
@@ -162,7 +167,7 @@ def main() -> None:
             of_task = ahead.groupby("task").sum()
             together = np.sqrt((of_task**2).sum() - of_task.sum() ** 2 / len(of_task)) / len(ahead)
             print(
-                f"{name:14} {by_cell[name].mean():.4f}   {options.models[0]} better by {ahead.mean():+.4f} +- {ahead.sem():.4f} "
+                f"{name:16} {by_cell[name].mean():.4f}   {options.models[0]} better by {ahead.mean():+.4f} +- {ahead.sem():.4f} "
                 f"(by task {together:.4f})"
             )
 
