@@ -94,9 +94,7 @@ def theirs(compiled: object, hits: np.ndarray, attempts: np.ndarray, seed: int) 
     return expit(logit.reshape(-1, *logit.shape[2:])), posterior.drop_vars("logit")
 
 
-def ours(
-    hits: np.ndarray, attempts: np.ndarray, seed: int, capability: str = "free"
-) -> tuple[np.ndarray, xr.Dataset]:
+def ours(hits: np.ndarray, attempts: np.ndarray, seed: int, capability: str = "free") -> tuple[np.ndarray, xr.Dataset]:
     """Return draws (draws, LLM, task) of our success, of cells with and without attempts, and of our parameters."""
     llm, task = np.nonzero(attempts)
     rows = pd.DataFrame({"model": [f"llm-{i:03}" for i in llm], "task": [f"task-{i:03}" for i in task]})
@@ -126,7 +124,9 @@ def main() -> None:
     total, right = (wide[name].to_numpy().astype(np.int64) for name in ("attempts", "successes"))
     hits = rng.hypergeometric(right, total - right, options.attempts)
     part = rng.permutation(total.size).reshape(total.shape) % 5
-    print(f"{total.shape[0]} LLMs x {total.shape[1]} tasks, {options.attempts} attempts each, {vars(options)}", flush=True)
+    print(
+        f"{total.shape[0]} LLMs x {total.shape[1]} tasks, {options.attempts} attempts each, {vars(options)}", flush=True
+    )
     models = {}
     for name in options.models:
         if name in OURS:
@@ -151,8 +151,8 @@ def main() -> None:
             scores[-1]["mean"] = success[:, held].mean(axis=0)
             scores[-1]["rate"] = right[held] / total[held]
             print(
-                f"part {number}, {name}: {time.perf_counter() - started:.0f} s, CPU {time.process_time() - spent:.0f} s, "
-                f"least ESS {ess:.0f}, r-hat {r_hat:.3f}, "
+                f"part {number}, {name}: {time.perf_counter() - started:.0f} s, "
+                f"CPU {time.process_time() - spent:.0f} s, least ESS {ess:.0f}, r-hat {r_hat:.3f}, "
                 + ", ".join(f"{m} attempts {found[str(m)].mean():.4f}" for m in SCORED),
                 flush=True,
             )
@@ -167,8 +167,8 @@ def main() -> None:
             of_task = ahead.groupby("task").sum()
             together = np.sqrt((of_task**2).sum() - of_task.sum() ** 2 / len(of_task)) / len(ahead)
             print(
-                f"{name:16} {by_cell[name].mean():.4f}   {options.models[0]} better by {ahead.mean():+.4f} +- {ahead.sem():.4f} "
-                f"(by task {together:.4f})"
+                f"{name:16} {by_cell[name].mean():.4f}   {options.models[0]} better by {ahead.mean():+.4f} "
+                f"+- {ahead.sem():.4f} (by task {together:.4f})"
             )
 
 

@@ -1,10 +1,11 @@
 """What a joint fit of a leaderboard costs: CPU and wall seconds, memory, effective draws; ours, or a rival's.
 
 ``python tests/benchmarks/large_fits.py --llms 48 --tasks 30 --attempts 1 --table TABLE``: counts are drawn without
-replacement from those of TABLE (model, task, attempts, successes; the first LLMs that solved anything, the first tasks),
-or else simulated: logit success is normal over LLMs (sd 1.5), tasks (sd 2.5) and cells (sd .7). The model is fitted at
-its defaults, 4 chains of 1,000 draws. ``--by bambi`` fits ``(1|model) + (1|task)`` with as many draws and 1,000 of
-warm-up by nutpie, ``--by numpyro`` the same model by NumPyro's NUTS, its random effects not centred, as bambi has them.
+replacement from those of TABLE (model, task, attempts, successes; the first LLMs that solved anything, the first
+tasks), or else simulated: logit success is normal over LLMs (sd 1.5), tasks (sd 2.5) and cells (sd .7). The model is
+fitted at its defaults, 4 chains of 1,000 draws. ``--by bambi`` fits ``(1|model) + (1|task)`` with as many draws and
+1,000 of warm-up by nutpie, ``--by numpyro`` the same model by NumPyro's NUTS, its random effects not centred, as bambi
+has them.
 Only the one that is asked for is imported, so that each can have an environment of its own (``uv run --group
 benchmark``, or ``pip install bambi nutpie``).
 
@@ -31,9 +32,13 @@ def counts(options: argparse.Namespace) -> pd.DataFrame:
     if options.table:
         wide = pd.read_csv(options.table).pivot(index="model", columns="task", values=["attempts", "successes"])
         wide = wide[wide["successes"].sum(axis=1) > 0].iloc[: options.llms]
-        total, right = (wide[name].to_numpy().astype(np.int64)[:, : options.tasks] for name in ("attempts", "successes"))
+        total, right = (
+            wide[name].to_numpy().astype(np.int64)[:, : options.tasks] for name in ("attempts", "successes")
+        )
         if total.shape != (options.llms, options.tasks):
-            raise SystemExit(f"{options.table} has {total.shape[0]} LLMs that solved anything and {total.shape[1]} tasks")
+            raise SystemExit(
+                f"{options.table} has {total.shape[0]} LLMs that solved anything and {total.shape[1]} tasks"
+            )
         hits = rng.hypergeometric(right, total - right, options.attempts)
     else:
         logit = rng.normal(-0.5, 1.5, (options.llms, 1)) + rng.normal(0.0, 2.5, options.tasks)
