@@ -297,7 +297,7 @@ def test_replays_are_the_same_there(cluster):
         for task, one in enumerate(rates)
     ]
     asked = (ds3.read_evals(pd.DataFrame(rows)), ds3.live.Better(option="a", than="b"))
-    given = {"epochs": 3, "replays": 2, "draws": 100, "growth": 4.0, "seed": 2}
+    given = {"epochs": 3, "replays": 2, "adaptive": False, "draws": 100, "seed": 2}
     here = ds3.live.replay(*asked, **given)
     pd.testing.assert_frame_equal(ds3.live.replay(*asked, scheduler=cluster.scheduler_address, **given), here)
     assert here["estimate"].nunique() == 2
