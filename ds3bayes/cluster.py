@@ -1,8 +1,9 @@
 """`workers`: the same work for many items, in this process or on the workers of a Dask cluster.
 
 What spreads is what stands by itself: a chain of a fit or of many fits, a fit of a simulated data set, a cell of a
-held-out calibration, a refit of a check, a chunk of a prediction grid. Items carry their seeds, so that where they run
-does not change what comes out; on processors with other instruction sets the last digits may differ.
+held-out calibration, a refit of a check, a replay of an evaluation, a chunk of a prediction grid. Items carry their
+seeds, so that where they run does not change what comes out; on processors with other instruction sets the last digits
+may differ.
 
 10,000 fits of twenty Game of 24 tasks (`sbc`, 3.7 s each on one core, warm-up included) take 10 core hours: on 100
 nodes of 8 cores each core makes 12 or 13 of them, in about 50 s, after some 10 s in which processes import and compile.

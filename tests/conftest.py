@@ -1,16 +1,19 @@
 """Fits that many tests share: made once per run, and never changed by a test."""
 
 import json
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytensor
 import pytest
 import xarray as xr
 
 import ds3bayes as ds3
+from ds3bayes import answers, cli, files
 from ds3bayes.evals import data_sha256
 from ds3bayes.generative.arrange import make_design
 from ds3bayes.generative.task_effects import task_effects
@@ -37,6 +40,31 @@ def few_refits() -> Iterator[None]:
 def root() -> Path:
     """The repository's folder."""
     return ROOT
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs the command line inside this process: (exit code, output, message)."""
+    monkeypatch.chdir(tmp_path)
+    # `main` shows warnings its own way.
+    monkeypatch.setattr("warnings.showwarning", lambda *_, **__: None)
+    # The test run keeps its own way of being stopped.
+    monkeypatch.setattr(files, "stop_politely", lambda: None)
+
+    def go(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ds3bayes", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        said = capsys.readouterr()
+        if "--json" in arguments:
+            # Whatever a test asks for as JSON is what is documented; of several specifications, a line each.
+            for text in said.out.splitlines() if said.out.count("\n{") else filter(None, [said.out]):
+                jsonschema.validate(json.loads(text), answers.schema(str(arguments[0])))
+        return int(exit_.value.code or 0), said.out, said.err
+
+    return go
 
 
 @pytest.fixture(scope="session")

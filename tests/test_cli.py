@@ -35,26 +35,6 @@ GOOD = pd.DataFrame(
 )
 
 
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Return a function that runs the command line inside this process: (exit code, output, message)."""
-    monkeypatch.chdir(tmp_path)
-    # `main` shows warnings its own way.
-    monkeypatch.setattr("warnings.showwarning", lambda *_, **__: None)
-
-    def go(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ds3bayes", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        said = capsys.readouterr()
-        if "--json" in arguments and said.out:
-            # Whatever a test asks for as JSON is what is documented.
-            jsonschema.validate(json.loads(said.out), answers.schema(arguments[0]))
-        return exit_.value.code or 0, said.out, said.err
-
-    return go
-
-
 def write(folder: Path, table: pd.DataFrame | str | None = None, spec: str = "") -> Path:
     """Write a table and a spec that points to it; return the spec's path."""
     if table is not None:

@@ -1,12 +1,14 @@
 """What a cluster of real worker processes makes is what this process makes, also when workers die."""
 
 import importlib.metadata
+import json
 import os
 import signal
 import time
 import uuid
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -245,6 +247,36 @@ def test_chains_of_fits_are_the_same_there_and_go_on_after_a_failure(cluster, tm
             np.testing.assert_array_equal(drawn, here[place]["posterior"]["spread"].values[chain])
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ds3bayes.FitWarning")
+def test_a_run_of_several_specs_is_the_same_there(cluster, run, tmp_path):
+    """From specifications to reports: what each folder holds is what it holds without a cluster."""
+    specs = []
+    for seed in (1, 2):
+        table = ds3.evals.to_table(ds3.simulate(tasks=4, attempts=6, seed=seed).evals)
+        table.to_csv(tmp_path / f"table-{seed}.csv", index=False)
+        specs.append(tmp_path / f"spec-{seed}.toml")
+        specs[-1].write_text(
+            f'name = "of-{seed}"\n[data]\npath = "table-{seed}.csv"\n'
+            f"[sampling]\ndraws = 40\ntune = 40\nchains = 2\nseed = {seed}\n"
+        )
+    for folder, where in (("there", ["--scheduler", cluster.scheduler_address]), ("here", [])):
+        code, out, err = run("run", *specs, "-o", folder, "--json", *where)
+        assert code == 0, err
+        assert [Path(json.loads(line)["folder"]).name for line in out.splitlines()] == ["of-1", "of-2"]
+    for name in ("of-1", "of-2"):
+        here, there = tmp_path / "here" / name, tmp_path / "there" / name
+        one, other = (ds3.load(folder / "run.nc") for folder in (here, there))
+        for group in ("posterior", "task_effects"):
+            xr.testing.assert_identical(one[group].to_dataset(), other[group].to_dataset())
+        for table in ("decision.csv", "predictions.csv", "observed_vs_predicted.csv"):
+            assert (here / table).read_text() == (there / table).read_text()
+        assert (there / "report.html").stat().st_size > 10_000
+        assert not list(there.glob("*.unfinished"))
+    one, other = (ds3.load(tmp_path / "there" / name / "run.nc")["posterior"] for name in ("of-1", "of-2"))
+    assert not np.array_equal(one["spread"], other["spread"])
+
+
 def test_refits_of_a_check_are_the_same_there(cluster, monkeypatch, short_fit):
     fit = short_fit(ds3.simulate(tasks=4, attempts=6, seed=3).evals, draws=50, tune=50)
     monkeypatch.setattr(check, "REFIT_DRAWS", 40)
@@ -254,6 +286,22 @@ def test_refits_of_a_check_are_the_same_there(cluster, monkeypatch, short_fit):
     there = check._left_out("tasks", places, scheduler=cluster.scheduler_address, **asked)
     assert here == there
     assert 0 in here[0]
+
+
+def test_replays_are_the_same_there(cluster):
+    rate = np.linspace(0.02, 0.98, 8)
+    rows = [
+        {"model": name, "benchmark": "b", "task": f"t{task}", "strategy": "cot", "attempts": 200}
+        | {"successes": round(200 * one)}
+        for name, rates in {"a": rate, "b": rate / 2}.items()
+        for task, one in enumerate(rates)
+    ]
+    asked = (ds3.read_evals(pd.DataFrame(rows)), ds3.live.Better(option="a", than="b"))
+    given = {"epochs": 3, "replays": 2, "adaptive": False, "draws": 100, "seed": 2}
+    here = ds3.live.replay(*asked, **given)
+    pd.testing.assert_frame_equal(ds3.live.replay(*asked, scheduler=cluster.scheduler_address, **given), here)
+    assert here["estimate"].nunique() == 2
+    assert (here["failures"] == 0).all()
 
 
 def test_fits_that_were_made_are_kept(monkeypatch):

@@ -35,24 +35,6 @@ def _released():
     files.release()
 
 
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Return a function that runs the command line inside this process: (exit code, output, message)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("warnings.showwarning", lambda *_, **__: None)
-    # The test run keeps its own way of being stopped.
-    monkeypatch.setattr(files, "stop_politely", lambda: None)
-
-    def go(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ds3bayes", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        said = capsys.readouterr()
-        return exit_.value.code or 0, said.out, said.err
-
-    return go
-
-
 @pytest.fixture(scope="module")
 def saved(simulated_fit, tmp_path_factory):
     return ds3.save(simulated_fit, tmp_path_factory.mktemp("files") / "run.nc")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ds3bayes.cluster import workers
 from ds3bayes.errors import InputError
 from ds3bayes.evals import to_table
 from ds3bayes.generative.spec import ModelSpec
+from ds3bayes.inference.compiled import CompiledModel
 from ds3bayes.live.conditional import Law
 from ds3bayes.live.questions import Question, certain_answer
 from ds3bayes.live.stopper import Stopper, options_of
@@ -35,6 +38,7 @@ def replay(
     growth: float = 1.5,
     draws: int = 400,
     seed: int = 0,
+    scheduler: str | None = None,
 ) -> pd.DataFrame:
     """Run evaluations again, in other orders of the attempts that were made, and stop them early.
 
@@ -58,6 +62,9 @@ def replay(
     first_epochs, spec, growth, draws
         As for `Stopper`.
     seed : int, default 0
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``, whose workers run a replay each: the same rows.
+        Needs the extra ``distributed``.
 
     Returns
     -------
@@ -70,62 +77,87 @@ def replay(
     Raises
     ------
     InputError
-        If the rows cannot be replayed, or the question is about new tasks, whose truth is not known.
+        If the rows cannot be replayed, or the question is about new tasks, whose truth is not known; if the cluster has
+        no scheduler, no worker or other versions.
+    ClusterError
+        If the cluster gave replays up.
     """
     if replays < 1 or in_flight < 1:
         raise InputError(f"replays and in_flight must be at least 1, got {replays} and {in_flight}")
     pool = _Pool.of(evals, question, epochs)
-    rows, compiled = [], None
-    for number in range(replays):
-        rng = np.random.default_rng([seed, number])
-        outcomes = pool.order(rng)
-        stopper = Stopper(
-            question,
-            tasks=pool.tasks,
-            epochs=epochs,
-            arms=pool.arms,
-            spec=spec,
-            first_epochs=first_epochs,
-            growth=growth,
-            draws=draws,
-            compiled=compiled,
-            seed=1000 * seed + 10 * number,
-        )
-        if adaptive:
-            _run(stopper, pool, outcomes, in_flight)
-        else:
-            for arm, name in enumerate(pool.arms):
-                for task, label in enumerate(pool.tasks):
-                    spent = float(pool.spent[arm, task])
-                    stopper.observe_counts(name, label, int(outcomes[arm, task].sum()), epochs, spent or None)
-        if not stopper.is_fresh:
-            stopper.refit()
-        answer = stopper.answer
-        if answer is None:
-            raise InputError(f"replay {number}: no refit succeeded: {'; '.join(stopper.failures)}")
-        compiled = stopper.compiled
-        truth = pool.truth_of(question, answer.choice)
-        successes, attempts = stopper.counts
-        rows.append(
-            {
-                "attempts": stopper.made,
-                "tokens": stopper.tokens,
-                "share": stopper.made / outcomes.size,
-                "state": "decided" if answer.decided else stopper.verdict or "open",
-                "choice": answer.choice,
-                "right": question.is_right(answer.choice, answer.estimate, pool.success, pool.cost),
-                "estimate": answer.estimate,
-                "lower": answer.lower,
-                "upper": answer.upper,
-                "truth": truth,
-                "covered": bool(answer.lower <= truth <= answer.upper),
-                "error": answer.estimate - truth,
-                "pooled": float(successes[0].sum() / attempts[0].sum()),
-                "refits": stopper.refits,
-                "failures": len(stopper.failures),
-            }
-        )
-    return pd.DataFrame(rows)
+    settings = {"spec": spec, "first_epochs": first_epochs, "growth": growth, "draws": draws}
+    asked = _Asked(question=question, pool=pool, adaptive=adaptive, in_flight=in_flight, seed=seed, settings=settings)
+    with workers(scheduler) as spread:
+        made = dict(spread(_replay_once, range(replays), shared=asked, prepare=_Compiled))
+    return pd.DataFrame([made[number] for number in range(replays)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What is replayed, and how; ``settings`` are those of `Stopper`."""
+
+    question: Question
+    pool: _Pool
+    adaptive: bool
+    in_flight: int
+    seed: int
+    settings: Mapping[str, Any]
+
+
+@dataclass
+class _Compiled:
+    """That, with the model that this process compiled at its first replay."""
+
+    asked: _Asked
+    model: CompiledModel | None = None
+
+
+def _replay_once(number: int, compiled: _Compiled) -> dict[str, Any]:
+    """Make one replay; return its row of `replay`."""
+    asked = compiled.asked
+    question, pool, epochs = asked.question, asked.pool, asked.pool.epochs
+    outcomes = pool.order(np.random.default_rng([asked.seed, number]))
+    stopper = Stopper(
+        question,
+        tasks=pool.tasks,
+        epochs=epochs,
+        arms=pool.arms,
+        compiled=compiled.model,
+        seed=1000 * asked.seed + 10 * number,
+        **asked.settings,
+    )
+    if asked.adaptive:
+        _run(stopper, pool, outcomes, asked.in_flight)
+    else:
+        for arm, name in enumerate(pool.arms):
+            for task, label in enumerate(pool.tasks):
+                spent = float(pool.spent[arm, task])
+                stopper.observe_counts(name, label, int(outcomes[arm, task].sum()), epochs, spent or None)
+    if not stopper.is_fresh:
+        stopper.refit()
+    answer = stopper.answer
+    if answer is None:
+        raise InputError(f"replay {number}: no refit succeeded: {'; '.join(stopper.failures)}")
+    compiled.model = stopper.compiled
+    truth = pool.truth_of(question, answer.choice)
+    successes, attempts = stopper.counts
+    return {
+        "attempts": stopper.made,
+        "tokens": stopper.tokens,
+        "share": stopper.made / outcomes.size,
+        "state": "decided" if answer.decided else stopper.verdict or "open",
+        "choice": answer.choice,
+        "right": question.is_right(answer.choice, answer.estimate, pool.success, pool.cost),
+        "estimate": answer.estimate,
+        "lower": answer.lower,
+        "upper": answer.upper,
+        "truth": truth,
+        "covered": bool(answer.lower <= truth <= answer.upper),
+        "error": answer.estimate - truth,
+        "pooled": float(successes[0].sum() / attempts[0].sum()),
+        "refits": stopper.refits,
+        "failures": len(stopper.failures),
+    }
 
 
 def fixed_epochs(

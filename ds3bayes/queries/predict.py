@@ -78,7 +78,8 @@ def predict(
         These very tasks, fresh tasks of the same population, or the observed tasks of these names. They are
         different questions: the uncertainty about new tasks is that of the population alone.
     per_task : bool, default False
-        Keep a ``task`` dimension instead of the mean over tasks.
+        Keep a ``task`` dimension instead of the mean over tasks. LLMs that share a benchmark are predicted at all of
+        its tasks: at one that an LLM was not tried at, others tell how easy it is, and its own effect there is open.
     outcome : bool, default False
         Add the sampling noise of an evaluation: what a real one would read, not what it expects.
     outcome_tasks : int, optional

@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=400, help="as for Stopper")
     parser.add_argument("--in-flight", type=int, default=1)
     parser.add_argument("--first-epochs", type=int, default=2, help="as for Stopper")
+    parser.add_argument("--scheduler", help="address of a Dask scheduler whose workers share the replays of a group")
     parser.add_argument("--out")
     options = parser.parse_args()
     table = pd.read_csv(options.table)
@@ -81,6 +82,7 @@ def main() -> None:
                 first_epochs=options.first_epochs,
                 growth=options.growth,
                 draws=options.draws,
+                scheduler=options.scheduler,
                 **plan,
             ).assign(group=number)
         )

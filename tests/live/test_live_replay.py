@@ -84,9 +84,9 @@ def test_what_stopping_leaves_out_does_not_bias_the_posterior():
     noise = error.std() / np.sqrt(len(found))
     # The model's prior may pull a little: a tenth of what the question asks for.
     assert abs(error.mean()) < 3 * noise + 0.004
-    # The share of attempts that succeeded is what a log of such an evaluation shows.
+    # The share of attempts that succeeded is what a log of such an evaluation shows: uncertain tasks get more of them.
     pooled = found["pooled"] - found["truth"]
-    assert abs(pooled.mean()) > 10 * pooled.std() / np.sqrt(len(found))
+    assert abs(pooled.mean()) > 4 * pooled.std() / np.sqrt(len(found))
     # 90 % of 40, within three standard errors.
     assert found["covered"].mean() >= 0.75
     assert found["attempts"].median() < 0.3 * 100 * len(RATE)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.special import expit
+from scipy.stats import kstest
 
 import ds3bayes as ds3
 from ds3bayes.inference.artifact import design_of, evals_of
@@ -53,6 +55,36 @@ def test_success_is_a_probability_and_dims_are_named(game24_fit, tasks):
         assert pred[name].attrs["units"]
     assert pred["success"].max() <= 1
     assert pred.attrs["tasks"] == tasks
+
+
+def test_tasks_that_only_others_were_tried_at(prior_fit):
+    """They tell how easy a task is; what is left of an LLM's success there follows the law of its own effects."""
+    tried = {"a": [8, 8, 0, 0, 5], "b": [8, 7, 0, 1, 6], "c": [6, None, 1, None, None]}
+    rows = [
+        {"model": model, "benchmark": "b", "task": f"t{task}", "strategy": "cot", "attempts": 8, "successes": right}
+        for model, counts in tried.items()
+        for task, right in enumerate(counts)
+        if right is not None
+    ]
+    fit = prior_fit(ds3.read_evals(pd.DataFrame(rows)), draws=2000)
+    predicted = ds3.predict(fit, ["cot"], per_task=True)["success"].isel(benchmark=0, strategy=0).sel(model="c")
+    assert predicted.notnull().all()
+    assert predicted.sel(task="t1").mean() > predicted.sel(task="t3").mean() + 0.2
+    effects, posterior = fit["task_effects"].to_dataset(), fit["posterior"].to_dataset()
+    arm = [one.model for one in design_of(fit).arms].index("c")
+    mine = effects.isel(cell=np.flatnonzero(effects["cell_arm"].values == arm))
+    mine = mine.assign_coords(cell=mine["cell_task"].values)
+    xr.testing.assert_allclose(
+        predicted.drop_vars(["model", "benchmark", "strategy", "extrapolated"]).rename(task="cell"),
+        (expit(mine["logit_success"]) * mine["reachable"]).drop_vars(["cell_task", "cell_arm", "cell_block"]),
+    )
+    own = posterior.sel(walk="c | b | cot", linked_arm="c | b | cot", drop=True)
+    for task in ("t1", "t3"):
+        at = mine.sel(cell=task)
+        centre = own["location"] + own["spread"] * at["easiness"]
+        apart = ((at["logit_success"] - centre) / own["interaction_sd"]).values
+        # Further out the nodes of logit success end.
+        assert kstest(apart[np.abs(centre.values) < 12], "t", args=(7,)).pvalue > 1e-3
 
 
 def test_best_of_n_rises_and_pass_power_falls(game24_fit):
