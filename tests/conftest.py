@@ -1,5 +1,6 @@
 """Fits that many tests share: made once per run, and never changed by a test."""
 
+import gc
 import json
 import sys
 import warnings
@@ -22,10 +23,21 @@ from ds3bayes.inference.compiled import compile_model
 
 # Where each node of a graph was made is for debugging, and takes a third of the time of building it.
 pytensor.config.traceback__limit = 0
+# Graphs hold millions of objects as long as what was compiled from them is kept, and the garbage collector would go
+# through all of them again and again: a third of the time. It sees all only between modules, below.
+gc.set_threshold(200_000, 1000, 1000)
 ROOT = Path(__file__).resolve().parents[1]
 # A program that a benchmark starts, with packages that tests do not need; it has no examples to run.
 collect_ignore = ["benchmarks/numpyro_twin.py"]
 SHORT = {"draws": 150, "tune": 150, "chains": 2, "seed": 1, "progress": False}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def garbage() -> Iterator[None]:
+    """Throw away a module's garbage after it, and look no more at what outlived it."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

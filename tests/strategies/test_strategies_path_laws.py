@@ -33,7 +33,7 @@ from ds3bayes.strategies import (
     thoughts,
 )
 from ds3bayes.theory.cost import flops
-from ds3bayes.theory.evaluate import evaluate, python_mode
+from ds3bayes.theory.evaluate import evaluate, numbers, python_mode
 from ds3bayes.theory.traversal import absorbed_within, path_matrices
 
 SHARES = (0.5, 0.3, 0.2)
@@ -210,7 +210,7 @@ def test_independent_reachability_is_another_law():
 def test_one_attempt_is_the_general_traversal():
     m, r, h, K = 5, 0.23, 0.04, 40
     Q, ends = path_matrices(m, r, h)
-    exact = [float(part.eval()) for part in absorbed_within(Q, ends, np.eye(m)[0], K)]
+    exact = numbers(*absorbed_within(Q, ends, np.eye(m)[0], K))
     laws = strategy_laws(CoT(budget_tokens=K * 25), PathTask(path_length=m, advance=r, commit=h)).isel(strategy=0)
     assert float(laws["success"]) == pytest.approx(exact[0], rel=1e-12)
     assert float(laws["tokens"]) == pytest.approx(25 * exact[3], rel=1e-12)
@@ -413,7 +413,7 @@ def test_refusals_say_what_to_do():
 def test_longest_of_many_candidates(count):
     # Exactly, by inclusion and exclusion in whole numbers; around the pace at which the way it is computed changes.
     paces = [0.001, 0.0948, 0.0952, 0.3, 0.9, 1.0]
-    got = thoughts._expected_longest(pt.as_tensor(np.array(paces)), count).eval()
+    got = evaluate(thoughts._expected_longest, np.array(paces), count=count)
     for pace, one in zip(paces, got, strict=True):
         still = 1 - Fraction(pace)
         exact = sum(Fraction((-1) ** (j + 1) * math.comb(count, j)) / (1 - still**j) for j in range(1, count + 1))
