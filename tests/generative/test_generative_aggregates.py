@@ -157,7 +157,7 @@ def test_rows_of_budgets_are_loops_over_tasks_and_their_lengths() -> None:
                 pace = min(m * omega / tokens, 1.0)
                 inside = stats.nbinom.cdf(steps - m, m, pace)
                 # E[min(T, K)] = sum over k < K of P(T > k).
-                spent = sum(1.0 - stats.nbinom.cdf(k - m, m, pace) for k in range(int(steps)))
+                spent = (1.0 - stats.nbinom.cdf(np.arange(int(steps)) - m, m, pace)).sum()
                 success += share * w * right * (inside + (1.0 - inside) * 0.35)
                 mean_steps += share * w * spent
         expected += stats.binom.logpmf(row["successes"], row["attempts"], 0.9 * success)
