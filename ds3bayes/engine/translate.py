@@ -6,7 +6,7 @@ there and then, views (transposing, slicing, broadcasting) cost nothing, and onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -146,8 +146,8 @@ def _own(writer: Writer, value: Value) -> Value:
 
 def _graph(writer: Writer, outputs: list[Variable], values: dict[Variable, Any]) -> list[Value]:
     """Translate what outputs depend on, in order; ``values`` holds what is known and takes what is found."""
-    for node in toposort(outputs, blockers=list(values)):
-        given = [_value(one, values) for one in node.inputs]
+    for node in _needed(outputs, values):
+        given = [_value(one, values) for one in _read(node)]
         try:
             found = _node(writer, node, given)
         except Unsupported as error:
@@ -155,6 +155,29 @@ def _graph(writer: Writer, outputs: list[Variable], values: dict[Variable, Any])
         for variable, value in zip(node.outputs, found, strict=True):
             values[variable] = value
     return [_value(one, values) for one in outputs]
+
+
+def _needed(outputs: Sequence[Variable], known: Collection[Variable]) -> list[Apply]:
+    """Return the nodes that outputs depend on, in order, as far as what is known; not those that are only checked."""
+    order = list(toposort(outputs, blockers=list(known)))
+    if not any(_is_check(node) for node in order):
+        return order
+    wanted, found = set(outputs), []
+    for node in reversed(order):
+        if not wanted.isdisjoint(node.outputs):
+            wanted.update(_read(node))
+            found.append(node)
+    return found[::-1]
+
+
+def _is_check(node: Apply) -> bool:
+    # PyMC's checks of parameters, which samplers leave out; anything else that may raise is not for a tape.
+    return isinstance(node.op, CheckAndRaise) and type(node.op).__name__ == "CheckParameterValue"
+
+
+def _read(node: Apply) -> Sequence[Variable]:
+    """Return the inputs of a node that are read: what is checked is not."""
+    return node.inputs[:1] if _is_check(node) else node.inputs
 
 
 def _named(error: Unsupported, node: Apply) -> Unsupported:
@@ -381,9 +404,8 @@ def _same(writer: Writer, node: Apply, given: list[Value]) -> Value:
 
 @translates(CheckAndRaise)
 def _checked(writer: Writer, node: Apply, given: list[Value]) -> Value:
-    # PyMC's checks of parameters, which samplers leave out; anything else that may raise is not for a tape.
     del writer
-    if type(node.op).__name__ != "CheckParameterValue":
+    if not _is_check(node):
         raise Unsupported("an operation that may raise an error")
     return given[0]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,13 +98,7 @@ class Prior(BaseModel):
 
     def log_density(self, values: Any) -> Any:
         """Log density at values, an array or an `xarray.DataArray`, of their shape: PyMC's own."""
-        point = pt.dscalar("value")
-        at_points = AtPoints({"value": point}, {"value": ()}, {"log_density": pm.logp(self._distribution(), point)})
-
-        def evaluate(numbers: np.ndarray) -> np.ndarray:
-            flat = np.ravel(np.asarray(numbers, dtype=float))
-            return at_points({"value": flat})["log_density"].reshape(np.shape(numbers))
-
+        evaluate = _log_density(self.family, tuple(sorted(self.parameters.items())))
         return xr.apply_ufunc(evaluate, values) if isinstance(values, xr.DataArray) else evaluate(values)
 
     def draw(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -114,12 +111,32 @@ class Prior(BaseModel):
         return np.asarray(law.owner.op.rng_fn(rng, *parameters, size))
 
     def _distribution(self) -> Any:
-        # Double precision: PyTensor takes round numbers for single.
-        return getattr(pm, self.family).dist(**{name: np.float64(value) for name, value in self.parameters.items()})
+        return _distribution(self.family, self.parameters)
 
     def __str__(self) -> str:
         inside = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())
         return f"{self.family}({inside})"
+
+
+def _distribution(family: str, parameters: Mapping[str, float]) -> Any:
+    # Double precision: PyTensor takes round numbers for single.
+    return getattr(pm, family).dist(**{name: np.float64(value) for name, value in parameters.items()})
+
+
+@lru_cache(maxsize=256)
+def _log_density(family: str, parameters: tuple[tuple[str, float], ...]) -> Callable[[np.ndarray], np.ndarray]:
+    point = pt.dscalar("value")
+    law = _distribution(family, dict(parameters))
+    at_points = AtPoints({"value": point}, {"value": ()}, {"log_density": pm.logp(law, point)})
+    # What PyTensor compiles, where there is no machine, is for one thread at a time.
+    lock = Lock()
+
+    def evaluate(numbers: np.ndarray) -> np.ndarray:
+        flat = np.ravel(np.asarray(numbers, dtype=float))
+        with lock:
+            return at_points({"value": flat})["log_density"].reshape(np.shape(numbers))
+
+    return evaluate
 
 
 def prior(family: str, **parameters: float) -> Prior:

@@ -38,7 +38,7 @@ from ds3bayes.strategies.task import (
 )
 from ds3bayes.strategies.walks import ENDLESS, SOLVED, WRONG, Bools, Ints, Restaurant, Walks, WrongAnswers, walk
 from ds3bayes.theory.cost import equal_flops_attempt_tokens, flops
-from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.evaluate import evaluate, numbers
 from ds3bayes.theory.path import solved_at, wrong_at
 
 #: Whom to cite for repeated sampling and its coverage.
@@ -207,7 +207,7 @@ class RepeatedSampling(Strategy):
     def tokens_distribution(self, task: PathTask) -> xr.DataArray:
         """Distribution of the tokens of all attempts, by the discrete Fourier transform of their sum."""
         require_numbers(task, self)
-        steps = math.inf if self.limit_tokens is None else float(task.steps_within(self.limit_tokens).eval())
+        steps = math.inf if self.limit_tokens is None else numbers(task.steps_within(self.limit_tokens))[0]
         K = int(steps) if math.isfinite(steps) else self.horizon(task)
         size = self.attempts * K + 1
         total = np.zeros(size)

@@ -31,7 +31,7 @@ from ds3bayes.strategies.thoughts import TREE_OF_THOUGHT
 from ds3bayes.strategies.walks import WrongAnswers
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.cost import equal_flops_tree_tokens
-from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.evaluate import evaluate, numbers
 from ds3bayes.theory.selectors import tree_step
 
 
@@ -150,8 +150,9 @@ class StepSearch(Strategy):
         require_numbers(task, self)
         parts = []
         for chance, walk in self._walks(task):
-            numbers: dict[str, Any] = {name: float(as_float(getattr(walk, name)).eval()) for name in ARRAYS}
-            parts.append(float(chance.eval()) * self._chain.tokens_distribution(replace(walk, **numbers)))
+            share, *found = numbers(chance, *(as_float(getattr(walk, name)) for name in ARRAYS))
+            known: dict[str, Any] = dict(zip(ARRAYS, found, strict=True))
+            parts.append(share * self._chain.tokens_distribution(replace(walk, **known)))
         if len(parts) == 1:
             return parts[0]
         first, second = xr.align(*parts, join="outer", fill_value=0.0)

@@ -30,7 +30,7 @@ from ds3bayes.strategies.task import ARRAYS, PathTask
 from ds3bayes.strategies.walks import SOLVED, Bools, WrongAnswers, walk
 from ds3bayes.theory._special import as_float
 from ds3bayes.theory.cost import equal_flops_tree_tokens
-from ds3bayes.theory.evaluate import evaluate
+from ds3bayes.theory.evaluate import evaluate, numbers
 from ds3bayes.theory.path import finish_within, mean_steps_within, steps_tail
 from ds3bayes.theory.tree_table import law_of_right_states
 
@@ -260,7 +260,7 @@ class ThoughtSearch(Strategy):
     def tokens_distribution(self, task: PathTask) -> xr.DataArray:
         """Distribution of the tokens of candidates and evaluation: NB(C, s) steps, cut at the budget."""
         require_numbers(task, self)
-        _, pace, steps, total = (float(one.eval()) for one in self._pieces(task))
+        _, pace, steps, total = numbers(*self._pieces(task))
         count = int(total)
         if not math.isfinite(steps) and pace <= 0:
             raise InputError(f"{self}: a step that does nothing never ends a candidate; give budget_tokens")

@@ -58,6 +58,21 @@ def _call(function: Callable[..., Any], arrays: Sequence[np.ndarray], static: di
     return tuple(result) if isinstance(result, list) else result
 
 
+def numbers(*expressions: Any) -> list[float]:
+    """Return the values of expressions of constants alone, each of which is one number.
+
+    Parameters
+    ----------
+    *expressions : tensor
+
+    Returns
+    -------
+    list of float
+    """
+    compiled = pytensor.function([], [pt.as_tensor_variable(one) for one in expressions], mode=python_mode())
+    return [float(value) for value in compiled()]
+
+
 def _as_numeric(array: Any) -> np.ndarray:
     result = np.asarray(array)
     if result.dtype.kind in "biu":

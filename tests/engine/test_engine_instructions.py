@@ -1,10 +1,12 @@
 """Every instruction of the machine gives PyTensor's values and gradients."""
 
 import numpy as np
+import pymc as pm
 import pytensor.tensor as pt
 import pytest
 from engine_comparing import agree
 from pytensor.scalar.basic import Cos, Sin
+from scipy.stats import binom
 
 from ds3bayes.engine import tape as tapes
 from ds3bayes.engine import translate as translation
@@ -278,6 +280,15 @@ def test_outputs_may_be_constants():
     np.testing.assert_array_equal(found[1][1], [2.0, 2.0, 2.0])
     np.testing.assert_array_equal(found[2][1], np.arange(40.0).reshape(5, 8).sum(axis=0))
     np.testing.assert_array_equal(found[3][1], [7.0, 7.0, 7.0])
+
+
+def test_what_only_a_check_of_parameters_reads_is_left_out():
+    """The conditions that PyMC checks have operations, such as whether all hold, that the machine lacks."""
+    counts = np.array([0, 3, 9])
+    p = pt.vector(shape=(3,))
+    tape = translate([(p, (3,))], [pm.logp(pm.Binomial.dist(9, p), counts)])
+    (found,) = tape.evaluate(np.array([[0.1, 0.5, 0.9]]))
+    np.testing.assert_allclose(found[0], binom.logpmf(counts, 9, [0.1, 0.5, 0.9]), rtol=1e-13)
 
 
 def test_what_needs_no_point_is_known():

@@ -33,7 +33,7 @@ from ds3bayes.strategies import (
     thoughts,
 )
 from ds3bayes.theory.cost import flops
-from ds3bayes.theory.evaluate import evaluate, python_mode
+from ds3bayes.theory.evaluate import evaluate, numbers, python_mode
 from ds3bayes.theory.traversal import absorbed_within, path_matrices
 
 SHARES = (0.5, 0.3, 0.2)
@@ -73,6 +73,11 @@ TASKS = {
 # Four standard errors each: a false alarm in some 16,000 comparisons, and the seed is fixed.
 SIGMAS = 4.0
 NUMBER = 20_000
+
+
+def success_of(strategy, task):
+    """Its law by itself: laws of tokens and latencies are longer."""
+    return numbers(strategy.success(task))[0]
 
 
 def set_budget(strategy, budget):
@@ -201,16 +206,16 @@ def test_independent_reachability_is_another_law():
     task = replace(EASY, reachability=0.9, independent_reachability=True)
     strategy = BestOfN(n=4, budget_tokens=150)
     compare(strategy, task, NUMBER, seed=6)
-    shared = strategy_laws(strategy, replace(task, independent_reachability=False))["success"].item()
-    one = strategy_laws(CoT(budget_tokens=150), replace(task, reachability=1.0))["success"].item()
+    shared = success_of(strategy, replace(task, independent_reachability=False))
+    one = success_of(CoT(budget_tokens=150), replace(task, reachability=1.0))
     assert shared == pytest.approx(0.9**3 * (1 - (1 - one) ** 4), rel=1e-12)
-    assert strategy_laws(strategy, task)["success"].item() == pytest.approx(1 - (1 - 0.9**3 * one) ** 4, rel=1e-12)
+    assert success_of(strategy, task) == pytest.approx(1 - (1 - 0.9**3 * one) ** 4, rel=1e-12)
 
 
 def test_one_attempt_is_the_general_traversal():
     m, r, h, K = 5, 0.23, 0.04, 40
     Q, ends = path_matrices(m, r, h)
-    exact = [float(part.eval()) for part in absorbed_within(Q, ends, np.eye(m)[0], K)]
+    exact = numbers(*absorbed_within(Q, ends, np.eye(m)[0], K))
     laws = strategy_laws(CoT(budget_tokens=K * 25), PathTask(path_length=m, advance=r, commit=h)).isel(strategy=0)
     assert float(laws["success"]) == pytest.approx(exact[0], rel=1e-12)
     assert float(laws["tokens"]) == pytest.approx(25 * exact[3], rel=1e-12)
@@ -220,9 +225,9 @@ def test_selection_of_steps_is_selection_of_attempts():
     # One code path: b candidates per step advance as often as one of b attempts is right.
     task = PathTask(path_length=1, advance=0.2, commit=0.8)
     for d in ("oracle", "noisy(d=1.5)"):
-        step = strategy_laws(StepSearch(branching=4, evaluator=d), task)["success"].item()
-        thought = strategy_laws(TreeOfThought(branching=4, evaluator=d), task)["success"].item()
-        attempt = strategy_laws(BestOfN(n=4, verifier=d), task)["success"].item()
+        step = success_of(StepSearch(branching=4, evaluator=d), task)
+        thought = success_of(TreeOfThought(branching=4, evaluator=d), task)
+        attempt = success_of(BestOfN(n=4, verifier=d), task)
         assert step == pytest.approx(attempt, rel=1e-12)
         assert thought == pytest.approx(attempt, rel=1e-12)
 
@@ -239,7 +244,7 @@ def test_limits_join_strategies():
     task, budget = TASKS["unreachable skills"]
 
     def success(strategy):
-        return strategy_laws(set_budget(strategy, budget), task)["success"].item()
+        return success_of(set_budget(strategy, budget), task)
 
     assert success(WeightedBestOfN(n=5, verifier="noisy(d=0)")) == pytest.approx(success(Majority(n=5)), rel=1e-9)
     assert success(WeightedBestOfN(n=5, verifier="oracle")) == pytest.approx(success(BestOfN(n=5)), rel=1e-12)
@@ -252,7 +257,7 @@ def test_limits_join_strategies():
     for one in (BestOfN(n=1), Majority(n=1), PassPower(n=1), Revision(n=1), EarlyStoppingMajority(n=1)):
         assert success(one) == pytest.approx(success(CoT()), rel=1e-12)
     assert success(StepSearch(branching=1, evaluator="noisy(d=2)", budget_tokens=None)) == pytest.approx(
-        strategy_laws(CoT(budget_tokens=4 * budget), task)["success"].item(), rel=1e-12
+        success_of(CoT(budget_tokens=4 * budget), task), rel=1e-12
     )
 
 
@@ -295,11 +300,11 @@ def test_edges_are_exact():
     sure = PathTask(path_length=4, advance=1.0, tokens_per_step=25)
     laws = strategy_laws(STRATEGY_LIST[:1], sure).isel(strategy=0)
     assert (float(laws["success"]), float(laws["tokens"])) == (1.0, 100.0)
-    assert strategy_laws(CoT(budget_tokens=99), sure)["success"].item() == 0.0
-    assert strategy_laws(CoT(budget_tokens=100), sure)["success"].item() == 1.0
+    assert success_of(CoT(budget_tokens=99), sure) == 0.0
+    assert success_of(CoT(budget_tokens=100), sure) == 1.0
     never = PathTask(path_length=4, advance=0.0, commit=0.5)
     for strategy in (CoT(), BestOfN(n=3), Majority(n=3, wrong_shares=SHARES), StepSearch(branching=2)):
-        assert strategy_laws(strategy, never)["success"].item() == 0.0
+        assert success_of(strategy, never) == 0.0
     nothing = PathTask(path_length=2, advance=0.5, reachability=0.0)
     laws = strategy_laws(CoT(budget_tokens=250), nothing).isel(strategy=0)
     assert (float(laws["success"]), float(laws["tokens"])) == (0.0, 250.0)
@@ -413,7 +418,7 @@ def test_refusals_say_what_to_do():
 def test_longest_of_many_candidates(count):
     # Exactly, by inclusion and exclusion in whole numbers; around the pace at which the way it is computed changes.
     paces = [0.001, 0.0948, 0.0952, 0.3, 0.9, 1.0]
-    got = thoughts._expected_longest(pt.as_tensor(np.array(paces)), count).eval()
+    got = evaluate(thoughts._expected_longest, np.array(paces), count=count)
     for pace, one in zip(paces, got, strict=True):
         still = 1 - Fraction(pace)
         exact = sum(Fraction((-1) ** (j + 1) * math.comb(count, j)) / (1 - still**j) for j in range(1, count + 1))
