@@ -39,7 +39,8 @@ def sum_of_rows(table: Tensor, cell: Array, groups: Sequence[Sequence[int] | Arr
         If an arm is not there or in two groups, or a cell is not there.
     """
     group = group_of_arms(table, cell, groups)
-    return SumOfRows(groups=len(groups)).make_node(table, cell, group).outputs[0]
+    order = np.argsort(cell.T, axis=1, kind="stable")
+    return SumOfRows(groups=len(groups)).make_node(table, cell, group, order).outputs[0]
 
 
 def group_of_arms(table: Tensor, cell: Array, groups: Sequence[Sequence[int] | Array]) -> Array:
@@ -73,7 +74,7 @@ def summed(table: Array, cell: Array, group: Array, groups: int) -> Array:
 
 
 class SumOfRows(KernelOp):
-    """See `sum_of_rows`; takes the table, cells, and the group of each arm, -1 for none.
+    """See `sum_of_rows`; takes the table, cells, the group of each arm, -1 for none, and each arm's tasks by cell.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ class SumOfRows(KernelOp):
 
     __props__ = ("groups",)
     kernel: ClassVar[str] = "sum_of_rows"
-    whole_inputs: ClassVar[frozenset[int]] = frozenset({1, 2})
+    whole_inputs: ClassVar[frozenset[int]] = frozenset({1, 2, 3})
 
     def __init__(self, *, groups: int) -> None:
         self.groups = groups
@@ -99,19 +100,19 @@ class SumOfRows(KernelOp):
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Compute the sums."""
         del node
-        table, cell, group = inputs
+        table, cell, group, _ = inputs
         output_storage[0][0] = summed(table, cell, group, self.groups)
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Say which input moves the output by derivatives: the table."""
         del node
-        return [[True], [False], [False]]
+        return [[True], [False], [False], [False]]
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
         """Derive by the table."""
         del outputs
-        table, cell, group = inputs
+        table, cell, group, _ = inputs
         # An arm without a group, -1, has the last row.
         of_arms = pt.concatenate([cotangents[0], pt.zeros_like(cotangents[0][:, :1])], axis=1)[:, group]
         of_table = pt.inc_subtensor(pt.zeros_like(table)[pt.arange(table.shape[0]), cell], of_arms)
-        return [of_table, DisconnectedType()(), DisconnectedType()()]
+        return [of_table, *(DisconnectedType()() for _ in range(3))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,5 +61,10 @@ def interpolate(table: np.ndarray, *places: tuple[Tensor, Tensor]) -> Tensor:
         block = (..., *(slice(None) if other == axis else None for other in range(axes)))
         index.append(place[block])
         weight = weight * share[block]
-    value = pt.shape_padright(weight, rest) * pt.as_tensor(table)[tuple(index)]
+    near = pt.as_tensor(table)[tuple(index)]
+    if weight.ndim == axes and rest:
+        # One place: a product of the weights with what stands there, all in one pass.
+        of_rest = table.shape[-rest:]
+        return pt.dot(weight.reshape((4**axes,)), near.reshape((4**axes, math.prod(of_rest)))).reshape(of_rest)
+    value = pt.shape_padright(weight, rest) * near
     return value.sum(axis=tuple(range(-axes - rest, -rest if rest else 0)))

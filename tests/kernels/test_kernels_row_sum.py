@@ -22,16 +22,16 @@ def inputs_of(table, cell, groups):
     return node.op, [table, *(one.data for one in node.inputs[1:])]
 
 
-def case(seed: int, groups=GROUPS[1]):
+def case(seed: int, groups=GROUPS[1], size=SIZE):
     rng = np.random.default_rng(seed)
-    return inputs_of(rng.normal(size=(ARMS, CELLS, SIZE)), rng.integers(0, CELLS, (TASKS, ARMS)), groups)
+    return inputs_of(rng.normal(size=(ARMS, CELLS, size)), rng.integers(0, CELLS, (TASKS, ARMS)), groups)
 
 
 @pytest.mark.parametrize("groups", GROUPS)
 def test_output_is_rows_taken_and_summed(kernel_at, level, performed, groups):
     for seed in range(20):
         op, inputs = case(seed, groups)
-        table, cell, _ = inputs
+        table, cell, *_ = inputs
         rows = table[np.arange(ARMS), cell]
         expected = np.stack([rows[:, mine].sum(axis=1) for mine in groups], axis=1)
         for found in (kernel_at(op, level, inputs).forward(), performed(op, inputs)):
@@ -49,6 +49,17 @@ def test_derivatives_are_those_of_pytensor(kernel_at, level, defined, groups):
         np.testing.assert_allclose(kernel.reverse(weight, start=1.0)[0], 1.0 + expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("size", [1, 3, 8, 24, 97, 200])
+def test_rows_of_any_length(kernel_at, level, defined, size):
+    """Shorter than the processor's vectors, whole numbers of them, with a rest, and longer than registers hold."""
+    for groups in GROUPS:
+        op, inputs = case(3, groups, size)
+        weight = np.random.default_rng(size).normal(size=(TASKS, len(groups), size))
+        kernel, (value, (slope,)) = kernel_at(op, level, inputs), defined(op, inputs, weight, (0,))
+        np.testing.assert_allclose(kernel.forward(), value, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(kernel.reverse(weight)[0], slope, rtol=1e-12, atol=1e-14)
+
+
 @SETTINGS
 @given(seed=st.integers(0, 10**6))
 def test_derivatives_are_the_transpose(kernel_at, seed):
@@ -62,7 +73,7 @@ def test_derivatives_are_the_transpose(kernel_at, seed):
 @SETTINGS
 @given(seed=st.integers(0, 10**6))
 def test_arms_and_tasks_are_independent(kernel_at, seed):
-    op, (table, cell, _) = case(seed)
+    op, (table, cell, *_) = case(seed)
     rng = np.random.default_rng(seed)
     arms, tasks = rng.permutation(ARMS), rng.permutation(TASKS)
     groups = [[int(np.flatnonzero(arms == arm)[0]) for arm in mine] for mine in GROUPS[1]]
@@ -89,9 +100,9 @@ def test_what_is_no_number_stays_so(kernel_at, level, performed):
 
 
 def test_a_wrong_kernel_is_found_out(kernel_at, performed):
-    op, inputs = case(0)
-    right = "if (of.group[arm] >= 0)"
-    kernel = kernel_at(op, "x86-64", inputs, change=lambda text: text.replace(right, "if (of.group[arm] > 0)"))
+    op, inputs = case(0, GROUPS[2])
+    right, wrong = "of->group[arm] == group; arm++", "of->group[arm] >= group; arm++"
+    kernel = kernel_at(op, "x86-64", inputs, change=lambda text: text.replace(right, wrong))
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(kernel.forward(), performed(op, inputs), rtol=1e-12)
 

@@ -59,7 +59,8 @@ static double digamma(double x) {
 
 // exp(x^2) erfc(x): the product where it loses nothing, else Laplace's continued fraction from its far end.
 static double scaled_erfc(double x) {
-  if (x < 2) return exp(x * x) * erfc(x);
+  // Not a number, too: as a count of terms it would be any number.
+  if (!(x >= 2)) return exp(x * x) * erfc(x);
   double fraction = x;
   for (int k = 20 + (int)(400 / (x * x)); k > 0; k--) fraction = x + 0.5 * k / fraction;
   return 0.5641895835477563 / fraction;
