@@ -25,29 +25,39 @@ _DRAWS_AT_ONCE = 64
 @lru_cache(maxsize=64)
 def _log_law(branching: int, kept: tuple[int, ...]) -> np.ndarray:
     """Tabulate log probabilities, shape (gap, overlap, logit, states + 1), padded by one at each end of the first."""
-    rho = np.exp(-np.logaddexp(0.0, -_LOGITS) / len(kept))
-    overlap = -np.expm1(-(_REPEATS**2))
-    shape = (_GAPS.size, overlap.size, rho.size)
     # One right root.
-    law, before = np.broadcast_to(np.array([0.0, 1.0]), (*shape, 2)), 1
+    law, before = np.broadcast_to(np.array([0.0, 1.0]), (_GAPS.size, _REPEATS.size, _LOGITS.size, 2)), 1
     transition: Any = None
     for level, now in enumerate(kept):
         if level < 2 or (before, now) != (kept[level - 2], kept[level - 1]):
             # What is found depends on overlap and rho, what is kept of it on the gap: all pairs in one product.
-            found = evaluate(_found, rho, overlap[:, None], b=branching, states=before)
-            chosen = evaluate(_chosen, _GAPS, candidates=branching * before, keep=now)
-            chosen = np.broadcast_to(chosen, (_GAPS.size, *chosen.shape[-2:]))
+            found, chosen = _found(branching, before, len(kept)), _chosen(branching * before, now)
             transition = np.tensordot(found, chosen, (-1, 1)).transpose(3, 0, 1, 2, 4)
         law = np.matmul(law[..., None, :], transition)[..., 0, :]
         before = now
     return padded(np.log(np.maximum(law, _LEAST)), axes=3, even=(1,))
 
 
-def _found(rho: Any, overlap: Any, *, b: int, states: int) -> Any:
+# Searches that differ in what they keep or write out share these.
+@lru_cache(maxsize=16)
+def _found(branching: int, states: int, levels: int) -> np.ndarray:
+    """Right candidates of 0, 1, ... right states, shape (overlap, logit, states + 1, candidates + 1)."""
+    rho, overlap = np.exp(-np.logaddexp(0.0, -_LOGITS) / levels), -np.expm1(-(_REPEATS**2))
+    return evaluate(_right_candidates, rho, overlap[:, None], b=branching, states=states)
+
+
+@lru_cache(maxsize=64)
+def _chosen(candidates: int, keep: int) -> np.ndarray:
+    """Which of the candidates are kept, shape (gap, candidates + 1, keep + 1)."""
+    law = evaluate(_selection, _GAPS, candidates=candidates, keep=keep)
+    return np.broadcast_to(law, (_GAPS.size, *law.shape[-2:]))
+
+
+def _right_candidates(rho: Any, overlap: Any, *, b: int, states: int) -> Any:
     return right_candidates(rho, b, states, overlap)
 
 
-def _chosen(gap: Any, *, candidates: int, keep: int) -> Any:
+def _selection(gap: Any, *, candidates: int, keep: int) -> Any:
     return selection(candidates, keep, gap)
 
 

@@ -143,16 +143,17 @@ def right_candidates(rho: Any, b: int, states: int, overlap: Any = None) -> Any:
     """
     if overlap is None:
         return _independent(as_float(rho), b, states)
-    size = b * states + 1
-    added = np.arange(size)[None, :] - np.arange(size)[:, None]
-    shifts = (added == np.arange(b + 1)[:, None, None]).astype(float)
     one = distinct_right(rho, b, overlap)
-    # One state more: from row = found before to column = found with it.
-    step = pt.dot(one, shifts.reshape(b + 1, -1)).reshape((*one.shape[:-1], size, size))
-    rows = [pt.zeros_like(step[..., :1, :]) + (np.arange(size) == 0)]
-    for _ in range(states):
-        rows.append(pt.matmul(rows[-1], step))
-    return pt.concatenate(rows, axis=-2)
+    none = pt.zeros_like(one[..., :1])
+    laws = [none + 1.0]
+    for state in range(states):
+        # The law of a sum: that of the states before, moved by what the next one finds.
+        beside = pt.concatenate([*[none] * b, laws[-1], *[none] * b], axis=-1)
+        width = (state + 1) * b + 1
+        laws.append(sum(one[..., j : j + 1] * beside[..., b - j : b - j + width] for j in range(b + 1)))
+    size = b * states + 1
+    rows = [pt.concatenate([law, *[none] * (size - k * b - 1)], axis=-1) for k, law in enumerate(laws)]
+    return pt.stack(rows, axis=-2)
 
 
 def _independent(rho: Any, b: int, states: int) -> Any:
