@@ -56,7 +56,8 @@ def interpolate(table: np.ndarray, *places: tuple[Tensor, Tensor]) -> Tensor:
     to compile.
     """
     axes, rest = len(places), table.ndim - len(places)
-    index, weight = [], 1.0
+    index: list[Tensor] = []
+    weight: Tensor = 1.0
     for axis, (place, share) in enumerate(places):
         block = (..., *(slice(None) if other == axis else None for other in range(axes)))
         index.append(place[block])
