@@ -246,7 +246,7 @@ def test_a_prediction_away_from_what_was_observed_is_said_of_the_choice(game24_f
 
 def test_what_was_not_run_is_said_of_what_is_recommended(game24_fit, game24_spec):
     pred = ds3.predict(game24_fit, game24_spec.query.parsed())
-    found = ds3.decide(game24_fit, pred, success=0.5)
+    found = ds3.decide(game24_fit, pred, success=0.55, confidence=0.6)
     assert found.chosen == "best_of_n(n=100, verifier=oracle)"
     wide = "tot(branching=10, kept_states=5, outputs=5)"
     assert wide in found.enough
