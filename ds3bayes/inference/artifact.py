@@ -22,7 +22,7 @@ from ds3bayes.generative.spec import ModelSpec
 from ds3bayes.theory.evaluate import python_mode
 
 #: Number of the artifact's layout; `load` refuses a newer one and migrates older ones.
-SCHEMA = 4
+SCHEMA = 5
 #: The first schema whose fits carry a digest of their values.
 DIGEST_SINCE = 4
 _PACKAGES = ("ds3bayes", "pymc", "pytensor", "nutpie", "arviz", "numpy", "xarray")

@@ -208,7 +208,8 @@ def _migrate(tree: xr.DataTree, path: Path) -> None:
     """Bring a fit of an older schema to this one.
 
     The model of schema 1 did not ask whether tasks are sound, or told cuts apart; those of 1 and 2 had another law of
-    tree searches, so that its parameters mean something else. Schema 3 had no digest.
+    tree searches, so that its parameters mean something else. Schema 3 had no digest. Up to schema 4 candidates of tree
+    searches were independent: their overlap is 0.
     """
     evals = evals_of(tree)[0]
     if tree.attrs["schema"] < 3 and searches(evals["strategy"].to_series()).any():
@@ -226,6 +227,10 @@ def _migrate(tree: xr.DataTree, path: Path) -> None:
         effects = tree["task_effects"].to_dataset()
         tree["task_effects"] = effects.assign(sound=xr.ones_like(effects["reachable"]))
         tree.attrs["spec"] = json.dumps(content)
+    for name in ("posterior", "prior"):
+        draws = tree[name].to_dataset() if name in tree else xr.Dataset()
+        if "step_discrimination" in draws and "candidate_overlap" not in draws:
+            tree[name] = draws.assign(candidate_overlap=xr.zeros_like(draws["step_discrimination"]))
     tree.attrs["schema"] = SCHEMA
 
 

@@ -296,3 +296,17 @@ def test_a_kept_fit_of_searches_is_refused(prior_fit, tmp_path):
     old = of_before(prior_fit(ds3.read_evals(MIXED), spec_of({}, soundness=False)))
     with pytest.raises(ds3.InputError, match=r"took the outputs of one tree search for independent attempts: refit"):
         ds3.load(ds3.save(old, tmp_path / "old.nc"))
+
+
+def test_a_kept_fit_of_independent_candidates_loads(prior_fit, tmp_path):
+    """Before candidates of tree searches could overlap, a fit was one without overlap."""
+    fit = prior_fit(ds3.read_evals(MIXED), spec_of({}))
+    for name in ("posterior", "prior"):
+        if name in fit:
+            fit[name] = fit[name].to_dataset().drop_vars("candidate_overlap")
+    fit.attrs = fit.attrs | {"schema": 4}
+    loaded = ds3.load(ds3.save(fit, tmp_path / "old.nc"))
+    assert (loaded["posterior"]["candidate_overlap"] == 0).all()
+    texts = ["tot(branching=5, kept_states=5)", "tot(branching=5, kept_states=5, candidate_overlap=0)"]
+    as_it_was, stated = ds3.predict(loaded, texts)["success"].sel(model="b").transpose("strategy", ...)
+    np.testing.assert_allclose(as_it_was, stated)
