@@ -82,7 +82,7 @@ def fit(
         150 draws of the normal law that the posterior is like there (Laplace's approximation). The text that it returns
         is shown with the progress. Where the posterior is nothing like a normal law, or once the chains are done, it is
         not called, and the draws are the same with or without it. On the shipped specifications for which it is called,
-        mean predictions are at most half a posterior standard deviation off.
+        mean predictions are at most .6 posterior standard deviations off.
 
     Returns
     -------
