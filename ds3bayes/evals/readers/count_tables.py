@@ -42,11 +42,11 @@ class CountTables(Reader):
     def read(self, source: Path) -> xr.Dataset:
         """Read all of a folder's tables of counts."""
         account = Account(reader=self.name, versions={"ds3bayes": version("ds3bayes")})
-        found = _tables_in(source)
+        found = {path: is_counts(path) for path in _tables_in(source)}
         tables: dict[Path, pd.DataFrame] = {}
         first: dict[str, Path] = {}
         said: set[str] = set()
-        for path in filter(is_counts, found):
+        for path in (path for path, counts in found.items() if counts):
             account.source(path)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
@@ -64,7 +64,7 @@ class CountTables(Reader):
                 warnings.warn(f"{path}: {sentence}", warning.category, stacklevel=2)
             account.note(f"{name}: {len(table):,} rows, {attempts:,} attempts")
             tables[path] = table
-        passed = [path.relative_to(source).as_posix() for path in found if not is_counts(path)]
+        passed = [path.relative_to(source).as_posix() for path, counts in found.items() if not counts]
         if passed:
             more = f" and {len(passed) - 3} more" if len(passed) > 3 else ""
             account.note(f"Not read, as they have no columns attempts and successes: {', '.join(passed[:3])}{more}")
