@@ -127,9 +127,9 @@ class Majority(Vote):
     def answer_learned(self, q: Any, learned: Learned, *, q_of_cases: bool = False) -> Any:
         """Probability that the right answer wins, its weights interpolated in what is learned."""
         if learned.no_answer is not None:
-            shares, alpha = ((1.0,), None) if self.n <= 2 else (self.wrong_shares, learned.concentration)
+            shares = self._known_shares
             weights = answered_vote_weights(
-                self.n, learned.no_answer, concentration=None if shares else alpha, wrong_shares=shares
+                self.n, learned.no_answer, concentration=None if shares else learned.concentration, wrong_shares=shares
             )
             return of_cases(q, weights, q_of_cases)
         if "concentration" not in self.depends_on:

@@ -81,13 +81,16 @@ class Vote(AttemptStrategy):
             return frozenset()
         return frozenset({"no_answer", "concentration"} if self.wrong_shares is None and self.n > 2 else {"no_answer"})
 
+    @property
+    def _known_shares(self) -> tuple[float, ...] | None:
+        """The shares of wrong answers, or None if these have to be learned."""
+        # With one or two votes how wrong answers agree does not matter.
+        return (1.0,) if self.wrong_shares is None and self.n <= 2 else self.wrong_shares
+
     def _agreement(self, concentration: Any) -> tuple[tuple[float, ...] | None, Any]:
         """Return the shares of wrong answers, or None and their concentration."""
-        if self.wrong_shares is not None:
-            return self.wrong_shares, None
-        if self.n <= 2:
-            # With one or two votes how wrong answers agree does not matter.
-            return (1.0,), None
+        if self._known_shares is not None:
+            return self._known_shares, None
         if concentration is None:
             raise InputError(
                 f"{self}: the success of a vote depends on how often wrong answers agree; give wrong_shares, "

@@ -110,12 +110,15 @@ class WeightedBestOfN(Vote):
             return self.answer(q)
         gap = learned.discrimination if self.learned_verifier else self._gap
         concentration = 1.0 if learned.concentration is None else learned.concentration
+        shares = self._known_shares
         if learned.no_answer is None:
-            return of_cases(q, vote_weights(self.n, concentration, gap), q_of_cases)
-        shares = (1.0,) if self.n <= 2 else self.wrong_shares
+            if shares is not None and not self.learned_verifier:
+                return self.answer(q)
+            if self.wrong_shares is None:
+                return of_cases(q, vote_weights(self.n, concentration, gap), q_of_cases)
         weights = answered_vote_weights(
             self.n,
-            learned.no_answer,
+            0.0 if learned.no_answer is None else learned.no_answer,
             concentration=None if shares else concentration,
             wrong_shares=shares,
             discrimination=gap,

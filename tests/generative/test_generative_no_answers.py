@@ -155,6 +155,12 @@ def test_votes_that_a_verifier_weighs_are_of_attempts_that_answer(n: int, shares
         law = strategy.answer(q[draw], alpha, wrong=(1.0 - q[draw]) * (1.0 - silent[draw, 0]))
         np.testing.assert_allclose(exact[draw], law.eval(mode=python_mode()), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(strategy.answer_given(q, None, learned), exact, atol=2e-3)
+    # Where no fit learned blanks, all attempts vote.
+    np.testing.assert_allclose(
+        strategy.answer_given(q, None, Learned(concentration=learned.concentration)),
+        strategy.answer_array(q, learned.concentration),
+        atol=2e-3,
+    )
     # Fewer wrong votes help; if all answer, blanks make no difference.
     assert (exact >= strategy.answer_array(q, learned.concentration) - 1e-9).all()
     np.testing.assert_allclose(
